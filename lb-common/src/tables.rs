@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How the packet path reaches maps, settings and the clock.
+//!
+//! Implemented over kernel maps in `lb-ebpf`, and over plain maps in the tests.
+
+use crate::family::Family;
+use crate::wire::{Backend, Flow, FrontendKey, Node, Reverse, Service, Tuple};
+
+/// A value was overwritten while it was read, twice in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Torn;
+
+/// What a lookup finds: a whole value, nothing, or one that could not be read whole.
+pub type Found<T> = Result<Option<T>, Torn>;
+
+/// Why an entry was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InsertError {
+    /// The key is there already.
+    Taken,
+    /// The table is full, or the kernel refused.
+    Full,
+}
+
+/// Which pair of flow tables: they differ in what happens when they are full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// TCP before the client has answered the backend's SYN-ACK. LRU: old entries give way.
+    HalfOpen,
+    /// All else. Plain hashes: full means a counted refusal.
+    Established,
+}
+
+/// Which end of a flow a packet comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The client: towards the Service.
+    Client,
+    /// The backend: towards the client.
+    Backend,
+}
+
+/// What changes in a flow when a packet passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// The side whose `seen` word is written.
+    pub side: Side,
+    /// The new `seen` word of that side.
+    pub seen: u32,
+    /// The new `expires_ns`.
+    pub expires_ns: u64,
+}
+
+/// Settings and the clock: what does not depend on the family.
+pub trait Environment {
+    /// Now, `CLOCK_MONOTONIC` in nanoseconds.
+    fn now_ns(&self) -> u64;
+    /// The node's settings.
+    fn node(&self) -> Node;
+}
+
+/// Every lookup and update of the packet path, for one family.
+pub trait Tables<F: Family>: Environment {
+    /// Where a flow was found, so that touching it needs no second lookup.
+    type Place: Copy;
+
+    /// The Service behind a frontend.
+    fn service(&self, key: &FrontendKey<F::Address>) -> Found<Service>;
+    /// The backend id in a slot; `slot` is less than the Service's `slot_count`.
+    fn slot(&self, service: &Service, slot: u32) -> Option<u32>;
+    /// The backend with an id; free ids are `None`.
+    fn backend(&self, id: u32) -> Found<Backend>;
+
+    /// The flow of a client's packet.
+    fn flow(&self, stage: Stage, key: &Tuple<F::Address>) -> Found<(Flow, Self::Place)>;
+    /// Makes a flow where none is, and starts its timer with [`Stage::Established`].
+    fn insert_flow(
+        &mut self,
+        stage: Stage,
+        key: &Tuple<F::Address>,
+        flow: &Flow,
+    ) -> Result<(), InsertError>;
+    /// Writes the changing words of a flow in place; a shortened life moves the timer.
+    fn touch(&mut self, place: Self::Place, flow: &Flow, touch: Touch);
+    /// Removes a flow; removing what is not there is fine.
+    fn remove_flow(&mut self, stage: Stage, key: &Tuple<F::Address>);
+
+    /// The reverse entry of a backend's packet.
+    fn reverse(&self, stage: Stage, key: &Tuple<F::Address>) -> Found<Reverse>;
+    /// Makes a reverse entry where none is.
+    fn insert_reverse(
+        &mut self,
+        stage: Stage,
+        key: &Tuple<F::Address>,
+        reverse: &Reverse,
+    ) -> Result<(), InsertError>;
+    /// Removes a reverse entry; removing what is not there is fine.
+    fn remove_reverse(&mut self, stage: Stage, key: &Tuple<F::Address>);
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The kernel ABI of Weiche: every type that crosses into a map, defined once for both sides.
+//!
+//! Keys are byte arrays in network order (alignment 1, generic over the family). Values are native
+//! integers with explicit padding and are the same type for both families. A value that decides
+//! something is [sealed](Sealed): it carries its identity and a version at both ends, because the
+//! kernel reuses a freed hash element at once, so a reader may see another key's value or a mixture.
+
+mod backend;
+mod flow;
+mod frontend;
+mod node;
+mod seal;
+mod slots;
+mod tuple;
+
+pub use backend::{Backend, BackendState};
+pub use flow::{Flow, FlowTimer, Reverse};
+pub use frontend::{FrontendKey, Service};
+pub use node::{Node, Timeouts};
+pub use seal::{Sealed, fingerprint};
+pub use slots::{CHUNK_SLOTS, Chunk};
+pub use tuple::Tuple;
+
+/// Version of the layout of all maps together. A change to any type in here, to a map's kind or to
+/// the meaning of a field raises it; pins of other layouts live in folders of their own.
+pub const LAYOUT: u32 = 1;
+
+/// IP protocol numbers that have ports (IANA protocol numbers).
+pub mod protocol {
+    /// Transmission Control Protocol, RFC 9293.
+    pub const TCP: u8 = 6;
+    /// User Datagram Protocol, RFC 768.
+    pub const UDP: u8 = 17;
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `BACKENDS`: one address and port that serves, by id.
+
+use super::seal::Sealed;
+use crate::family::WideAddress;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Whether a backend may be used, as a byte in [`Backend::state`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum BackendState {
+    /// The id is free.
+    Free = 0,
+    /// Takes new flows and keeps old ones.
+    Active = 1,
+    /// Serves, but takes no new flows (terminating): old flows of every protocol stay.
+    Draining = 2,
+    /// Known, but not serving (not ready): established TCP flows stay, UDP chooses again.
+    Quiet = 3,
+}
+
+impl BackendState {
+    /// The state that a byte in a map stands for; unknown bytes count as free.
+    #[inline(always)]
+    pub const fn from_byte(byte: u8) -> Self {
+        match byte {
+            1 => Self::Active,
+            2 => Self::Draining,
+            3 => Self::Quiet,
+            _ => Self::Free,
+        }
+    }
+}
+
+/// A backend. Element of an array; its index is the backend's id. Id 0 is never given out. 56 bytes.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Backend {
+    /// Unique for each write of a backend on this node.
+    pub version: u64,
+    /// Unique for each birth of an id: a flow remembers (id, epoch), so it notices a backend that
+    /// is gone or reborn.
+    pub epoch: u64,
+    /// The address, network order, IPv4 in the first four bytes.
+    pub address: WideAddress,
+    /// The port, network order.
+    pub port: [u8; 2],
+    /// IP protocol number.
+    pub protocol: u8,
+    /// A [`BackendState`].
+    pub state: u8,
+    /// The index of this element, to tell whose value it is.
+    pub id: u32,
+    /// 4 or 6: which family `address` is of.
+    pub family: u32,
+    /// Always zero.
+    pub pad: u32,
+    /// Equal to `version` in a whole value.
+    pub version_end: u64,
+}
+
+impl Sealed for Backend {
+    #[inline(always)]
+    fn versions(&self) -> (u64, u64) {
+        (self.version, self.version_end)
+    }
+
+    #[inline(always)]
+    fn identity(&self) -> u64 {
+        u64::from(self.id)
+    }
+}
+
+const _: () = assert!(size_of::<Backend>() == 56);

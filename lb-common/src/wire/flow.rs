@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `FLOWS` and `REVERSE`: conntrack, in the client's and in the backend's direction.
+//!
+//! Both exist twice: half-open TCP flows live in LRU tables of their own, so that a flood of SYNs
+//! evicts other half-open flows and nothing else.
+
+use super::seal::Sealed;
+use crate::family::WideAddress;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Room for the kernel's timer. The kernel finds it by the name `bpf_timer` in the type
+/// information (`include/uapi/linux/bpf.h`), hence the spelling; copies read it as zero.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[expect(non_camel_case_types, reason = "the kernel looks for a struct of this name")]
+pub struct bpf_timer {
+    /// The kernel's.
+    pub opaque: [u64; 2],
+}
+
+/// Our name for [`bpf_timer`].
+pub type FlowTimer = bpf_timer;
+
+/// One tracked connection, keyed by the [`super::Tuple`] that the client sends. 96 bytes.
+///
+/// `expires_ns`, `client_seen` and `backend_seen` change in place, each a single word with one
+/// writing direction (expiry: last writer wins); all else is written once, when the flow is made.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Flow {
+    /// When the flow was made, `CLOCK_MONOTONIC`; its version, and what ties both directions.
+    pub born_ns: u64,
+    /// [`super::fingerprint`] of the key.
+    pub identity: u64,
+    /// From when on the flow is a tombstone: packets are still translated, a new decision may
+    /// replace it. The entry goes `Timeouts::tombstone_ns` later.
+    pub expires_ns: u64,
+    /// Epoch of the backend when it was chosen.
+    pub epoch: u64,
+    /// Id of the backend.
+    pub backend: u32,
+    /// What was seen from the client: `conntrack::seen` bits.
+    pub client_seen: u32,
+    /// What was seen from the backend: `conntrack::seen` bits.
+    pub backend_seen: u32,
+    /// Port of the backend, network order.
+    pub port: [u8; 2],
+    /// Source port that the backend sees, network order; the client's own unless that was taken.
+    pub client_port: [u8; 2],
+    /// Address of the backend, network order, IPv4 in the first four bytes.
+    pub address: WideAddress,
+    /// The agent's number for the Service, as in `Service::service_id`.
+    pub service_id: u32,
+    /// Always zero.
+    pub pad: u32,
+    /// Equal to `born_ns` in a whole value.
+    pub born_ns_end: u64,
+    /// Frees the entry while no agent lives. Unused in the half-open table, which is LRU.
+    pub timer: FlowTimer,
+}
+
+impl Sealed for Flow {
+    #[inline(always)]
+    fn versions(&self) -> (u64, u64) {
+        (self.born_ns, self.born_ns_end)
+    }
+
+    #[inline(always)]
+    fn identity(&self) -> u64 {
+        self.identity
+    }
+}
+
+/// How a reply finds its flow, keyed by the [`super::Tuple`] that the backend sends. 48 bytes.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Reverse {
+    /// `born_ns` of the flow it belongs to.
+    pub born_ns: u64,
+    /// [`super::fingerprint`] of the key.
+    pub identity: u64,
+    /// The Service's address, network order, IPv4 in the first four bytes.
+    pub service_address: WideAddress,
+    /// The Service's port, network order.
+    pub service_port: [u8; 2],
+    /// The client's own port, network order.
+    pub client_port: [u8; 2],
+    /// Always zero.
+    pub pad: u32,
+    /// Equal to `born_ns` in a whole value.
+    pub born_ns_end: u64,
+}
+
+impl Sealed for Reverse {
+    #[inline(always)]
+    fn versions(&self) -> (u64, u64) {
+        (self.born_ns, self.born_ns_end)
+    }
+
+    #[inline(always)]
+    fn identity(&self) -> u64 {
+        self.identity
+    }
+}
+
+const _: () = assert!(size_of::<Flow>() == 96);
+const _: () = assert!(size_of::<Reverse>() == 48);

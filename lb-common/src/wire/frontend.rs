@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `FRONTENDS`: one address, port and protocol that clients dial, and the Service behind it.
+
+use super::seal::Sealed;
+use crate::family::{Family, V4, V6};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// What clients dial. 8 bytes for IPv4, 20 for IPv6.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord,
+    FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+)]
+pub struct FrontendKey<A> {
+    /// The address, network order.
+    pub address: A,
+    /// The port, network order.
+    pub port: [u8; 2],
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Which clients the entry is for; 0 = all of them, the only scope so far.
+    pub scope: u8,
+}
+
+/// What stands behind a frontend: where its slots are. 56 bytes.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Service {
+    /// Unique for each write of a Service on this node.
+    pub version: u64,
+    /// [`super::fingerprint`] of the [`FrontendKey`].
+    pub identity: u64,
+    /// The agent's number for this port of this Service, for counters and listings.
+    pub service_id: u32,
+    /// None defined so far; always zero.
+    pub flags: u32,
+    /// First chunk of the Service's table in `SLOTS`.
+    pub first_chunk: u32,
+    /// Slots in the table: a power of two, at least [`super::CHUNK_SLOTS`]; 0 = no endpoint.
+    pub slot_count: u32,
+    /// Backends that share the slots.
+    pub backend_count: u32,
+    /// Session affinity time-out in seconds; 0 = no affinity.
+    pub affinity_s: u32,
+    /// Always zero.
+    pub pad: u64,
+    /// Equal to `version` in a whole value.
+    pub version_end: u64,
+}
+
+impl Sealed for Service {
+    #[inline(always)]
+    fn versions(&self) -> (u64, u64) {
+        (self.version, self.version_end)
+    }
+
+    #[inline(always)]
+    fn identity(&self) -> u64 {
+        self.identity
+    }
+}
+
+const _: () = assert!(size_of::<FrontendKey<<V4 as Family>::Address>>() == 8);
+const _: () = assert!(size_of::<FrontendKey<<V6 as Family>::Address>>() == 20);
+const _: () = assert!(size_of::<Service>() == 56);

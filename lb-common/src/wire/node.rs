@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `NODE`: the settings that the packet path reads.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// How long a flow may be silent, in nanoseconds.
+///
+/// The defaults are what people rely on from kube-proxy and netfilter (`nf_conntrack-sysctl`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Timeouts {
+    /// TCP before the handshake is complete.
+    pub half_open_ns: u64,
+    /// TCP with data flowing both ways.
+    pub established_ns: u64,
+    /// TCP after a FIN from one side (`CLOSE_WAIT`).
+    pub close_wait_ns: u64,
+    /// UDP without an answer.
+    pub udp_unanswered_ns: u64,
+    /// UDP with answers.
+    pub udp_answered_ns: u64,
+    /// How long an ended or expired flow is still translated.
+    pub tombstone_ns: u64,
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            half_open_ns: 60 * SECOND,
+            established_ns: 24 * 3_600 * SECOND,
+            close_wait_ns: 3_600 * SECOND,
+            udp_unanswered_ns: 30 * SECOND,
+            udp_answered_ns: 180 * SECOND,
+            tombstone_ns: 60 * SECOND,
+        }
+    }
+}
+
+/// The node's settings; the only element of an array. 72 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Node {
+    /// Seed of the cluster for every choice of a backend. Never shown anywhere.
+    pub seed: [u64; 2],
+    /// See [`Timeouts`].
+    pub timeouts: Timeouts,
+    /// First source port that the allocator may give out.
+    pub port_first: u16,
+    /// Source ports that the allocator may give out, a power of two; 0 = none.
+    pub port_count: u16,
+    /// Always zero.
+    pub pad: u32,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        // Above the range that Linux gives to sockets by default (ip_local_port_range ends at
+        // 60999), and far from the default node ports (30000-32767).
+        Self { seed: [0; 2], timeouts: Timeouts::default(), port_first: 61_000, port_count: 4_096, pad: 0 }
+    }
+}
+
+const _: () = assert!(size_of::<Node>() == 72);

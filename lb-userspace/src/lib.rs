@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How the cluster's wishes reach the kernel.
+//!
+//! Modules stand in the order in which a change of a Service meets them:
+//! [`watch`] → [`model`] → [`plan`] → [`reconcile`] → [`maps`].
+
+pub mod watch;
+pub mod model;
+pub mod plan;
+pub mod reconcile;
+pub mod maps;

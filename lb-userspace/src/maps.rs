@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The kernel's maps behind one trait, so that reconciling can be tried without a kernel and with
+//! writes that fail.
+//!
+//! Implemented by `maps/kernel.rs` (aya, pinned maps), `maps/memory.rs` (tests) and
+//! `maps/faulty.rs` (any other store, with faults).
+
+use lb_common::wire::{Backend, Chunk, Node, Service};
+use std::net::{IpAddr, SocketAddr};
+
+/// What clients dial, for both families: the map's key without its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Frontend {
+    /// The address.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+}
+
+/// How many entries the maps of a store have room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Frontends of each family.
+    pub frontends: u32,
+    /// Backend ids, id 0 included, which is never given out.
+    pub backends: u32,
+    /// Chunks of slots.
+    pub chunks: u32,
+}
+
+/// A write or a read of a map failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no room.
+    #[error("map {map} is full ({capacity} entries); start with a larger --{map} to make room")]
+    Full {
+        /// The map, as its flag is called.
+        map: &'static str,
+        /// Its size.
+        capacity: u32,
+    },
+    /// The kernel refused.
+    #[error("{action} map {map}")]
+    Refused {
+        /// The map.
+        map: &'static str,
+        /// What was tried: "reading", "writing", "removing from".
+        action: &'static str,
+        /// What the kernel said.
+        #[source]
+        cause: std::io::Error,
+    },
+}
+
+/// The maps that say where Services lead. Every call is idempotent; removing what is absent is fine.
+pub trait Store {
+    /// Sizes, fixed for the life of the store.
+    fn capacity(&self) -> Capacity;
+
+    /// All frontends there are.
+    fn frontends(&self) -> Result<Vec<(Frontend, Service)>, StoreError>;
+    /// Points a frontend to a Service, in one step. The store fills in `identity`.
+    fn put_frontend(&mut self, frontend: Frontend, service: &Service) -> Result<(), StoreError>;
+    /// Takes a frontend away.
+    fn remove_frontend(&mut self, frontend: Frontend) -> Result<(), StoreError>;
+
+    /// All backends that are not free, by id.
+    fn backends(&self) -> Result<Vec<(u32, Backend)>, StoreError>;
+    /// Writes a backend under its id. The store fills in `id`.
+    fn put_backend(&mut self, id: u32, backend: &Backend) -> Result<(), StoreError>;
+    /// Frees an id.
+    fn remove_backend(&mut self, id: u32) -> Result<(), StoreError>;
+
+    /// Chunks from an index on, for restoring and checking.
+    fn chunks(&self, first: u32, count: u32) -> Result<Vec<Chunk>, StoreError>;
+    /// Writes chunks from an index on.
+    fn put_chunks(&mut self, first: u32, chunks: &[Chunk]) -> Result<(), StoreError>;
+
+    /// The node's counter that epochs and versions come from; 0 in a new store.
+    fn counter(&self) -> Result<u64, StoreError>;
+    /// Moves the counter on. It is written ahead of the numbers that it covers.
+    fn put_counter(&mut self, counter: u64) -> Result<(), StoreError>;
+
+    /// Writes the node's settings.
+    fn put_node(&mut self, node: &Node) -> Result<(), StoreError>;
+}
+
+/// A backend's value as people write it.
+pub fn backend_address(backend: &Backend) -> SocketAddr {
+    let address = if backend.family == 4 {
+        let [a, b, c, d, ..] = backend.address;
+        IpAddr::from([a, b, c, d])
+    } else {
+        IpAddr::from(backend.address)
+    };
+    SocketAddr::new(address, u16::from_be_bytes(backend.port))
+}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is known of the cluster, in our own types: kube types stop before this module.
+
+mod object;
+
+pub use object::{
+    Address, Affinity, Change, Endpoint, EndpointSlice, Kind, Name, NodeObject, Policy, Protocol,
+    ServiceKind, ServiceObject, ServicePort, SlicePort,
+};

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Objects of the cluster as the watchers hand them on.
+
+use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc};
+
+/// Namespace and name of an object; sorts by namespace first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name {
+    /// The namespace.
+    pub namespace: Arc<str>,
+    /// The name.
+    pub name: Arc<str>,
+}
+
+impl Name {
+    /// Both parts.
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Kinds of objects that a watcher lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `v1 Service`.
+    Service,
+    /// `discovery.k8s.io/v1 EndpointSlice`.
+    EndpointSlice,
+    /// `v1 Node`.
+    Node,
+}
+
+/// One step of the stream that both modes produce. Nothing after it knows which mode it was.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// A Service is there, new or changed.
+    Service(Arc<ServiceObject>),
+    /// A Service is gone.
+    ServiceGone(Name),
+    /// An `EndpointSlice` is there, new or changed.
+    Slice(Arc<EndpointSlice>),
+    /// An `EndpointSlice` is gone.
+    SliceGone(Name),
+    /// A Node is there, new or changed.
+    Node(Arc<NodeObject>),
+    /// A Node is gone.
+    NodeGone(Arc<str>),
+    /// A list of this kind begins: what it does not name before `Listed` is gone.
+    Listing(Kind),
+    /// The list of this kind is complete.
+    Listed(Kind),
+}
+
+/// `spec.type`, as far as a proxy cares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServiceKind {
+    /// `ClusterIP`.
+    #[default]
+    ClusterIp,
+    /// `NodePort`.
+    NodePort,
+    /// `LoadBalancer`.
+    LoadBalancer,
+    /// `ExternalName`: names only, no packets.
+    ExternalName,
+}
+
+/// Transport protocols of a Service's port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+}
+
+impl Protocol {
+    /// The IP protocol number.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+            Self::Sctp => 132,
+        }
+    }
+
+    /// The name, as Kubernetes spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+            Self::Sctp => "SCTP",
+        }
+    }
+}
+
+/// `internalTrafficPolicy` and `externalTrafficPolicy`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// All endpoints.
+    #[default]
+    Cluster,
+    /// Only endpoints on this node.
+    Local,
+}
+
+/// `sessionAffinity`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Affinity {
+    /// Each connection chooses.
+    #[default]
+    None,
+    /// A client keeps its backend for this many seconds after its last new connection.
+    ClientIp {
+        /// 1 to 86,400.
+        seconds: u32,
+    },
+}
+
+/// One of `spec.ports`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePort {
+    /// Empty where the Service has one unnamed port.
+    pub name: Arc<str>,
+    /// TCP, UDP or SCTP.
+    pub protocol: Protocol,
+    /// The port that clients dial.
+    pub port: u16,
+    /// The node port; 0 = none.
+    pub node_port: u16,
+}
+
+/// A Service. Fields that no rule reads yet are still carried: planning decides, not watching.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceObject {
+    /// Namespace and name.
+    pub name: Name,
+    /// `metadata.uid`; empty where the source has none.
+    pub uid: Arc<str>,
+    /// `metadata.creationTimestamp` in seconds since 1970; 0 where the source has none.
+    pub created_s: i64,
+    /// `spec.type`.
+    pub kind: ServiceKind,
+    /// `spec.clusterIPs`, parsed; empty for headless Services.
+    pub cluster_ips: Vec<IpAddr>,
+    /// `spec.ports`.
+    pub ports: Vec<ServicePort>,
+    /// `spec.internalTrafficPolicy`.
+    pub internal_policy: Policy,
+    /// `spec.externalTrafficPolicy`.
+    pub external_policy: Policy,
+    /// `spec.sessionAffinity` and its time-out.
+    pub affinity: Affinity,
+    /// `spec.externalIPs`, parsed.
+    pub external_ips: Vec<IpAddr>,
+    /// `status.loadBalancer.ingress[].ip` whose `ipMode` is not `Proxy`.
+    pub load_balancer_ips: Vec<IpAddr>,
+    /// Label `service.kubernetes.io/service-proxy-name`.
+    pub proxy_name: Option<Arc<str>>,
+    /// Label `service.kubernetes.io/headless` is there, or `clusterIP` is `None`.
+    pub headless: bool,
+}
+
+/// One of an `EndpointSlice`'s `ports`, with a name and a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlicePort {
+    /// Matches [`ServicePort::name`].
+    pub name: Arc<str>,
+    /// TCP, UDP or SCTP.
+    pub protocol: Protocol,
+    /// The port on the endpoint, 1 to 65,535.
+    pub port: u16,
+}
+
+/// An endpoint's first address; the rest are ignored, as the API says.
+pub type Address = IpAddr;
+
+/// One of an `EndpointSlice`'s `endpoints`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `addresses[0]`.
+    pub address: Address,
+    /// `conditions.ready`, nil counted as true.
+    pub ready: bool,
+    /// `conditions.serving`, nil counted as true.
+    pub serving: bool,
+    /// `conditions.terminating`, nil counted as false.
+    pub terminating: bool,
+    /// `nodeName`.
+    pub node: Option<Arc<str>>,
+    /// `zone`.
+    pub zone: Option<Arc<str>>,
+    /// `hints.forZones`.
+    pub hint_zones: BTreeSet<Arc<str>>,
+    /// `hints.forNodes`.
+    pub hint_nodes: BTreeSet<Arc<str>>,
+    /// Name of the Pod that `targetRef` points to, for people.
+    pub target: Option<Arc<str>>,
+}
+
+/// An `EndpointSlice` of IPv4 or IPv6 addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSlice {
+    /// Namespace and name of the slice.
+    pub name: Name,
+    /// Label `kubernetes.io/service-name`: the Service it belongs to, in the same namespace.
+    pub service: Arc<str>,
+    /// The endpoints, in the object's order.
+    pub endpoints: Vec<Endpoint>,
+    /// The ports, each of which every endpoint serves.
+    pub ports: Vec<SlicePort>,
+}
+
+/// A Node, as far as a proxy cares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeObject {
+    /// `metadata.name`.
+    pub name: Arc<str>,
+    /// `status.addresses` of type `InternalIP`, then `ExternalIP`, parsed.
+    pub addresses: Vec<IpAddr>,
+    /// Label `topology.kubernetes.io/zone`.
+    pub zone: Option<Arc<str>>,
+}
