@@ -16,12 +16,12 @@ pub mod wire;
 
 pub mod pipeline;
 
-pub mod parse;
-pub mod service;
 pub mod conntrack;
-pub mod select;
+pub mod csum;
+pub mod hash;
+pub mod parse;
 pub mod port;
 pub mod rewrite;
-pub mod csum;
+pub mod select;
+pub mod service;
 pub mod verdict;
-pub mod hash;

@@ -83,6 +83,14 @@ pub trait Store {
     /// Moves the counter on. It is written ahead of the numbers that it covers.
     fn put_counter(&mut self, counter: u64) -> Result<(), StoreError>;
 
+    /// What people call the Services, by `service_id`: `namespace/name:port`. In a map like the
+    /// rest, so that listings work from the pins alone while no agent lives.
+    fn labels(&self) -> Result<Vec<(u32, String)>, StoreError>;
+    /// Names a `service_id`. Longer labels than the map's values are cut.
+    fn put_label(&mut self, service_id: u32, label: &str) -> Result<(), StoreError>;
+    /// Forgets a `service_id`.
+    fn remove_label(&mut self, service_id: u32) -> Result<(), StoreError>;
+
     /// Writes the node's settings.
     fn put_node(&mut self, node: &Node) -> Result<(), StoreError>;
 }

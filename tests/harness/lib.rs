@@ -1,1 +1,4 @@
-//! Test harness.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the three suites share. `tests/README.md` says which suite a new test belongs to.
+
+pub mod figures;

@@ -14,7 +14,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
-#[expect(non_camel_case_types, reason = "the kernel looks for a struct of this name")]
+#[expect(
+    non_camel_case_types,
+    reason = "the kernel looks for a struct of this name"
+)]
 pub struct bpf_timer {
     /// The kernel's.
     pub opaque: [u64; 2],

@@ -8,8 +8,18 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// What clients dial. 8 bytes for IPv4, 20 for IPv6.
 #[repr(C)]
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord,
-    FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+    Unaligned,
 )]
 pub struct FrontendKey<A> {
     /// The address, network order.

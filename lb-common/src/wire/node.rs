@@ -58,7 +58,13 @@ impl Default for Node {
     fn default() -> Self {
         // Above the range that Linux gives to sockets by default (ip_local_port_range ends at
         // 60999), and far from the default node ports (30000-32767).
-        Self { seed: [0; 2], timeouts: Timeouts::default(), port_first: 61_000, port_count: 4_096, pad: 0 }
+        Self {
+            seed: [0; 2],
+            timeouts: Timeouts::default(),
+            port_first: 61_000,
+            port_count: 4_096,
+            pad: 0,
+        }
     }
 }
 

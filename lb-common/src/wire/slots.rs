@@ -17,7 +17,9 @@ pub struct Chunk {
 
 impl Default for Chunk {
     fn default() -> Self {
-        Self { backends: [0; CHUNK_SLOTS as usize] }
+        Self {
+            backends: [0; CHUNK_SLOTS as usize],
+        }
     }
 }
 

@@ -10,8 +10,18 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// `REVERSE` the packet as the backend sends it (source = backend). 16 bytes for IPv4, 40 for IPv6.
 #[repr(C)]
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord,
-    FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+    Unaligned,
 )]
 pub struct Tuple<A> {
     /// Source address, network order.

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Named checks with a figure: one table, two sizes.
+//!
+//! `cargo xtask test` runs the small size, `cargo xtask test --full` (which sets `WEICHE_FULL=1`)
+//! the size that the project promises. Each prints name, size, seed and result, and appends one
+//! line of JSON to the file that `WEICHE_FIGURES` names.
+
+use std::{fs::OpenOptions, io::Write as _, time::Instant};
+
+/// One named check.
+#[derive(Clone, Copy, Debug)]
+pub struct Figure {
+    /// What the report calls it.
+    pub name: &'static str,
+    /// What `size` counts, and what must come out.
+    pub what: &'static str,
+    /// Size in `cargo xtask test`: at most 60 s.
+    pub small: u64,
+    /// Size in `cargo xtask test --full`.
+    pub full: u64,
+}
+
+/// All of them. A check that is not listed here cannot run; one that is listed and was not
+/// reported fails `cargo xtask test`.
+pub const FIGURES: &[Figure] = &[];
+
+/// What a check is asked to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// How much of `Figure::what`.
+    pub size: u64,
+    /// Where chance begins; `WEICHE_SEED` repeats a run.
+    pub seed: u64,
+}
+
+/// Runs the check called `name` and reports it; its own panics and errors fail the test.
+///
+/// The check returns its result as pairs of a name and a number or text.
+///
+/// # Panics
+///
+/// When the table has no such figure, the report cannot be written, or the check fails.
+pub fn check<F>(name: &str, check: F)
+where
+    F: FnOnce(Run) -> anyhow::Result<Vec<(&'static str, serde_json::Value)>>,
+{
+    let figure = FIGURES.iter().find(|figure| figure.name == name);
+    let figure = figure.unwrap_or_else(|| panic!("figures.rs does not list {name}"));
+    let full = std::env::var_os("WEICHE_FULL").is_some();
+    let size = if full { figure.full } else { figure.small };
+    let seed = std::env::var("WEICHE_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(1);
+    let start = Instant::now();
+    let result = check(Run { size, seed });
+    let result =
+        result.unwrap_or_else(|error| panic!("{name} (size {size}, seed {seed}): {error:#}"));
+    let seconds = start.elapsed().as_secs_f64();
+    let mut line = serde_json::Map::new();
+    line.insert("name".into(), name.into());
+    line.insert("what".into(), figure.what.into());
+    line.insert("size".into(), size.into());
+    line.insert("seed".into(), seed.into());
+    line.insert("seconds".into(), ((seconds * 10.0).round() / 10.0).into());
+    let result = result
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect();
+    line.insert("result".into(), serde_json::Value::Object(result));
+    let line = serde_json::Value::Object(line);
+    println!("figure {line}");
+    if let Some(path) = std::env::var_os("WEICHE_FIGURES") {
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        writeln!(file.expect("WEICHE_FIGURES names a file"), "{line}")
+            .expect("the report is written");
+    }
+}
