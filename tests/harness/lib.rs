@@ -2,3 +2,5 @@
 //! What the three suites share. `tests/README.md` says which suite a new test belongs to.
 
 pub mod figures;
+pub mod packet;
+pub mod tables;

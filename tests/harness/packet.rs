@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Frames for rows: what a test says about a packet, and the bytes that follow from it.
+//!
+//! `tcp(client, service).syn().bytes()` is a whole Ethernet frame with right lengths and
+//! checksums; every further method bends one thing. Lengths that lie are bent last, so the rest of
+//! the frame stays what it would have been. The builder shares no code with `lb-common`: checksums
+//! come from etherparse, and [`sums`] asks etherparse again about finished bytes.
+
+mod encode;
+pub mod sums;
+#[cfg(test)]
+mod tests;
+
+use lb_common::wire::protocol;
+use std::net::{IpAddr, SocketAddr};
+
+/// TCP flags, RFC 9293 section 3.1.
+pub mod flag {
+    /// No more data from the sender.
+    pub const FIN: u8 = 0x01;
+    /// Synchronize sequence numbers.
+    pub const SYN: u8 = 0x02;
+    /// Reset the connection.
+    pub const RST: u8 = 0x04;
+    /// Push.
+    pub const PSH: u8 = 0x08;
+    /// The acknowledgement number counts.
+    pub const ACK: u8 = 0x10;
+}
+
+/// One frame, not yet bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    source: SocketAddr,
+    destination: SocketAddr,
+    transport: Transport,
+    payload: Vec<u8>,
+    tags: Vec<[u16; 2]>,
+    ipv4_options: Vec<u8>,
+    fragment: Option<(u16, bool)>,
+    extensions: Vec<Extension>,
+    lies: Vec<Lie>,
+}
+
+/// What follows the IP header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Transport {
+    Tcp { flags: u8, options: Vec<u8> },
+    Udp { checksum: bool },
+    Other(u8),
+}
+
+/// An IPv6 extension header (RFC 8200 section 4), or AH (RFC 4302), which IPv4 may bear as well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Extension {
+    /// Hop-by-hop options: so many bytes of padding, 6 + 8 n.
+    HopByHop(u8),
+    /// Routing header of type 0 with so many segments left and no address.
+    Routing(u8),
+    /// Fragment header: offset in units of 8 bytes, and whether more fragments follow.
+    Fragment(u16, bool),
+    /// Authentication header with so many 32-bit words of integrity check value.
+    Authentication(u8),
+    /// Destination options: so many bytes of padding, 6 + 8 n.
+    Destination(u8),
+}
+
+/// A field that does not say what is so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lie {
+    EtherType(u16),
+    Version(u8),
+    HeaderWords(u8),
+    TotalLength(u16),
+    DataOffset(u8),
+    UdpLength(u16),
+    Truncated(usize),
+}
+
+/// A TCP segment without flags.
+pub fn tcp(source: SocketAddr, destination: SocketAddr) -> Frame {
+    let options = Vec::new();
+    frame(source, destination, Transport::Tcp { flags: 0, options })
+}
+
+/// A UDP datagram with a checksum.
+pub fn udp(source: SocketAddr, destination: SocketAddr) -> Frame {
+    frame(source, destination, Transport::Udp { checksum: true })
+}
+
+/// A segment of the protocol with this IP number that opens a flow: a SYN or a datagram.
+///
+/// # Panics
+///
+/// For another protocol than TCP and UDP.
+pub fn opening(number: u8, source: SocketAddr, destination: SocketAddr) -> Frame {
+    match number {
+        protocol::TCP => tcp(source, destination).syn(),
+        protocol::UDP => udp(source, destination),
+        other => panic!("protocol {other} has no ports here"),
+    }
+}
+
+/// A packet of a protocol without ports; the payload stands right after the IP header.
+pub fn other(number: u8, source: IpAddr, destination: IpAddr) -> Frame {
+    let (source, destination) = ((source, 0).into(), (destination, 0).into());
+    frame(source, destination, Transport::Other(number))
+}
+
+fn frame(source: SocketAddr, destination: SocketAddr, transport: Transport) -> Frame {
+    assert_eq!(
+        source.is_ipv4(),
+        destination.is_ipv4(),
+        "one family a frame"
+    );
+    Frame {
+        source,
+        destination,
+        transport,
+        payload: Vec::new(),
+        tags: Vec::new(),
+        ipv4_options: Vec::new(),
+        fragment: None,
+        extensions: Vec::new(),
+        lies: Vec::new(),
+    }
+}
+
+impl Frame {
+    /// The whole frame.
+    pub fn bytes(&self) -> Vec<u8> {
+        encode::bytes(self)
+    }
+
+    /// Adds TCP flags, as in [`flag`].
+    ///
+    /// # Panics
+    ///
+    /// For a frame that is not TCP.
+    #[must_use]
+    pub fn flags(mut self, more: u8) -> Self {
+        match &mut self.transport {
+            Transport::Tcp { flags, .. } => *flags |= more,
+            Transport::Udp { .. } | Transport::Other(_) => panic!("only TCP has flags"),
+        }
+        self
+    }
+
+    /// The client's first segment.
+    #[must_use]
+    pub fn syn(self) -> Self {
+        self.flags(flag::SYN)
+    }
+
+    /// The server's answer to it.
+    #[must_use]
+    pub fn syn_ack(self) -> Self {
+        self.flags(flag::SYN | flag::ACK)
+    }
+
+    /// Any segment of an open connection.
+    #[must_use]
+    pub fn ack(self) -> Self {
+        self.flags(flag::ACK)
+    }
+
+    /// The sender's last segment.
+    #[must_use]
+    pub fn fin(self) -> Self {
+        self.flags(flag::FIN | flag::ACK)
+    }
+
+    /// A reset.
+    #[must_use]
+    pub fn rst(self) -> Self {
+        self.flags(flag::RST)
+    }
+
+    /// TCP options; a multiple of four bytes, at most 40.
+    ///
+    /// # Panics
+    ///
+    /// For a frame that is not TCP.
+    #[must_use]
+    pub fn tcp_options(mut self, bytes: &[u8]) -> Self {
+        match &mut self.transport {
+            Transport::Tcp { options, .. } => *options = bytes.to_vec(),
+            Transport::Udp { .. } | Transport::Other(_) => panic!("only TCP has options"),
+        }
+        self
+    }
+
+    /// Leaves the UDP checksum out (RFC 768: a zero means none).
+    #[must_use]
+    pub fn no_checksum(mut self) -> Self {
+        self.transport = Transport::Udp { checksum: false };
+        self
+    }
+
+    /// What the transport carries.
+    #[must_use]
+    pub fn payload(mut self, bytes: &[u8]) -> Self {
+        self.payload = bytes.to_vec();
+        self
+    }
+
+    /// One more VLAN tag inside of those there are: its TPID (0x8100, 0x88a8) and VLAN id.
+    #[must_use]
+    pub fn tagged(mut self, tpid: u16, vlan: u16) -> Self {
+        self.tags.push([tpid, vlan]);
+        self
+    }
+
+    /// IPv4 options; a multiple of four bytes, at most 40.
+    #[must_use]
+    pub fn ipv4_options(mut self, bytes: &[u8]) -> Self {
+        self.ipv4_options = bytes.to_vec();
+        self
+    }
+
+    /// Makes it a fragment, of either family: offset in units of 8 bytes, and whether more follow.
+    #[must_use]
+    pub fn fragment(mut self, offset: u16, more: bool) -> Self {
+        if self.source.is_ipv4() {
+            self.fragment = Some((offset, more));
+            return self;
+        }
+        self.extension(Extension::Fragment(offset, more))
+    }
+
+    /// One more extension header behind those there are.
+    #[must_use]
+    pub fn extension(mut self, extension: Extension) -> Self {
+        self.extensions.push(extension);
+        self
+    }
+
+    /// Another `EtherType` than the family's.
+    #[must_use]
+    pub fn claims_ether_type(self, value: u16) -> Self {
+        self.lie(Lie::EtherType(value))
+    }
+
+    /// Another IP version (4 bits) than the family's.
+    #[must_use]
+    pub fn claims_version(self, value: u8) -> Self {
+        self.lie(Lie::Version(value))
+    }
+
+    /// Another IPv4 header length, in 32-bit words (4 bits).
+    #[must_use]
+    pub fn claims_header_words(self, value: u8) -> Self {
+        self.lie(Lie::HeaderWords(value))
+    }
+
+    /// Another IPv4 total length or IPv6 payload length.
+    #[must_use]
+    pub fn claims_length(self, value: u16) -> Self {
+        self.lie(Lie::TotalLength(value))
+    }
+
+    /// Another TCP data offset, in 32-bit words (4 bits).
+    #[must_use]
+    pub fn claims_data_offset(self, value: u8) -> Self {
+        self.lie(Lie::DataOffset(value))
+    }
+
+    /// Another UDP length.
+    #[must_use]
+    pub fn claims_udp_length(self, value: u16) -> Self {
+        self.lie(Lie::UdpLength(value))
+    }
+
+    /// Only so many bytes arrive, counted from the Ethernet header on; the headers do not know.
+    #[must_use]
+    pub fn truncated(self, length: usize) -> Self {
+        self.lie(Lie::Truncated(length))
+    }
+
+    fn lie(mut self, lie: Lie) -> Self {
+        self.lies.push(lie);
+        self
+    }
+}

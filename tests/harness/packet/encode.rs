@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A described frame as bytes: headers from the inside out, then the lies.
+
+use super::{Extension, Frame, Lie, Transport};
+use etherparse::checksum::Sum16BitWords;
+use lb_common::wire::protocol;
+use std::net::IpAddr;
+
+pub(super) fn bytes(frame: &Frame) -> Vec<u8> {
+    let (next, segment) = transport(frame);
+    let (next, body) = extensions(frame, next, segment);
+    let network = match (frame.source.ip(), frame.destination.ip()) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            ipv4(frame, next, source.octets(), destination.octets(), &body)
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            ipv6(next, source.octets(), destination.octets(), &body)
+        }
+        _ => unreachable!("one family a frame"),
+    };
+    let mut bytes = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
+    for [tpid, vlan] in &frame.tags {
+        bytes.extend(tpid.to_be_bytes());
+        bytes.extend(vlan.to_be_bytes());
+    }
+    bytes.extend(ether_type(frame).to_be_bytes());
+    let at = bytes.len();
+    bytes.extend(network);
+    let transport_at = bytes.len() - segment_length(frame);
+    for lie in &frame.lies {
+        bend(&mut bytes, *lie, frame.source.is_ipv4(), at, transport_at);
+    }
+    bytes
+}
+
+fn ether_type(frame: &Frame) -> u16 {
+    if frame.source.is_ipv4() {
+        0x0800
+    } else {
+        0x86dd
+    }
+}
+
+fn segment_length(frame: &Frame) -> usize {
+    let header = match &frame.transport {
+        Transport::Tcp { options, .. } => 20 + options.len(),
+        Transport::Udp { .. } => 8,
+        Transport::Other(_) => 0,
+    };
+    header + frame.payload.len()
+}
+
+/// The transport header with its checksum, and the payload.
+fn transport(frame: &Frame) -> (u8, Vec<u8>) {
+    let mut segment = Vec::new();
+    segment.extend(frame.source.port().to_be_bytes());
+    segment.extend(frame.destination.port().to_be_bytes());
+    match &frame.transport {
+        Transport::Tcp { flags, options } => {
+            segment.extend(0x0102_0304_u32.to_be_bytes());
+            segment.extend(0x0506_0708_u32.to_be_bytes());
+            segment.extend([narrow(5 + options.len() / 4) << 4, *flags]);
+            segment.extend([0xfa, 0xf0, 0, 0, 0, 0]);
+            segment.extend(options);
+            segment.extend(&frame.payload);
+            let check = pseudo_sum(frame, protocol::TCP, &segment).ones_complement();
+            segment[16..18].copy_from_slice(&check.to_ne_bytes());
+            (protocol::TCP, segment)
+        }
+        Transport::Udp { checksum } => {
+            segment.extend(word(8 + frame.payload.len()).to_be_bytes());
+            segment.extend([0, 0]);
+            segment.extend(&frame.payload);
+            if *checksum {
+                let sum = pseudo_sum(frame, protocol::UDP, &segment);
+                let check = sum.to_ones_complement_with_no_zero();
+                segment[6..8].copy_from_slice(&check.to_ne_bytes());
+            }
+            (protocol::UDP, segment)
+        }
+        Transport::Other(number) => (*number, frame.payload.clone()),
+    }
+}
+
+/// Pseudo-header (RFC 9293 section 3.1, RFC 8200 section 8.1) and segment, summed.
+fn pseudo_sum(frame: &Frame, number: u8, segment: &[u8]) -> Sum16BitWords {
+    let sum = match (frame.source.ip(), frame.destination.ip()) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => Sum16BitWords::new()
+            .add_slice(&source.octets())
+            .add_slice(&destination.octets()),
+        (IpAddr::V6(source), IpAddr::V6(destination)) => Sum16BitWords::new()
+            .add_slice(&source.octets())
+            .add_slice(&destination.octets()),
+        _ => unreachable!("one family a frame"),
+    };
+    sum.add_2bytes([0, number])
+        .add_2bytes(word(segment.len()).to_be_bytes())
+        .add_slice(segment)
+}
+
+/// The chain of extension headers in front of the segment, and the number of its first header.
+fn extensions(frame: &Frame, last: u8, segment: Vec<u8>) -> (u8, Vec<u8>) {
+    let (mut next, mut body) = (last, segment);
+    for extension in frame.extensions.iter().rev() {
+        let (number, mut header) = match *extension {
+            Extension::HopByHop(padding) => (0, options_header(padding)),
+            Extension::Routing(left) => (43, vec![0, 0, 0, left, 0, 0, 0, 0]),
+            Extension::Fragment(offset, more) => {
+                let [high, low] = (offset << 3 | u16::from(more)).to_be_bytes();
+                (44, vec![0, 0, high, low, 0, 0, 0, 7])
+            }
+            Extension::Authentication(words) => {
+                let mut header = vec![0, words + 1, 0, 0, 0, 0, 0, 9, 0, 0, 0, 1];
+                header.extend(vec![0xab; usize::from(words) * 4]);
+                (51, header)
+            }
+            Extension::Destination(padding) => (60, options_header(padding)),
+        };
+        header[0] = next;
+        header.extend(body);
+        (next, body) = (number, header);
+    }
+    (next, body)
+}
+
+/// A header that holds one `PadN` option (RFC 8200 section 4.2) of so many bytes in all.
+fn options_header(padding: u8) -> Vec<u8> {
+    assert_eq!(
+        padding % 8,
+        6,
+        "an options header is a multiple of eight bytes"
+    );
+    let mut header = vec![0, (padding - 6) / 8, 1, padding - 2];
+    header.resize(usize::from(padding) + 2, 0);
+    header
+}
+
+fn ipv4(frame: &Frame, next: u8, source: [u8; 4], destination: [u8; 4], body: &[u8]) -> Vec<u8> {
+    let options = &frame.ipv4_options;
+    let (offset, more) = frame.fragment.unwrap_or((0, false));
+    let mut header = vec![0x40 | narrow(5 + options.len() / 4), 0];
+    header.extend(word(20 + options.len() + body.len()).to_be_bytes());
+    header.extend([0x12, 0x34]);
+    header.extend((u16::from(more) << 13 | offset).to_be_bytes());
+    header.extend([64, next, 0, 0]);
+    header.extend(source);
+    header.extend(destination);
+    header.extend(options);
+    let check = Sum16BitWords::new().add_slice(&header).ones_complement();
+    header[10..12].copy_from_slice(&check.to_ne_bytes());
+    header.extend(body);
+    header
+}
+
+fn ipv6(next: u8, source: [u8; 16], destination: [u8; 16], body: &[u8]) -> Vec<u8> {
+    let mut header = vec![0x60, 0x01, 0x23, 0x45];
+    header.extend(word(body.len()).to_be_bytes());
+    header.extend([next, 64]);
+    header.extend(source);
+    header.extend(destination);
+    header.extend(body);
+    header
+}
+
+/// Changes one field and nothing that depends on it, but for the IPv4 header's checksum, without
+/// which no host would look at the rest.
+fn bend(bytes: &mut Vec<u8>, lie: Lie, is_ipv4: bool, at: usize, transport_at: usize) {
+    let length_at = at + if is_ipv4 { 2 } else { 4 };
+    match lie {
+        Lie::EtherType(value) => bytes[at - 2..at].copy_from_slice(&value.to_be_bytes()),
+        Lie::Version(value) => bytes[at] = value << 4 | bytes[at] & 0x0f,
+        Lie::HeaderWords(value) => bytes[at] = bytes[at] & 0xf0 | value,
+        Lie::TotalLength(value) => {
+            bytes[length_at..length_at + 2].copy_from_slice(&value.to_be_bytes());
+        }
+        Lie::DataOffset(value) => bytes[transport_at + 12] = value << 4,
+        Lie::UdpLength(value) => {
+            bytes[transport_at + 4..transport_at + 6].copy_from_slice(&value.to_be_bytes());
+        }
+        Lie::Truncated(length) => bytes.truncate(length),
+    }
+    let header = usize::from(bytes.get(at).map_or(0, |byte| byte & 0x0f)) * 4;
+    if is_ipv4 && header >= 20 && bytes.len() >= at + header {
+        bytes[at + 10..at + 12].fill(0);
+        let sum = Sum16BitWords::new().add_slice(&bytes[at..at + header]);
+        bytes[at + 10..at + 12].copy_from_slice(&sum.ones_complement().to_ne_bytes());
+    }
+}
+
+fn word(length: usize) -> u16 {
+    u16::try_from(length).expect("a test's packet is shorter than 64 KiB")
+}
+
+fn narrow(length: usize) -> u8 {
+    u8::try_from(length).expect("a header's length fits its field")
+}

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The packet path's tables in plain memory: clock, settings and capacities are what the test says.
+//!
+//! They behave as the kernel's adapter does: an entry is never replaced by an insert, a touch
+//! writes in place, a value that does not carry its key's identity reads as torn. What ends a flow
+//! is its value (`Flow::expires_ns`); nothing here frees an entry by itself, as the kernel's timers
+//! do. [`fill`] puts Services and backends in.
+
+pub mod fill;
+#[cfg(test)]
+mod tests;
+
+use lb_common::{
+    family::{Family, V4, V6},
+    tables::{Environment, Found, InsertError, Side, Stage, Tables, Torn, Touch},
+    wire::{
+        Backend, BackendState, CHUNK_SLOTS, Chunk, Flow, FrontendKey, Node, Reverse, Sealed,
+        Service, Tuple, fingerprint,
+    },
+};
+use std::collections::BTreeMap;
+
+/// All tables of both families.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// What the clock says, in nanoseconds.
+    pub now_ns: u64,
+    /// The node's settings.
+    pub node: Node,
+    /// `COUNTER`: the last version or epoch given out.
+    pub counter: u64,
+    /// `SLOTS`.
+    pub chunks: BTreeMap<u32, Chunk>,
+    /// `BACKENDS`.
+    pub backends: BTreeMap<u32, Backend>,
+    /// Entries that each established table holds (flows, and as many reverse entries).
+    pub flow_capacity: usize,
+    /// Entries that each half-open table holds.
+    pub half_open_capacity: usize,
+    /// What there is for IPv4.
+    pub v4: Entries<V4>,
+    /// What there is for IPv6.
+    pub v6: Entries<V6>,
+}
+
+/// The tables of one family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entries<F: Family> {
+    /// `FRONTENDS`.
+    pub frontends: BTreeMap<FrontendKey<F::Address>, Service>,
+    /// `FLOWS` and `REVERSE`.
+    pub established: Pair<F>,
+    /// `HALF_OPEN` and `HALF_REVERSE`.
+    pub half_open: Pair<F>,
+}
+
+/// A table of flows, and the way back into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair<F: Family> {
+    /// By what the client sends.
+    pub flows: BTreeMap<Tuple<F::Address>, Flow>,
+    /// By what the backend sends.
+    pub reverse: BTreeMap<Tuple<F::Address>, Reverse>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            // Not zero: a machine has been up for a while, and no test may rely on a zero.
+            now_ns: 1_000_000_000_000,
+            node: Node::default(),
+            counter: 0,
+            chunks: BTreeMap::new(),
+            backends: BTreeMap::new(),
+            flow_capacity: usize::MAX,
+            half_open_capacity: usize::MAX,
+            v4: Entries::default(),
+            v6: Entries::default(),
+        }
+    }
+}
+
+impl<F: Family> Default for Entries<F> {
+    fn default() -> Self {
+        Self {
+            frontends: BTreeMap::new(),
+            established: Pair::default(),
+            half_open: Pair::default(),
+        }
+    }
+}
+
+impl<F: Family> Default for Pair<F> {
+    fn default() -> Self {
+        Self {
+            flows: BTreeMap::new(),
+            reverse: BTreeMap::new(),
+        }
+    }
+}
+
+impl<F: Family> Entries<F> {
+    /// The tables of a stage.
+    pub fn stage(&self, stage: Stage) -> &Pair<F> {
+        match stage {
+            Stage::HalfOpen => &self.half_open,
+            Stage::Established => &self.established,
+        }
+    }
+
+    /// The tables of a stage.
+    pub fn stage_mut(&mut self, stage: Stage) -> &mut Pair<F> {
+        match stage {
+            Stage::HalfOpen => &mut self.half_open,
+            Stage::Established => &mut self.established,
+        }
+    }
+
+    /// Forgets all flows.
+    pub fn clear_flows(&mut self) {
+        self.established = Pair::default();
+        self.half_open = Pair::default();
+    }
+}
+
+/// What holds the tables of a family.
+pub trait Holds<F: Family> {
+    /// The tables of the family.
+    fn entries(&self) -> &Entries<F>;
+    /// The tables of the family.
+    fn entries_mut(&mut self) -> &mut Entries<F>;
+}
+
+impl Holds<V4> for Memory {
+    fn entries(&self) -> &Entries<V4> {
+        &self.v4
+    }
+
+    fn entries_mut(&mut self) -> &mut Entries<V4> {
+        &mut self.v4
+    }
+}
+
+impl Holds<V6> for Memory {
+    fn entries(&self) -> &Entries<V6> {
+        &self.v6
+    }
+
+    fn entries_mut(&mut self) -> &mut Entries<V6> {
+        &mut self.v6
+    }
+}
+
+impl Memory {
+    fn capacity(&self, stage: Stage) -> usize {
+        match stage {
+            Stage::HalfOpen => self.half_open_capacity,
+            Stage::Established => self.flow_capacity,
+        }
+    }
+}
+
+impl Environment for Memory {
+    fn now_ns(&self) -> u64 {
+        self.now_ns
+    }
+
+    fn node(&self) -> Node {
+        self.node
+    }
+}
+
+impl<F: Family> Tables<F> for Memory
+where
+    Self: Holds<F>,
+{
+    type Place = (Stage, Tuple<F::Address>);
+
+    fn service(&self, key: &FrontendKey<F::Address>) -> Found<Service> {
+        whole(self.entries().frontends.get(key), fingerprint(key))
+    }
+
+    fn slot(&self, service: &Service, slot: u32) -> Option<u32> {
+        let chunk = self
+            .chunks
+            .get(&(service.first_chunk + slot / CHUNK_SLOTS))?;
+        let index = usize::try_from(slot % CHUNK_SLOTS).ok()?;
+        chunk.backends.get(index).copied()
+    }
+
+    fn backend(&self, id: u32) -> Found<Backend> {
+        let backend = self.backends.get(&id);
+        let used =
+            backend.filter(|backend| BackendState::from_byte(backend.state) != BackendState::Free);
+        whole(used, u64::from(id))
+    }
+
+    fn flow(&self, stage: Stage, key: &Tuple<F::Address>) -> Found<(Flow, Self::Place)> {
+        let flow = whole(self.entries().stage(stage).flows.get(key), fingerprint(key))?;
+        Ok(flow.map(|flow| (flow, (stage, *key))))
+    }
+
+    fn insert_flow(
+        &mut self,
+        stage: Stage,
+        key: &Tuple<F::Address>,
+        flow: &Flow,
+    ) -> Result<(), InsertError> {
+        let capacity = self.capacity(stage);
+        let soonest = |flow: &Flow| flow.expires_ns;
+        insert(
+            &mut self.entries_mut().stage_mut(stage).flows,
+            stage,
+            capacity,
+            *key,
+            *flow,
+            soonest,
+        )
+    }
+
+    fn touch(&mut self, (stage, key): Self::Place, _flow: &Flow, touch: Touch) {
+        let Some(flow) = self.entries_mut().stage_mut(stage).flows.get_mut(&key) else {
+            return;
+        };
+        flow.expires_ns = touch.expires_ns;
+        match touch.side {
+            Side::Client => flow.client_seen = touch.seen,
+            Side::Backend => flow.backend_seen = touch.seen,
+        }
+    }
+
+    fn remove_flow(&mut self, stage: Stage, key: &Tuple<F::Address>) {
+        self.entries_mut().stage_mut(stage).flows.remove(key);
+    }
+
+    fn reverse(&self, stage: Stage, key: &Tuple<F::Address>) -> Found<Reverse> {
+        whole(
+            self.entries().stage(stage).reverse.get(key),
+            fingerprint(key),
+        )
+    }
+
+    fn insert_reverse(
+        &mut self,
+        stage: Stage,
+        key: &Tuple<F::Address>,
+        reverse: &Reverse,
+    ) -> Result<(), InsertError> {
+        let capacity = self.capacity(stage);
+        let oldest = |reverse: &Reverse| reverse.born_ns;
+        let table = &mut self.entries_mut().stage_mut(stage).reverse;
+        insert(table, stage, capacity, *key, *reverse, oldest)
+    }
+
+    fn remove_reverse(&mut self, stage: Stage, key: &Tuple<F::Address>) {
+        self.entries_mut().stage_mut(stage).reverse.remove(key);
+    }
+}
+
+/// A value that shows the identity it should have. Memory does not change while it is read, so the
+/// second lookup, which the kernel's adapter makes, would find the same.
+fn whole<T: Sealed>(value: Option<&T>, identity: u64) -> Found<T> {
+    match value {
+        None => Ok(None),
+        Some(value) if value.intact(identity) => Ok(Some(*value)),
+        Some(_) => Err(Torn),
+    }
+}
+
+/// Inserts where nothing is. A full established table refuses; a full half-open one, which is an
+/// LRU in the kernel, loses the entry with the smallest `age` (a stand-in: the kernel's choice
+/// depends on the CPU and cannot be foretold).
+fn insert<K: Ord + Copy, V>(
+    table: &mut BTreeMap<K, V>,
+    stage: Stage,
+    capacity: usize,
+    key: K,
+    value: V,
+    age: impl Fn(&V) -> u64,
+) -> Result<(), InsertError> {
+    if table.contains_key(&key) {
+        return Err(InsertError::Taken);
+    }
+    if table.len() >= capacity {
+        let oldest = table
+            .iter()
+            .min_by_key(|(_, value)| age(value))
+            .map(|(key, _)| *key);
+        match (stage, oldest) {
+            (Stage::HalfOpen, Some(oldest)) => table.remove(&oldest),
+            (Stage::HalfOpen, None) | (Stage::Established, _) => return Err(InsertError::Full),
+        };
+    }
+    table.insert(key, value);
+    Ok(())
+}

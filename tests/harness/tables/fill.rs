@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Services and backends for rows, written as the agent writes them but for the slots: those are
+//! dealt out in turn, so that a test can say where a slot leads.
+
+use super::{Holds, Memory};
+use lb_common::{
+    family::{Family, V4, V6},
+    wire::{Backend, BackendState, CHUNK_SLOTS, Chunk, FrontendKey, Service, Tuple, fingerprint},
+};
+use std::net::{IpAddr, SocketAddr};
+
+/// A family whose addresses have a form in the standard library.
+pub trait Standard: Family {
+    /// The address in network order.
+    ///
+    /// # Panics
+    ///
+    /// When it is of the other family.
+    fn octets(address: IpAddr) -> Self::Address;
+}
+
+impl Standard for V4 {
+    fn octets(address: IpAddr) -> [u8; 4] {
+        match address {
+            IpAddr::V4(address) => address.octets(),
+            IpAddr::V6(address) => panic!("{address} is not IPv4"),
+        }
+    }
+}
+
+impl Standard for V6 {
+    fn octets(address: IpAddr) -> [u8; 16] {
+        match address {
+            IpAddr::V6(address) => address.octets(),
+            IpAddr::V4(address) => panic!("{address} is not IPv6"),
+        }
+    }
+}
+
+/// The key of a frontend.
+pub fn frontend_key<F: Standard>(at: SocketAddr, protocol: u8) -> FrontendKey<F::Address> {
+    FrontendKey {
+        address: F::octets(at.ip()),
+        port: at.port().to_be_bytes(),
+        protocol,
+        scope: 0,
+    }
+}
+
+/// The key of a flow, or of its reverse entry.
+pub fn tuple<F: Standard>(
+    source: SocketAddr,
+    destination: SocketAddr,
+    protocol: u8,
+) -> Tuple<F::Address> {
+    Tuple {
+        source: F::octets(source.ip()),
+        destination: F::octets(destination.ip()),
+        source_port: source.port().to_be_bytes(),
+        destination_port: destination.port().to_be_bytes(),
+        protocol,
+        pad: [0; 3],
+    }
+}
+
+impl Memory {
+    /// Gives birth to an active backend under an id.
+    pub fn add_backend(&mut self, id: u32, at: SocketAddr, protocol: u8) {
+        let version = self.next_version();
+        let (address, family) = match at.ip() {
+            IpAddr::V4(address) => (V4::widen(address.octets()), 4),
+            IpAddr::V6(address) => (V6::widen(address.octets()), 6),
+        };
+        let backend = Backend {
+            version,
+            epoch: version,
+            address,
+            port: at.port().to_be_bytes(),
+            protocol,
+            state: 0,
+            id,
+            family,
+            pad: 0,
+            version_end: version,
+        };
+        self.backends.insert(id, backend);
+        self.set_backend(id, BackendState::Active);
+    }
+
+    /// Puts a backend into another state.
+    ///
+    /// # Panics
+    ///
+    /// When the id was never given out.
+    pub fn set_backend(&mut self, id: u32, state: BackendState) {
+        let version = self.next_version();
+        let backend = self.backends.get_mut(&id).expect("the id was given out");
+        #[expect(clippy::as_conversions, reason = "the state is defined as this byte")]
+        let state = state as u8;
+        *backend = Backend {
+            version,
+            version_end: version,
+            state,
+            ..*backend
+        };
+    }
+
+    /// Writes a frontend that spreads new flows over some backends, or over none.
+    pub fn add_service(&mut self, at: SocketAddr, protocol: u8, backends: &[u32]) {
+        match at {
+            SocketAddr::V4(_) => self.put_service::<V4>(at, protocol, backends),
+            SocketAddr::V6(_) => self.put_service::<V6>(at, protocol, backends),
+        }
+    }
+
+    /// Removes a frontend.
+    pub fn remove_service(&mut self, at: SocketAddr, protocol: u8) {
+        match at {
+            SocketAddr::V4(_) => drop(self.v4.frontends.remove(&frontend_key::<V4>(at, protocol))),
+            SocketAddr::V6(_) => drop(self.v6.frontends.remove(&frontend_key::<V6>(at, protocol))),
+        }
+    }
+
+    fn put_service<F: Standard>(&mut self, at: SocketAddr, protocol: u8, backends: &[u32])
+    where
+        Self: Holds<F>,
+    {
+        let version = self.next_version();
+        let key = frontend_key::<F>(at, protocol);
+        let old = self
+            .entries()
+            .frontends
+            .get(&key)
+            .map(|service| service.first_chunk);
+        let first_chunk = old.unwrap_or_else(|| self.free_chunk());
+        let mut chunk = Chunk::default();
+        for (slot, id) in chunk.backends.iter_mut().zip(backends.iter().cycle()) {
+            *slot = *id;
+        }
+        self.chunks.insert(first_chunk, chunk);
+        let service = Service {
+            version,
+            identity: fingerprint(&key),
+            service_id: first_chunk + 1,
+            first_chunk,
+            slot_count: if backends.is_empty() { 0 } else { CHUNK_SLOTS },
+            backend_count: u32::try_from(backends.len()).expect("few backends"),
+            version_end: version,
+            ..Service::default()
+        };
+        self.entries_mut().frontends.insert(key, service);
+    }
+
+    fn next_version(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    fn free_chunk(&self) -> u32 {
+        self.chunks.keys().next_back().map_or(0, |last| last + 1)
+    }
+}
