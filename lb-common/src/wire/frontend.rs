@@ -44,7 +44,7 @@ pub struct Service {
     pub identity: u64,
     /// The agent's number for this port of this Service, for counters and listings.
     pub service_id: u32,
-    /// None defined so far; always zero.
+    /// Bits: [`Service::ELSEWHERE`].
     pub flags: u32,
     /// First chunk of the Service's table in `SLOTS`.
     pub first_chunk: u32,
@@ -58,6 +58,13 @@ pub struct Service {
     pub pad: u64,
     /// Equal to `version` in a whole value.
     pub version_end: u64,
+}
+
+impl Service {
+    /// Flag of a Service without slots: it has endpoints, but none that this node may use. Such a
+    /// packet is dropped; without the flag (no endpoint anywhere) the client is refused
+    /// (kube-proxy, KEP-2086).
+    pub const ELSEWHERE: u32 = 1;
 }
 
 impl Sealed for Service {
