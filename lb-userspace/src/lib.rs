@@ -4,6 +4,7 @@
 //! Modules stand in the order in which a change of a Service meets them:
 //! [`watch`] → [`model`] → [`plan`] → [`reconcile`] → [`maps`].
 
+pub mod clock;
 pub mod maps;
 pub mod model;
 pub mod plan;

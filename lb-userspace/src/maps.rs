@@ -5,8 +5,12 @@
 //! Implemented by `maps/kernel.rs` (aya, pinned maps), `maps/memory.rs` (tests) and
 //! `maps/faulty.rs` (any other store, with faults).
 
-use lb_common::wire::{Backend, Chunk, Node, Service};
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
+
+use lb_common::wire::{Backend, Chunk, Node, Service, protocol};
 
 /// What clients dial, for both families: the map's key without its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +21,17 @@ pub struct Frontend {
     pub port: u16,
     /// IP protocol number.
     pub protocol: u8,
+}
+
+impl fmt::Display for Frontend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = SocketAddr::new(self.address, self.port);
+        match self.protocol {
+            protocol::TCP => write!(f, "{address}/TCP"),
+            protocol::UDP => write!(f, "{address}/UDP"),
+            other => write!(f, "{address}/{other}"),
+        }
+    }
 }
 
 /// How many entries the maps of a store have room for.
