@@ -2,5 +2,9 @@
 //! What the three suites share. `tests/README.md` says which suite a new test belongs to.
 
 pub mod figures;
+pub mod netns;
+pub mod observer;
 pub mod packet;
 pub mod tables;
+pub mod traffic;
+pub mod wait;

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A server in a pod's namespace that answers who it is and whom it sees.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv6Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{TcpListener, TcpStream, UdpSocket},
+    sync::oneshot,
+};
+
+use crate::netns::Pod;
+
+/// What the server saw: the number of messages of each flow, by the flow's id.
+type Log = Arc<Mutex<BTreeMap<u64, u64>>>;
+
+/// A running server for TCP and UDP, both families; ends with the value.
+#[derive(Debug)]
+pub struct Server {
+    log: Log,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<anyhow::Result<anyhow::Result<()>>>>,
+}
+
+impl Server {
+    /// Serves `port` in the pod, from this call's return.
+    pub fn start(pod: &Pod, port: u16) -> anyhow::Result<Self> {
+        let log = Log::default();
+        let (stop, stopped) = oneshot::channel();
+        let (ready, listening) = mpsc::channel();
+        let (name, shared) = (Arc::<str>::from(pod.name.as_str()), Arc::clone(&log));
+        let serve = move || serve(name, port, shared, ready, stopped);
+        let thread = pod.namespace.spawn(serve)?;
+        let server = Self {
+            log,
+            stop: Some(stop),
+            thread: Some(thread),
+        };
+        let limit = Duration::from_secs(10);
+        let begun = listening.recv_timeout(limit);
+        begun.with_context(|| format!("no server on port {port} of pod {}", pod.name))?;
+        Ok(server)
+    }
+
+    /// How many messages of each flow it has answered, by the flow's id.
+    pub fn log(&self) -> BTreeMap<u64, u64> {
+        self.log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have failed and gone already; its error has been seen by then.
+        let _sent = self.stop.take().map(|stop| stop.send(()));
+        let _ended = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+async fn serve(
+    name: Arc<str>,
+    port: u16,
+    log: Log,
+    ready: mpsc::Sender<()>,
+    stopped: oneshot::Receiver<()>,
+) -> anyhow::Result<()> {
+    // One socket for both families; IPv4 clients appear as mapped addresses.
+    let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+    let listener = TcpListener::bind(address).await.context("listening")?;
+    let socket = UdpSocket::bind(address).await.context("binding")?;
+    tokio::spawn(answer_datagrams(
+        socket,
+        Arc::clone(&name),
+        Arc::clone(&log),
+    ));
+    tokio::spawn(async move {
+        while let Ok((stream, client)) = listener.accept().await {
+            tokio::spawn(answer_lines(
+                stream,
+                client,
+                Arc::clone(&name),
+                Arc::clone(&log),
+            ));
+        }
+    });
+    let _started = ready.send(());
+    // Either a wish to stop, or the owner is gone: both end the runtime and its tasks.
+    let _wish = stopped.await;
+    Ok(())
+}
+
+async fn answer_lines(stream: TcpStream, client: SocketAddr, name: Arc<str>, log: Log) {
+    let _unneeded = stream.set_nodelay(true);
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    while matches!(stream.read_line(&mut line).await, Ok(1..)) {
+        let answer = answer(&name, client, &line, &log);
+        if stream.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+        line.clear();
+    }
+}
+
+async fn answer_datagrams(socket: UdpSocket, name: Arc<str>, log: Log) {
+    let mut buffer = [0; 512];
+    loop {
+        // An error here is an ICMP message about an earlier answer.
+        let Ok((length, client)) = socket.recv_from(&mut buffer).await else {
+            continue;
+        };
+        let line = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
+        let answer = answer(&name, client, &line, &log);
+        let _client_gone = socket.send_to(answer.as_bytes(), client).await;
+    }
+}
+
+fn answer(name: &str, client: SocketAddr, line: &str, log: &Log) -> String {
+    let line = line.trim();
+    let id = line.split(' ').next().and_then(|id| id.parse().ok());
+    if let Some(id) = id {
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        *log.entry(id).or_default() += 1;
+    }
+    let client = SocketAddr::new(client.ip().to_canonical(), client.port());
+    format!("{name} {client} {line}\n")
+}

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Nodes made of network namespaces, with real sockets and real traffic.
+//!
+//! Needs root, and fails without it. Each test makes a lab of its own and leaves nothing behind.
+
+mod wiring;
