@@ -4,7 +4,7 @@
 //! Keys are byte arrays in network order (alignment 1, generic over the family). Values are native
 //! integers with explicit padding and are the same type for both families. A value that decides
 //! something is [sealed](Sealed): it carries its identity and a version at both ends, because the
-//! kernel reuses a freed hash element at once, so a reader may see another key's value or a mixture.
+//! kernel reuses a freed hash element at once: a reader may see another key's value or a mixture.
 
 mod backend;
 mod flow;

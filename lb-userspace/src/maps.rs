@@ -69,7 +69,7 @@ pub enum StoreError {
     },
 }
 
-/// The maps that say where Services lead. Every call is idempotent; removing what is absent is fine.
+/// The maps that say where Services lead. Calls are idempotent; removing what is absent is fine.
 pub trait Store {
     /// Sizes, fixed for the life of the store.
     fn capacity(&self) -> Capacity;

@@ -32,7 +32,7 @@ impl BackendState {
     }
 }
 
-/// A backend. Element of an array; its index is the backend's id. Id 0 is never given out. 56 bytes.
+/// A backend: element of an array; its index is the backend's id; id 0 is never used. 56 bytes.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,

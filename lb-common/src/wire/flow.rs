@@ -14,10 +14,6 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
-#[expect(
-    non_camel_case_types,
-    reason = "the kernel looks for a struct of this name"
-)]
 pub struct bpf_timer {
     /// The kernel's.
     pub opaque: [u64; 2],
@@ -112,5 +108,6 @@ impl Sealed for Reverse {
     }
 }
 
+const _: () = assert!(size_of::<bpf_timer>() == 16);
 const _: () = assert!(size_of::<Flow>() == 96);
 const _: () = assert!(size_of::<Reverse>() == 48);

@@ -68,4 +68,5 @@ impl Default for Node {
     }
 }
 
+const _: () = assert!(size_of::<Timeouts>() == 48);
 const _: () = assert!(size_of::<Node>() == 72);
