@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask ci`: what must pass before a change lands, the quickest first.
+
+use crate::{lint, setup, step, test, tidy, verifier};
+
+/// Stops at the first failure.
+pub(crate) fn run() -> anyhow::Result<()> {
+    setup::run()?;
+    step::step("tidy", tidy::run)?;
+    step::step("lint", lint::run)?;
+    step::step("verifier", || verifier::run(false))?;
+    step::step("test", || test::run(false, &[]))
+}

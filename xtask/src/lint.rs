@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask lint`: what rustfmt, clippy and cargo-deny have to say, on both targets.
+
+use crate::{process, setup, step, toolchain, workspace};
+use std::process::Command;
+
+/// Stops at the first that finds something.
+pub(crate) fn run() -> anyhow::Result<()> {
+    setup::tools()?;
+    step::step("formatting", || {
+        process::run(toolchain::tool("cargo").args(["fmt", "--check"]))
+    })?;
+    step::step("clippy for the host", || process::run(&mut clippy_host()))?;
+    step::step("clippy for BPF", || process::run(&mut clippy_bpf()))?;
+    deny()
+}
+
+fn clippy_host() -> Command {
+    let mut cargo = toolchain::tool("cargo");
+    cargo.args([
+        "clippy",
+        "--workspace",
+        "--exclude",
+        "lb-ebpf",
+        "--all-targets",
+    ]);
+    cargo.args(["--", "-D", "warnings"]);
+    cargo
+}
+
+fn clippy_bpf() -> Command {
+    let mut cargo = toolchain::tool("cargo");
+    cargo.args([
+        "clippy",
+        "--package",
+        "lb-ebpf",
+        "--target",
+        "bpfel-unknown-none",
+    ]);
+    cargo.args(["-Z", "build-std=core", "--", "-D", "warnings"]);
+    // `-Z build-std` on a stable compiler; in a target folder of its own, because build scripts
+    // run again when the variable changes.
+    cargo.env("RUSTC_BOOTSTRAP", "1");
+    cargo.env("CARGO_TARGET_DIR", workspace::target().join("bpf"));
+    cargo
+}
+
+/// Licences, sources and bans of `deny.toml`.
+fn deny() -> anyhow::Result<()> {
+    if !process::is_there("cargo-deny") {
+        println!(
+            "==> not checked: deny.toml, for cargo-deny is not there (`cargo install cargo-deny`)"
+        );
+        return Ok(());
+    }
+    step::step("licences, sources and bans", || {
+        let mut cargo = toolchain::tool("cargo");
+        process::run(cargo.args(["deny", "check", "bans", "licenses", "sources"]))
+    })
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask setup`: everything that the other verbs need and the machine lacks.
+//!
+//! Each part looks first whether it is there, so a second run takes a fraction of a second; the
+//! other verbs call the parts that they need.
+
+mod linker;
+mod packages;
+mod refusal;
+mod rust;
+
+pub(crate) use packages::Use;
+
+use crate::step;
+
+/// Everything.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let watch = step::Stopwatch::start();
+    tools()?;
+    packages(Use::Run)?;
+    packages(Use::Test)?;
+    println!(
+        "==> set-up is complete ({})",
+        step::seconds(watch.elapsed())
+    );
+    Ok(())
+}
+
+/// What building needs: the toolchain and the BPF linker, both in the user's own folders.
+pub(crate) fn tools() -> anyhow::Result<()> {
+    rust::set_up()?;
+    linker::set_up()
+}
+
+/// Programs of the system.
+pub(crate) fn packages(purpose: Use) -> anyhow::Result<()> {
+    packages::set_up(purpose)
+}

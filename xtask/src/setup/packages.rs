@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Programs of the system, by Debian's package names: which ones, what for, and how they get there.
+
+use super::refusal;
+use crate::{process, step};
+use anyhow::bail;
+use std::{path::Path, process::Command};
+
+/// What a package is needed for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// The demo.
+    Run,
+    /// The tests.
+    Test,
+}
+
+struct Package {
+    name: &'static str,
+    program: &'static str,
+    purpose: Use,
+    why: &'static str,
+}
+
+const PACKAGES: &[Package] = &[
+    Package {
+        name: "iproute2",
+        program: "ip",
+        purpose: Use::Run,
+        why: "namespaces and veth links",
+    },
+    Package {
+        name: "curl",
+        program: "curl",
+        purpose: Use::Run,
+        why: "requests from a client pod",
+    },
+    Package {
+        name: "tcpdump",
+        program: "tcpdump",
+        purpose: Use::Test,
+        why: "an observer that is not ours looks at checksums on the wire",
+    },
+    Package {
+        name: "ethtool",
+        program: "ethtool",
+        purpose: Use::Test,
+        why: "switches checksum offload off, which would hide a wrong checksum",
+    },
+];
+
+/// Installs those that are missing for one purpose.
+pub(super) fn set_up(purpose: Use) -> anyhow::Result<()> {
+    let missing: Vec<&Package> = PACKAGES
+        .iter()
+        .filter(|package| package.purpose == purpose && !process::is_there(package.program))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for package in &missing {
+        println!("==> {} is missing ({})", package.name, package.why);
+    }
+    let names: Vec<_> = missing.iter().map(|package| package.name).collect();
+    let by_hand = format!(
+        "apt-get install --no-install-recommends {}",
+        names.join(" ")
+    );
+    if !process::is_there("apt-get") {
+        bail!(
+            "this is not a Debian: install what offers {} here, then run this again",
+            names.join(", ")
+        );
+    }
+    if !process::is_root() {
+        bail!("only root may install packages: run `{by_hand}` as root, then this again");
+    }
+    step::step(&format!("installing {}", names.join(", ")), || {
+        install(&names)
+    })
+}
+
+/// Installs with the package lists that are there, and with new ones if that does not do.
+fn install(names: &[&str]) -> anyhow::Result<()> {
+    if has_lists() && install_now(names).is_ok() {
+        return Ok(());
+    }
+    process::run_shown(apt().args(["update", "-q"])).map_err(refusal::explain)?;
+    install_now(names).map_err(refusal::explain)
+}
+
+fn install_now(names: &[&str]) -> anyhow::Result<()> {
+    let mut apt = apt();
+    apt.args(["install", "-q", "-y", "--no-install-recommends"])
+        .args(names);
+    process::run_shown(&mut apt)
+}
+
+fn apt() -> Command {
+    let mut apt = Command::new("apt-get");
+    apt.env("DEBIAN_FRONTEND", "noninteractive");
+    // Another apt may be at work for a moment, as after a machine's first start.
+    apt.args(["-o", "DPkg::Lock::Timeout=120"]);
+    apt
+}
+
+fn has_lists() -> bool {
+    let lists = Path::new("/var/lib/apt/lists").read_dir();
+    lists.is_ok_and(|lists| {
+        let names = lists.filter_map(|entry| Some(entry.ok()?.file_name()));
+        names
+            .into_iter()
+            .any(|name| name.to_string_lossy().contains("_Packages"))
+    })
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask test`: builds every test, runs suite by suite, and says what came out.
+//!
+//! A test that did not run is a failure here: an ignored or filtered one, a suite without tests, a
+//! figure that nobody reported.
+
+mod suites;
+
+mod artifacts;
+mod runner;
+mod summary;
+mod figures;
+
+use crate::{process, setup, step};
+use anyhow::bail;
+use suites::Selection;
+use summary::Summary;
+
+/// Runs all suites, or those in `names`; `full` asks for the large size of each figure.
+pub(crate) fn run(full: bool, names: &[String]) -> anyhow::Result<()> {
+    let selection = Selection::parse(names)?;
+    if selection.is_privileged() {
+        process::need_root("test", "some suites make namespaces and load BPF programs")?;
+        setup::packages(setup::Use::Test)?;
+    }
+    setup::tools()?;
+    let binaries = step::step("building the tests", artifacts::build)?;
+    suites::all_known(&binaries)?;
+    let report = figures::Report::begin()?;
+    let mut total = Summary::default();
+    let mut failed = Vec::new();
+    for chosen in selection.chosen() {
+        let watch = step::Stopwatch::start();
+        println!("==> suite {}", chosen.suite.name);
+        let summary = runner::run(chosen, &binaries, &report, full);
+        let time = step::seconds(watch.elapsed());
+        match summary {
+            Ok(summary) => {
+                println!("==> suite {}: {summary} in {time}", chosen.suite.name);
+                total += summary;
+            }
+            Err(error) => {
+                println!(
+                    "==> suite {}: FAILED in {time}: {error:#}",
+                    chosen.suite.name
+                );
+                failed.push(chosen.suite.name);
+            }
+        }
+    }
+    if let Err(error) = report.end(selection.is_everything()) {
+        println!("==> figures: FAILED: {error:#}");
+        failed.push("figures");
+    }
+    if !failed.is_empty() {
+        bail!("not passed: {}", failed.join(", "));
+    }
+    if !selection.is_everything() {
+        println!("This was a part of the tests; `cargo xtask test` runs them all.");
+    }
+    println!("{} passed, {} failed", total.passed, total.failed);
+    Ok(())
+}
