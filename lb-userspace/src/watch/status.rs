@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the watch side says about itself, for `weiche status` and `status.json`.
+
+use std::{collections::BTreeSet, fmt};
+
+use serde::{Deserialize, Serialize};
+
+/// The watch side's state; a new one is published after each round that changes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Where objects come from, in words: the folders, or the API server's address.
+    pub source: String,
+    /// Kinds whose first list is complete, by name (`Service`, `EndpointSlice`, `Node`).
+    pub listed: BTreeSet<String>,
+    /// Everything that is wrong right now, in a stable order; empty = all is well.
+    pub problems: Vec<Problem>,
+    /// Pods that a Service selects and that serve nothing yet. Standalone mode only.
+    pub pending: Vec<Pending>,
+}
+
+/// Something that is wrong, where, and why. It harms nothing but what it names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Problem {
+    /// A file's path, a folder, or a watcher (`services`).
+    pub place: String,
+    /// The line in that file, from 1; `None` where there is none to point at.
+    pub line: Option<u64>,
+    /// The object concerned, as `Service default/web`; `None` where none is known.
+    pub object: Option<String>,
+    /// A sentence: what is wrong, and what is used instead or what to do.
+    pub reason: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.place)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        if let Some(object) = &self.object {
+            write!(f, ": {object}")?;
+        }
+        write!(f, ": {}", self.reason)
+    }
+}
+
+/// A Pod that a Service selects and that is no ready endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Pending {
+    /// `namespace/name` of the Service.
+    pub service: String,
+    /// Name of the Pod, in the same namespace.
+    pub pod: String,
+    /// What it lacks, as a sentence.
+    pub reason: String,
+}
