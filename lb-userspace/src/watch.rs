@@ -5,4 +5,5 @@
 //! manifests. It knows no plan and no map.
 
 pub mod convert;
+pub mod standalone;
 pub mod status;

@@ -173,7 +173,7 @@ pub struct ServiceObject {
 }
 
 /// One of an `EndpointSlice`'s `ports`, with a name and a number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SlicePort {
     /// Matches [`ServicePort::name`].
     pub name: Arc<str>,
