@@ -24,6 +24,14 @@ pub fn until<T>(
         if Instant::now() >= end {
             bail!("waited {limit:?} in vain for {what}");
         }
-        thread::sleep(PAUSE);
+        pause();
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "between two looks at the condition"
+)]
+fn pause() {
+    thread::sleep(PAUSE);
 }
