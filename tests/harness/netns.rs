@@ -19,7 +19,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 pub use namespace::Namespace;
 pub use node::{Node, Outside, Pod, RpFilter};
 pub use process::{Identity, Process};
@@ -50,15 +50,21 @@ impl Lab {
         );
         leftovers::sweep()?;
         let pid = std::process::id();
-        let name = match COUNT.fetch_add(1, Ordering::Relaxed) {
-            0 => format!("weiche-{kind}-{pid}"),
-            number => format!("weiche-{kind}-{pid}.{number}"),
+        let lab = loop {
+            let name = match COUNT.fetch_add(1, Ordering::Relaxed) {
+                0 => format!("weiche-{kind}-{pid}"),
+                number => format!("weiche-{kind}-{pid}.{number}"),
+            };
+            let dir = Path::new(RUN).join(&name);
+            match fs::create_dir(&dir) {
+                Ok(()) => break Self { name, dir },
+                // Of a process in another PID namespace, which may have our pid.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => bail!("making {}: {error}", dir.display()),
+            }
         };
-        let dir = Path::new(RUN).join(&name);
-        fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
-        let lab = Self { name, dir };
-        let me = Identity::of(pid).context("this process is not in /proc")?;
-        fs::write(lab.dir.join(OWNER), me.to_string()).context("writing the owner's file")?;
+        let owner = leftovers::Owner::me()?;
+        fs::write(lab.dir.join(OWNER), owner.to_string()).context("writing the owner's file")?;
         Ok(lab)
     }
 

@@ -2,7 +2,7 @@
 //! Takes a lab away: its processes, mounts, namespaces and folder. One way for a lab that ends in
 //! order and for one whose owner was killed.
 
-use std::{fs, io, path::Path};
+use std::{fmt, fs, io, path::Path, str::FromStr};
 
 use anyhow::Context as _;
 use rustix::{
@@ -18,7 +18,7 @@ pub(super) fn sweep() -> anyhow::Result<()> {
         let Ok(name) = entry?.file_name().into_string() else {
             continue;
         };
-        if owner_pid(&name).is_some_and(|pid| !owner_lives(&name, pid)) {
+        if owner_pid(&name).is_some_and(|pid| owner_is_dead(&name, pid)) {
             remove(&name).with_context(|| format!("cleaning up what {name} left behind"))?;
         }
     }
@@ -58,14 +58,53 @@ fn owner_pid(name: &str) -> Option<u32> {
     pid.parse().ok()
 }
 
-/// A pid may have been given to somebody else since, so the start time decides.
-fn owner_lives(name: &str, pid: u32) -> bool {
-    let Some(now) = Identity::of(pid) else {
-        return false;
-    };
+/// A pid may have been given to somebody else since, so the start time decides. Pids of another
+/// PID namespace say nothing here: such labs are left alone.
+fn owner_is_dead(name: &str, pid: u32) -> bool {
     let noted = fs::read_to_string(Path::new(RUN).join(name).join(OWNER)).unwrap_or_default();
-    // Without a note, the owner may be just about to write it.
-    noted.parse().is_ok_and(|noted: Identity| noted == now) || noted.is_empty()
+    match noted.parse::<Owner>() {
+        Ok(owner) => {
+            let here = Owner::me().is_ok_and(|me| me.pid_namespace == owner.pid_namespace);
+            here && Identity::of(pid) != Some(owner.process)
+        }
+        // Without a note, the owner may be just about to write it.
+        Err(_unreadable) => Identity::of(pid).is_none(),
+    }
+}
+
+/// Who made a lab, as its folder says.
+pub(super) struct Owner {
+    process: Identity,
+    /// What `/proc/self/ns/pid` points to.
+    pid_namespace: String,
+}
+
+impl Owner {
+    pub(super) fn me() -> anyhow::Result<Self> {
+        let pid_namespace = fs::read_link("/proc/self/ns/pid").context("reading /proc/self/ns")?;
+        Ok(Self {
+            process: Identity::of(std::process::id()).context("this process is not in /proc")?,
+            pid_namespace: pid_namespace.display().to_string(),
+        })
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n{}\n", self.process, self.pid_namespace)
+    }
+}
+
+impl FromStr for Owner {
+    type Err = anyhow::Error;
+
+    fn from_str(note: &str) -> anyhow::Result<Self> {
+        let (process, pid_namespace) = note.trim().split_once('\n').context("not two lines")?;
+        Ok(Self {
+            process: process.parse()?,
+            pid_namespace: pid_namespace.to_owned(),
+        })
+    }
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ impl Node {
             name: name.into(),
             v4: Ipv4Addr::new(10, 244, high, low),
             v6: Ipv6Addr::new(0xfd00, 0x10, 0x244, 0, 0, 0, 0, number),
-            link: format!("veth{number}"),
+            link: Self::link_name(number),
         };
         let Pod { v4, v6, link, .. } = &pod;
         let (inside, node) = (pod.namespace.name(), self.namespace.name());
@@ -125,6 +125,11 @@ impl Node {
         self.namespace.wait_for_link(link)?;
         pod.namespace.wait_for_link("eth0")?;
         Ok(pod)
+    }
+
+    /// What the node's end of a pod's link is called.
+    pub fn link_name(number: u16) -> String {
+        format!("veth{number}")
     }
 
     /// Takes a pod away at once, its link included.

@@ -6,6 +6,7 @@ use std::{
     fmt, fs,
     process::{Child, Command, ExitStatus},
     str::FromStr,
+    time::Duration,
 };
 
 use anyhow::{Context as _, anyhow};
@@ -13,6 +14,8 @@ use rustix::{
     io::Errno,
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
+
+use crate::wait;
 
 /// A process: its pid and when it began, in clock ticks since the machine's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +36,7 @@ impl Identity {
         Some(Self { pid, start_ticks })
     }
 
-    /// Kills the process if it is still the one that was noted.
+    /// Kills the process if it is still the one that was noted, and waits until it has ended.
     pub fn kill(self) -> std::io::Result<()> {
         let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else {
             return Ok(());
@@ -47,9 +50,23 @@ impl Identity {
             return Ok(());
         }
         match pidfd_send_signal(&handle, Signal::KILL) {
-            Err(Errno::SRCH) => Ok(()),
-            other => Ok(other?),
+            Err(Errno::SRCH) => return Ok(()),
+            other => other?,
         }
+        let what = format!("process {} to end", self.pid);
+        let ended = wait::until(&what, Duration::from_secs(5), || {
+            (!self.lives()).then_some(())
+        });
+        ended.map_err(std::io::Error::other)
+    }
+
+    /// Whether it still runs. One that only waits for its parent to take notice does not.
+    fn lives(self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        let state = stat
+            .rsplit_once(')')
+            .map_or("", |(_, fields)| fields.trim_start());
+        Self::of(self.pid) == Some(self) && !state.starts_with(['Z', 'X'])
     }
 }
 

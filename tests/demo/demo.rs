@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The life of a demo: up, then until Ctrl-C or until a command has ended, then down.
+
+use std::{
+    future::Future,
+    io::IsTerminal as _,
+    path::Path,
+    process::{ExitCode, ExitStatus},
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow, bail};
+use rustix::process::Signal;
+use tests::netns::{Lab, Node, RpFilter};
+use tokio::{
+    process::{Child, Command},
+    sync::mpsc::{self, UnboundedReceiver},
+    time::timeout,
+};
+
+use crate::{
+    DemoArguments,
+    agent::{self, Frontend, Weiche},
+    guide,
+    kubelet::{self, Event, Kubelet},
+    pause::pause,
+    signals::Signals,
+    variables,
+};
+
+/// For everything to serve.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at what the kernel has.
+const PAUSE: Duration = Duration::from_millis(50);
+/// An agent that ended is started anew after this, like a container that is restarted.
+const RESTART: Duration = Duration::from_secs(1);
+
+/// Runs the demo; returns what the program exits with.
+pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::catch()?;
+    let lab = Lab::new("demo")?;
+    eprintln!("bringing up the demo node {}", lab.name());
+    let node = Node::new(&lab, RpFilter::Off)?;
+    let quiet = !arguments.command.is_empty();
+    let weiche = Weiche::find(arguments.weiche, &lab, quiet)?;
+    let status = lab.dir().join("status");
+    std::fs::create_dir(&status).context("making the folder for status")?;
+    let (events, received) = mpsc::unbounded_channel();
+    let manifests = &arguments.manifests;
+    let sender = events.clone();
+    let mut kubelet = Kubelet::new(&lab, &node, manifests, status.clone(), quiet, sender)?;
+    let folder = kubelet.manifests().folder().to_owned();
+    // Watched before it is read, so that no change falls in between.
+    let _watcher = kubelet::watch_folder(&folder, events)?;
+    kubelet.sync()?;
+    let start = || weiche.start(&lab, &node, [&folder, &status]);
+    let mut demo = Demo {
+        agent: start()?,
+        start: &start,
+        kubelet,
+        received,
+    };
+    let ended = demo
+        .live(&mut signals, &lab, &weiche, &arguments.command)
+        .await;
+    eprintln!("taking the demo node down");
+    agent::stop(demo.agent).await?;
+    ended
+}
+
+/// What lives while the demo does.
+struct Demo<'lab> {
+    agent: Child,
+    start: &'lab dyn Fn() -> anyhow::Result<Child>,
+    kubelet: Kubelet<'lab>,
+    received: UnboundedReceiver<Event>,
+}
+
+impl Demo<'_> {
+    async fn live(
+        &mut self,
+        signals: &mut Signals,
+        lab: &Lab,
+        weiche: &Weiche,
+        command: &[std::ffi::OsString],
+    ) -> anyhow::Result<ExitCode> {
+        let frontends = tokio::select! {
+            frontends = timeout(PATIENCE, self.come_up(weiche)) => frontends,
+            signal = signals.next() => return Ok(exit_code(128 + signal.as_raw())),
+        };
+        let frontends = match frontends {
+            Ok(frontends) => frontends?,
+            Err(_elapsed) => bail!(
+                "the Services do not serve within {PATIENCE:?}{}",
+                said(weiche)
+            ),
+        };
+        if command.is_empty() {
+            println!("{}", guide::text(lab, weiche, &self.kubelet, &frontends));
+            self.drive(signals.next()).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let child = self.spawn(command, lab, weiche, &frontends)?;
+        self.wait_for(child, signals).await
+    }
+
+    /// Until each Pod is ready and each Service leads to as many backends as it has ready Pods.
+    async fn come_up(&mut self, weiche: &Weiche) -> anyhow::Result<Vec<Frontend>> {
+        while self.kubelet.pods().any(|(_, _, ready)| !ready) {
+            let event = self.received.recv().await.context("no events")?;
+            self.kubelet.handle(event).await?;
+        }
+        loop {
+            if let Some(status) = self.agent.try_wait()? {
+                bail!("weiche has ended with {status}{}", said(weiche));
+            }
+            // Until its maps are there, asking for them is an error.
+            let frontends = weiche.frontends().await.unwrap_or_default();
+            if is_complete(&self.kubelet, &frontends) {
+                return Ok(frontends);
+            }
+            pause(PAUSE).await;
+        }
+    }
+
+    /// Plays the kubelet until `end` comes.
+    async fn drive<T>(&mut self, end: impl Future<Output = T>) -> anyhow::Result<T> {
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                ended = &mut end => return Ok(ended),
+                event = self.received.recv() => {
+                    self.kubelet.handle(event.context("no events")?).await?;
+                }
+                status = self.agent.wait() => {
+                    eprintln!("weiche has ended with {}; again in {RESTART:?}", status?);
+                    pause(RESTART).await;
+                    self.agent = (self.start)()?;
+                }
+            }
+        }
+    }
+
+    fn spawn(
+        &self,
+        command: &[std::ffi::OsString],
+        lab: &Lab,
+        weiche: &Weiche,
+        frontends: &[Frontend],
+    ) -> anyhow::Result<Child> {
+        let (program, arguments) = command.split_first().context("no command")?;
+        let mut client = self
+            .kubelet
+            .pods()
+            .filter(|(name, ..)| name.name == "client");
+        let (name, pod, _) = client.next().with_context(|| {
+            let folder = self.kubelet.manifests().folder().display();
+            format!("{folder} has no Pod called `client` to run a command in")
+        })?;
+        let mut child = Command::from(pod.namespace.command(program));
+        child.args(arguments).envs(weiche.variables());
+        child.env("PATH", agent::path_with(&weiche.program, lab)?);
+        child.env("HOSTNAME", &name.name);
+        for (service, object) in self.kubelet.manifests().services() {
+            let address = frontends
+                .iter()
+                .find(|frontend| frontend.service == service);
+            if let Some(address) = address.filter(|_| service.namespace == name.namespace) {
+                child.envs(variables::of_service(
+                    &service.name,
+                    &object,
+                    address.address,
+                ));
+            }
+        }
+        let child = child.kill_on_drop(true).spawn();
+        let child = child.with_context(|| format!("starting {}", Path::new(program).display()))?;
+        lab.adopt(child.id().context("a command without a pid")?)?;
+        Ok(child)
+    }
+
+    async fn wait_for(
+        &mut self,
+        mut child: Child,
+        signals: &mut Signals,
+    ) -> anyhow::Result<ExitCode> {
+        // At a terminal, Ctrl-C has reached the command already.
+        let terminal = std::io::stdin().is_terminal();
+        let mut asked = false;
+        loop {
+            let wait = async {
+                tokio::select! {
+                    status = child.wait() => Err(status),
+                    signal = signals.next() => Ok(signal),
+                }
+            };
+            let signal = match self.drive(wait).await? {
+                Err(status) => return Ok(exit_code(code_of(status?)?)),
+                Ok(signal) => signal,
+            };
+            let Some(pid) = child.id() else { continue };
+            match signal {
+                Signal::INT if terminal => {}
+                // Asked twice, it is not asked a third time.
+                _ if asked => agent::signal(pid, Signal::KILL)?,
+                _ => {
+                    asked = true;
+                    agent::signal(pid, signal)?;
+                }
+            }
+        }
+    }
+}
+
+/// Whether each Service that selects Pods leads to as many backends as it selects ready Pods.
+fn is_complete(kubelet: &Kubelet<'_>, frontends: &[Frontend]) -> bool {
+    let manifests = kubelet.manifests().pods();
+    let labels = |name| Some(&manifests.get(name)?.labels);
+    kubelet
+        .manifests()
+        .services()
+        .iter()
+        .all(|(service, object)| {
+            let selector = object.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+            let Some(selector) = selector else {
+                return true;
+            };
+            let selected = kubelet.pods().filter(|(name, _, ready)| {
+                let has =
+                    |(key, value)| labels(name).and_then(|labels| labels.get(key)) == Some(value);
+                *ready && name.namespace == service.namespace && selector.iter().all(has)
+            });
+            let selected = selected.count();
+            let mut frontends = frontends
+                .iter()
+                .filter(|frontend| frontend.service == *service);
+            let complete = |frontend: &Frontend| frontend.backends == selected;
+            frontends.next().is_some_and(complete) && frontends.all(complete)
+        })
+}
+
+fn said(weiche: &Weiche) -> String {
+    match weiche.last_words() {
+        words if words.is_empty() => String::new(),
+        words => format!("; its last messages:\n{words}"),
+    }
+}
+
+/// As a shell would say it: the status, or 128 and the signal.
+fn code_of(status: ExitStatus) -> anyhow::Result<i32> {
+    use std::os::unix::process::ExitStatusExt as _;
+    let signal = status.signal().map(|signal| 128 + signal);
+    status
+        .code()
+        .or(signal)
+        .ok_or_else(|| anyhow!("the command ended with {status}"))
+}
+
+fn exit_code(code: i32) -> ExitCode {
+    u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)
+}

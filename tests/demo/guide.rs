@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the demo says once it is up: what there is, and what to try.
+
+use tests::netns::Lab;
+
+use crate::{
+    agent::{Frontend, Weiche},
+    kubelet::Kubelet,
+};
+
+/// The text. Each of its commands works when it is pasted into another terminal.
+pub(crate) fn text(
+    lab: &Lab,
+    weiche: &Weiche,
+    kubelet: &Kubelet<'_>,
+    frontends: &[Frontend],
+) -> String {
+    let mut lines = vec![format!("\nWeiche runs on the demo node {}.\n", lab.name())];
+    lines.push("Pods:".into());
+    for (name, pod, _) in kubelet.pods() {
+        lines.push(format!(
+            "  {:24} {:14} {}",
+            name.to_string(),
+            pod.v4.to_string(),
+            pod.v6
+        ));
+    }
+    lines.push("Services:".into());
+    for frontend in frontends {
+        let service = frontend.service.to_string();
+        let (target, protocol) = (frontend.target().to_string(), &frontend.protocol);
+        lines.push(format!("  {service:24} {target:28} {protocol}"));
+    }
+    lines.push("\nTry, in another terminal:".into());
+    for (what, command) in suggestions(weiche, kubelet, frontends) {
+        lines.push(format!("\n  # {what}\n  {command}"));
+    }
+    lines.push("\nCtrl-C ends it and leaves nothing behind.".into());
+    lines.join("\n")
+}
+
+fn suggestions(
+    weiche: &Weiche,
+    kubelet: &Kubelet<'_>,
+    frontends: &[Frontend],
+) -> Vec<(&'static str, String)> {
+    let mut suggestions = Vec::new();
+    let client = kubelet.pods().find(|(name, ..)| name.name == "client");
+    let tcp = frontends.iter().find(|frontend| frontend.protocol == "TCP");
+    if let (Some((_, pod, _)), Some(frontend)) = (client, tcp) {
+        let enter = format!("nsenter --net={}", pod.namespace.path().display());
+        let url = format!("http://{}/hostname", frontend.target());
+        suggestions.push((
+            "One of the Service's pods answers:",
+            format!("{enter} curl -s {url}"),
+        ));
+        suggestions.push((
+            "Many requests spread over all of them:",
+            format!("for i in $(seq 60); do {enter} curl -s {url}; done | sort | uniq -c"),
+        ));
+    }
+    let folder = kubelet.manifests().folder().display().to_string();
+    suggestions.push((
+        "A pod leaves, and new traffic goes elsewhere at once (move it back, and it returns):",
+        format!("mv {folder}/alpaca-prod-2.yaml /tmp/"),
+    ));
+    let program = weiche.program.display();
+    let (pins, state) = (weiche.pins.display(), weiche.state.display());
+    suggestions.push((
+        "What the kernel knows, also while the agent is dead:",
+        format!("{program} service list --pin-dir {pins} --state-dir {state}"),
+    ));
+    suggestions
+}
