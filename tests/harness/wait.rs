@@ -11,7 +11,6 @@ use anyhow::bail;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Asks `look` until it answers with something, at most for `limit`; the error names `what`.
-#[expect(clippy::disallowed_methods, reason = "the one place that waits")]
 pub fn until<T>(
     what: &str,
     limit: Duration,
@@ -25,6 +24,14 @@ pub fn until<T>(
         if Instant::now() >= end {
             bail!("waited {limit:?} in vain for {what}");
         }
-        thread::sleep(PAUSE);
+        pause();
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "between two looks at the condition"
+)]
+fn pause() {
+    thread::sleep(PAUSE);
 }

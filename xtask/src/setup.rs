@@ -4,6 +4,7 @@
 //! Each part looks first whether it is there, so a second run takes a fraction of a second; the
 //! other verbs call the parts that they need.
 
+mod kernels;
 mod linker;
 mod packages;
 mod refusal;
@@ -32,7 +33,11 @@ pub(crate) fn tools() -> anyhow::Result<()> {
     linker::set_up()
 }
 
-/// Programs of the system.
+/// Programs of the system, and for tests other kernels.
 pub(crate) fn packages(purpose: Use) -> anyhow::Result<()> {
-    packages::set_up(purpose)
+    packages::set_up(purpose)?;
+    match purpose {
+        Use::Run => Ok(()),
+        Use::Test => kernels::set_up(),
+    }
 }

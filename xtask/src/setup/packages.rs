@@ -47,6 +47,18 @@ const PACKAGES: &[Package] = &[
         purpose: Use::Test,
         why: "switches checksum offload off, which would hide a wrong checksum",
     },
+    Package {
+        name: "qemu-system-x86",
+        program: "qemu-system-x86_64",
+        purpose: Use::Test,
+        why: "boots other kernels",
+    },
+    Package {
+        name: "xz-utils",
+        program: "xz",
+        purpose: Use::Test,
+        why: "unpacks modules of other kernels",
+    },
 ];
 
 /// Installs those that are missing for one purpose.
@@ -85,8 +97,13 @@ fn install(names: &[&str]) -> anyhow::Result<()> {
     if has_lists() && install_now(names).is_ok() {
         return Ok(());
     }
-    process::run_shown(apt().args(["update", "-q"])).map_err(refusal::explain)?;
+    update()?;
     install_now(names).map_err(refusal::explain)
+}
+
+/// Fetches the package lists.
+pub(super) fn update() -> anyhow::Result<()> {
+    process::run_shown(apt().args(["update", "-q"])).map_err(refusal::explain)
 }
 
 fn install_now(names: &[&str]) -> anyhow::Result<()> {

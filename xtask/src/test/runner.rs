@@ -2,7 +2,12 @@
 //! Runs one suite: its binaries one after the other, each with a time limit, those of privileged
 //! suites in namespaces of their own, so that whatever they leave behind vanishes with them.
 
-use super::{artifacts::Binary, figures::Report, suites::Chosen, summary::Summary};
+use super::{
+    artifacts::Binary,
+    figures::Report,
+    suites::{Chosen, UNIT},
+    summary::Summary,
+};
 use crate::{process, step::Stopwatch, workspace};
 use anyhow::{Context as _, bail, ensure};
 use std::{
@@ -27,6 +32,10 @@ pub(super) fn run(
     {
         println!("--> {}", binary.target);
         let mut command = command(chosen, binary);
+        for suite in binaries.iter().filter(|other| other.suite != UNIT) {
+            let variable = format!("WEICHE_SUITE_{}", suite.suite.to_uppercase());
+            command.env(variable, &suite.path);
+        }
         report.hand_to(&mut command, full);
         let limit = (!full).then_some(chosen.suite.limit);
         match run_binary(&mut command, limit) {
@@ -42,9 +51,10 @@ pub(super) fn run(
 }
 
 /// Prepares the namespaces, then runs the binary and passes its status on. The shell stays, as the
-/// first process of the PID namespace, and inherits what tests leave behind.
-const INIT: &str = "mount -t bpf bpf /sys/fs/bpf && mkdir -p /run/netns \
-    && mount -t tmpfs tmpfs /run/netns && ip link set lo up && \"$@\"; exit $?";
+/// first process of the PID namespace, and inherits what tests leave behind. `/run` is private as
+/// well: tests look there for what dead owners left, and processes outside seem dead from inside.
+const INIT: &str = "mount -t bpf bpf /sys/fs/bpf && mount -t tmpfs tmpfs /run \
+    && ip link set lo up && \"$@\"; exit $?";
 
 fn command(chosen: &Chosen, binary: &Binary) -> Command {
     let mut command = if chosen.suite.privileged {

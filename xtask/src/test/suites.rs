@@ -19,11 +19,23 @@ pub(super) struct Suite {
 pub(super) const UNIT: &str = "unit";
 
 /// In the order in which they run: the quickest first.
-pub(super) const SUITES: &[Suite] = &[Suite {
-    name: UNIT,
-    privileged: false,
-    limit: minutes(10),
-}];
+pub(super) const SUITES: &[Suite] = &[
+    Suite {
+        name: UNIT,
+        privileged: false,
+        limit: minutes(10),
+    },
+    Suite {
+        name: "node",
+        privileged: true,
+        limit: minutes(20),
+    },
+    Suite {
+        name: "kernels",
+        privileged: false,
+        limit: minutes(10),
+    },
+];
 
 /// A suite that is to run, whole or in part.
 pub(super) struct Chosen {
