@@ -1,1 +1,180 @@
-//! Placeholder.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Flows that are known: what was seen of them, how long they live, and where their entries are.
+//!
+//! A flow's state is not stored but follows from what each side was seen to send. Each side has a
+//! word of its own, so two processors that see both directions at once lose nothing of each other.
+
+mod entries;
+
+pub use entries::{
+    Choice, Known, Target, completes, find, find_reply, forget, is_free, open, promote,
+    write_reverse_key,
+};
+
+use crate::parse::{Datagram, flags};
+use crate::tables::{Side, Touch};
+use crate::wire::{Flow, Timeouts, protocol};
+
+/// Bits of [`Flow::client_seen`] and [`Flow::backend_seen`].
+pub mod seen {
+    /// The client's SYN, or the backend's SYN with ACK.
+    pub const SYN: u32 = 1;
+    /// The client has acknowledged the backend's SYN: the handshake is complete.
+    pub const ACK: u32 = 2;
+    /// FIN: no more data from this side.
+    pub const FIN: u32 = 4;
+    /// RST: the connection is over.
+    pub const RST: u32 = 8;
+    /// A datagram (UDP).
+    pub const DATA: u32 = 16;
+}
+
+/// Where a flow stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// TCP, handshake not complete.
+    HalfOpen,
+    /// TCP, data may flow both ways.
+    Established,
+    /// TCP, one side has sent FIN.
+    HalfClosed,
+    /// TCP, both sides have sent FIN, or one a RST.
+    Closed,
+    /// UDP, the backend has not answered yet.
+    Unanswered,
+    /// UDP with answers.
+    Answered,
+}
+
+/// Where a flow of a protocol stands, from what was seen of both sides.
+#[inline(always)]
+pub const fn state(protocol: u8, client_seen: u32, backend_seen: u32) -> State {
+    if protocol == protocol::UDP {
+        return if backend_seen & seen::DATA != 0 {
+            State::Answered
+        } else {
+            State::Unanswered
+        };
+    }
+    let either = client_seen | backend_seen;
+    if either & seen::RST != 0 || client_seen & backend_seen & seen::FIN != 0 {
+        State::Closed
+    } else if either & seen::FIN != 0 {
+        State::HalfClosed
+    } else if client_seen & seen::ACK != 0 {
+        State::Established
+    } else {
+        State::HalfOpen
+    }
+}
+
+/// How long a flow in a state may be silent. An ended flow is a tombstone at once.
+#[inline(always)]
+pub const fn timeout_ns(state: State, timeouts: &Timeouts) -> u64 {
+    match state {
+        State::HalfOpen => timeouts.half_open_ns,
+        State::Established => timeouts.established_ns,
+        State::HalfClosed => timeouts.close_wait_ns,
+        State::Closed => 0,
+        State::Unanswered => timeouts.udp_unanswered_ns,
+        State::Answered => timeouts.udp_answered_ns,
+    }
+}
+
+/// How far a flow's life has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// Within its time-out.
+    Live,
+    /// Ended or silent for too long: still translated, but a new flow may take its place.
+    Tombstone,
+    /// Nothing but an entry that nobody has removed yet.
+    Gone,
+}
+
+/// How far a flow's life has gone at a time.
+#[inline(always)]
+pub const fn age(flow: &Flow, now_ns: u64, timeouts: &Timeouts) -> Age {
+    if now_ns < flow.expires_ns {
+        Age::Live
+    } else if now_ns < flow.expires_ns.saturating_add(timeouts.tombstone_ns) {
+        Age::Tombstone
+    } else {
+        Age::Gone
+    }
+}
+
+/// How much a packet must prolong a flow's life before it is written down: most packets of a busy
+/// flow then write nothing.
+const PROLONG_NS: u64 = 1_000_000_000;
+
+/// What a packet from one side changes in a flow; nothing in a tombstone, which no packet revives.
+#[inline(always)]
+pub fn step<A>(
+    flow: &Flow,
+    side: Side,
+    datagram: &Datagram<A>,
+    now_ns: u64,
+    timeouts: &Timeouts,
+) -> Option<Touch> {
+    if !matches!(age(flow, now_ns, timeouts), Age::Live) {
+        return None;
+    }
+    let observed = observe(flow, side, datagram);
+    let (seen, before, client, backend) = match side {
+        Side::Client => {
+            let seen = flow.client_seen | observed;
+            (seen, flow.client_seen, seen, flow.backend_seen)
+        }
+        Side::Backend => {
+            let seen = flow.backend_seen | observed;
+            (seen, flow.backend_seen, flow.client_seen, seen)
+        }
+    };
+    let state = state(datagram.tuple.protocol, client, backend);
+    let expires_ns = now_ns.saturating_add(timeout_ns(state, timeouts));
+    let prolongs = expires_ns >= flow.expires_ns.saturating_add(PROLONG_NS);
+    // A packet that changes nothing never shortens a life: the clocks of processors differ.
+    (seen != before || prolongs).then_some(Touch {
+        side,
+        seen,
+        expires_ns,
+    })
+}
+
+/// What a packet shows of the side that sent it.
+#[inline(always)]
+fn observe<A>(flow: &Flow, side: Side, datagram: &Datagram<A>) -> u32 {
+    if !datagram.is_tcp() {
+        return seen::DATA;
+    }
+    let has = |flag: u8| datagram.tcp_flags & flag != 0;
+    let mut observed = 0;
+    match side {
+        Side::Client if has(flags::SYN) => observed |= seen::SYN,
+        Side::Client if has(flags::ACK) && flow.backend_seen & seen::SYN != 0 => {
+            observed |= seen::ACK;
+        }
+        Side::Backend if has(flags::SYN) && has(flags::ACK) => observed |= seen::SYN,
+        Side::Client | Side::Backend => {}
+    }
+    if has(flags::FIN) {
+        observed |= seen::FIN;
+    }
+    if has(flags::RST) {
+        observed |= seen::RST;
+    }
+    observed
+}
+
+/// When the timer of a flow must look again: after how many nanoseconds, or `None` when the entry
+/// has to go now.
+#[inline(always)]
+pub const fn due(flow: &Flow, now_ns: u64, timeouts: &Timeouts) -> Option<u64> {
+    let end_ns = flow.expires_ns.saturating_add(timeouts.tombstone_ns);
+    if now_ns < end_ns {
+        Some(end_ns - now_ns)
+    } else {
+        None
+    }
+}

@@ -8,25 +8,34 @@
 pub struct Change(pub u32);
 
 impl Change {
-    /// The change from some bytes to others of the same even length.
+    /// The change from some bytes to others.
+    ///
+    /// Summed in 32-bit words: congruent, since 2^32 - 1 is a multiple of 2^16 - 1, and what the
+    /// compiler keeps in registers instead of byte by byte.
     #[inline(always)]
     pub fn between<const N: usize>(old: &[u8; N], new: &[u8; N]) -> Self {
-        Self(0).and(old, new)
+        const { assert!(N.is_multiple_of(4), "addresses, pairs of ports") };
+        let mut sum = 0_u64;
+        let (mut old, mut new) = (old.as_slice(), new.as_slice());
+        while let (Some((old_word, old_rest)), Some((new_word, new_rest))) =
+            (old.split_first_chunk::<4>(), new.split_first_chunk::<4>())
+        {
+            sum = sum
+                .wrapping_add(u64::from(u32::from_ne_bytes(*new_word)))
+                .wrapping_add(u64::from(!u32::from_ne_bytes(*old_word)));
+            (old, new) = (old_rest, new_rest);
+        }
+        let once = (sum & 0xffff_ffff).wrapping_add(sum >> 32);
+        let [a, b, c, d, ..] = once.wrapping_add(once >> 32).to_le_bytes();
+        Self(u32::from_le_bytes([a, b, c, d]))
     }
 
-    /// This change and another one.
+    /// Both changes together.
     #[inline(always)]
     #[must_use]
-    pub fn and<const N: usize>(self, old: &[u8; N], new: &[u8; N]) -> Self {
-        const { assert!(N % 2 == 0, "a checksum covers 16-bit words") };
-        let Self(mut sum) = self;
-        let mut at = 0;
-        while at + 1 < N {
-            sum = add(sum, word(new, at));
-            sum = add(sum, !word(old, at) & 0xffff);
-            at += 2;
-        }
-        Self(sum)
+    pub fn plus(self, Self(other): Self) -> Self {
+        let Self(sum) = self;
+        Self(add(sum, other))
     }
 }
 
@@ -35,14 +44,6 @@ impl Change {
 pub fn add_to(check: [u8; 2], Change(change): Change) -> [u8; 2] {
     let sum = add(change, u32::from(!u16::from_ne_bytes(check)));
     (!fold(sum)).to_ne_bytes()
-}
-
-#[inline(always)]
-fn word<const N: usize>(bytes: &[u8; N], at: usize) -> u32 {
-    match bytes.get(at..at + 2) {
-        Some(&[a, b]) => u32::from(u16::from_ne_bytes([a, b])),
-        _ => 0,
-    }
 }
 
 /// Addition with end-around carry.
@@ -56,5 +57,6 @@ fn add(a: u32, b: u32) -> u32 {
 fn fold(sum: u32) -> u16 {
     let once = (sum & 0xffff).wrapping_add(sum >> 16);
     let twice = (once & 0xffff).wrapping_add(once >> 16);
-    twice as u16
+    let [low, high, ..] = twice.to_le_bytes();
+    u16::from_le_bytes([low, high])
 }

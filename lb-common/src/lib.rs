@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod family;
+pub mod frame;
 pub mod packet;
 pub mod tables;
 pub mod wire;

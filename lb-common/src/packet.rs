@@ -3,17 +3,29 @@
 
 use crate::csum::{Change, add_to};
 
-/// Storing failed: the packet has no byte there, or the kernel refused.
+/// The packet has no byte there, or the kernel refused to change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoreError;
+pub struct OutOfPacket;
+
+/// What of a transport checksum's cover changes. The kernel asks: a sender may have left the sum
+/// to the NIC, so that only the pseudo-header is in it so far, and a NIC may have summed the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Ports: the transport header itself.
+    Transport,
+    /// Addresses, in a family whose own header has a checksum that balances them (IPv4).
+    BalancedAddresses,
+    /// Addresses, in a family whose own header has none (IPv6).
+    Addresses,
+}
 
 /// One packet, from its Ethernet header on.
 pub trait Packet {
-    /// `N` bytes at an offset, or nothing when the packet is shorter.
-    fn load<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
+    /// Copies the bytes at an offset.
+    fn load<const N: usize>(&self, at: usize, into: &mut [u8; N]) -> Result<(), OutOfPacket>;
 
-    /// Overwrites `N` bytes at an offset.
-    fn store<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) -> Result<(), StoreError>;
+    /// Overwrites the bytes at an offset.
+    fn store<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) -> Result<(), OutOfPacket>;
 
     /// Whether a VLAN tag stands outside the bytes (the kernel keeps the outer one aside).
     fn has_offloaded_tag(&self) -> bool {
@@ -21,24 +33,25 @@ pub trait Packet {
     }
 
     /// Corrects the IPv4 header's checksum at an offset.
-    fn correct_header_checksum(&mut self, at: usize, change: Change) -> Result<(), StoreError> {
-        let check = self.load::<2>(at).ok_or(StoreError)?;
+    fn correct_header_checksum(&mut self, at: usize, change: Change) -> Result<(), OutOfPacket> {
+        let mut check = [0; 2];
+        self.load(at, &mut check)?;
         self.store(at, &add_to(check, change))
     }
 
-    /// Corrects a transport checksum at an offset for a change of what the checksum covers.
+    /// Corrects a transport checksum at an offset for a change of what it covers.
     ///
-    /// `pseudo` tells that the change lies in the pseudo-header: where the sender left the sum to
-    /// the NIC, only that part has been summed so far. `zero_is_none` is UDP's rule (RFC 768): a
-    /// checksum of zero means "none" and stays; a computed zero is sent as all ones.
+    /// `zero_is_none` is UDP's rule (RFC 768): a checksum of zero means "none" and stays; a
+    /// computed zero is sent as all ones.
     fn correct_transport_checksum(
         &mut self,
         at: usize,
         change: Change,
-        _pseudo: bool,
+        _part: Part,
         zero_is_none: bool,
-    ) -> Result<(), StoreError> {
-        let check = self.load::<2>(at).ok_or(StoreError)?;
+    ) -> Result<(), OutOfPacket> {
+        let mut check = [0; 2];
+        self.load(at, &mut check)?;
         if zero_is_none && check == [0; 2] {
             return Ok(());
         }
@@ -52,13 +65,15 @@ pub trait Packet {
 
 /// Plain bytes: what tests and `weiche explain` feed in.
 impl Packet for [u8] {
-    fn load<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        self.get(at..)?.first_chunk().copied()
+    fn load<const N: usize>(&self, at: usize, into: &mut [u8; N]) -> Result<(), OutOfPacket> {
+        let bytes = self.get(at..).and_then(<[u8]>::first_chunk);
+        *into = *bytes.ok_or(OutOfPacket)?;
+        Ok(())
     }
 
-    fn store<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) -> Result<(), StoreError> {
-        let target = self.get_mut(at..).and_then(|rest| rest.first_chunk_mut());
-        *target.ok_or(StoreError)? = *bytes;
+    fn store<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) -> Result<(), OutOfPacket> {
+        let target = self.get_mut(at..).and_then(<[u8]>::first_chunk_mut);
+        *target.ok_or(OutOfPacket)? = *bytes;
         Ok(())
     }
 }

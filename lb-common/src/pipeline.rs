@@ -1,1 +1,177 @@
-//! Placeholder.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The whole path of a packet: every branch is here, the stages only compute.
+
+use crate::conntrack::{self, Age, Choice, Known, Target};
+use crate::family::Family;
+use crate::frame::Frame;
+use crate::packet::Packet;
+use crate::parse::parse;
+use crate::service::{self, Destination};
+use crate::tables::{Side, Stage, Tables};
+use crate::verdict::Reason;
+use crate::wire::{BackendState, Node};
+use crate::{port, rewrite, select};
+
+/// TC ingress at an edge: a client's packet on its way to a Service's backend.
+#[inline(always)]
+pub fn forward<F: Family, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &mut P,
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Result<Reason, Reason> {
+    parse::<F, P>(packet, &mut frame.datagram)?;
+    let destination = service::find(tables, frame)?;
+    // A flow outlives its Service, so it is looked for even where no Service is.
+    let known = conntrack::find(tables, &frame.datagram.tuple, &mut frame.flow)?;
+    let now_ns = tables.now_ns();
+    let node = tables.node();
+
+    match (known, destination) {
+        (None, None) => return Err(Reason::NotService),
+        (None, Some(destination)) => begin(tables, frame, &destination)?,
+        (Some(known), destination) => {
+            if holds(tables, frame, known.stage, &node, now_ns)? {
+                resume(tables, frame, &known, &node, now_ns)?;
+            } else {
+                conntrack::forget(tables, frame, known.stage)?;
+                begin(tables, frame, &destination.ok_or(Reason::BackendGone)?)?;
+            }
+        }
+    }
+
+    frame.to = frame.datagram.tuple;
+    frame.to.destination = F::narrow(frame.target.address);
+    frame.to.destination_port = frame.target.port;
+    frame.to.source_port = frame.target.client_port;
+    rewrite::apply::<F, P>(packet, &frame.datagram, &frame.to)?;
+    Ok(Reason::Forwarded)
+}
+
+/// TC egress at an edge: a backend's packet on its way to the client.
+#[inline(always)]
+pub fn reply<F: Family, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &mut P,
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Result<Reason, Reason> {
+    parse::<F, P>(packet, &mut frame.datagram)?;
+    let known = conntrack::find_reply(tables, frame)?.ok_or(Reason::NotReply)?;
+    let now_ns = tables.now_ns();
+    let node = tables.node();
+    let (flow, datagram) = (&frame.flow, &frame.datagram);
+    if conntrack::age(flow, now_ns, &node.timeouts) == Age::Gone {
+        return Err(Reason::NotReply);
+    }
+    if let Some(touch) = conntrack::step(flow, Side::Backend, datagram, now_ns, &node.timeouts) {
+        tables.touch(known.stage, known.place, flow, touch);
+    }
+
+    frame.to = frame.datagram.tuple;
+    frame.to.source = frame.owner.destination;
+    frame.to.source_port = frame.owner.destination_port;
+    frame.to.destination_port = frame.owner.source_port;
+    rewrite::apply::<F, P>(packet, &frame.datagram, &frame.to)?;
+    Ok(Reason::Replied)
+}
+
+/// Whether a client's packet goes on in the flow that its tuple names; otherwise the choice is
+/// made anew.
+#[inline(always)]
+fn holds<F: Family, T: Tables<F>>(
+    tables: &T,
+    frame: &Frame<F::Address>,
+    stage: Stage,
+    node: &Node,
+    now_ns: u64,
+) -> Result<bool, Reason> {
+    let (flow, is_tcp) = (&frame.flow, frame.datagram.is_tcp());
+    match conntrack::age(flow, now_ns, &node.timeouts) {
+        Age::Gone => return Ok(false),
+        // Stray segments of an ended connection must not leave untranslated; a new one is new.
+        Age::Tombstone => return Ok(is_tcp && !frame.datagram.opens()),
+        Age::Live => {}
+    }
+    let backend = tables
+        .backend(flow.backend)?
+        .filter(|backend| backend.epoch == flow.epoch);
+    let backend = backend.map_or(BackendState::Free, |found| {
+        BackendState::from_byte(found.state)
+    });
+    Ok(match backend {
+        BackendState::Active | BackendState::Draining => true,
+        // An established connection stays where it is, though its backend is not ready or gone:
+        // only the two ends can end it. A datagram goes to a backend that serves.
+        BackendState::Quiet | BackendState::Free => is_tcp && stage == Stage::Established,
+    })
+}
+
+/// Writes down that a flow's packet was seen; the one that completes the handshake moves the flow.
+#[inline(always)]
+fn resume<F: Family, T: Tables<F>>(
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+    known: &Known<T::Place>,
+    node: &Node,
+    now_ns: u64,
+) -> Result<(), Reason> {
+    let (flow, datagram) = (&frame.flow, &frame.datagram);
+    frame.target = Target::of(flow);
+    match conntrack::step(flow, Side::Client, datagram, now_ns, &node.timeouts) {
+        Some(touch) if conntrack::completes(known.stage, &touch) => {
+            conntrack::promote(tables, frame, &touch)
+        }
+        Some(touch) => {
+            tables.touch(known.stage, known.place, flow, touch);
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Other backends that are tried before another source port is.
+const BACKEND_ATTEMPTS: u16 = 4;
+/// Choices that are tried in all.
+const ATTEMPTS: u16 = 12;
+
+/// Begins a new flow: chooses a backend, and a source port where the client's own is taken.
+#[inline(never)]
+fn begin<F: Family, T: Tables<F>>(
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+    destination: &Destination,
+) -> Result<(), Reason> {
+    if destination.slot_count == 0 {
+        return Err(Reason::NoBackend);
+    }
+    if frame.datagram.is_tcp() && !frame.datagram.opens() {
+        return Err(Reason::NoFlow);
+    }
+    let mark = select::mark::<F>(tables.node().seed, &frame.datagram.tuple);
+    for attempt in 0..ATTEMPTS {
+        let (choice, client_port) = if attempt < BACKEND_ATTEMPTS {
+            (u32::from(attempt), frame.datagram.tuple.source_port)
+        } else {
+            (
+                0,
+                port::propose(&tables.node(), &mark, attempt).ok_or(Reason::NoPort)?,
+            )
+        };
+        let chosen = select::choose(tables, destination, &mark, choice)?;
+        let backend = chosen.ok_or(Reason::NoBackend)?;
+        frame.target = Target {
+            address: backend.address,
+            port: backend.port,
+            client_port,
+        };
+        if conntrack::is_free(tables, frame)? {
+            let service_id = destination.service_id;
+            let choice = Choice {
+                service_id,
+                backend: backend.id,
+                epoch: backend.epoch,
+            };
+            return conntrack::open(tables, frame, &choice);
+        }
+    }
+    Err(Reason::NoPort)
+}

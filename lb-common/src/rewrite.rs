@@ -1,1 +1,49 @@
-//! Placeholder.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! New addresses and ports, and the checksums that follow from them.
+
+use crate::csum::Change;
+use crate::family::Family;
+use crate::packet::{OutOfPacket, Packet, Part};
+use crate::parse::Datagram;
+use crate::wire::Tuple;
+
+/// Where the checksum stands in a TCP header (RFC 9293, section 3.1).
+const TCP_CHECKSUM_AT: usize = 16;
+/// Where the checksum stands in a UDP header (RFC 768).
+const UDP_CHECKSUM_AT: usize = 6;
+
+/// Gives a datagram other addresses and ports; what stays the same is written as it was.
+///
+/// Checksums come first: they are the calls that the kernel may refuse.
+#[inline(always)]
+pub fn apply<F: Family, P: Packet + ?Sized>(
+    packet: &mut P,
+    datagram: &Datagram<F::Address>,
+    to: &Tuple<F::Address>,
+) -> Result<(), OutOfPacket> {
+    let from = &datagram.tuple;
+    let at = datagram.transport_at;
+    let (check_at, zero_is_none) = if datagram.is_tcp() {
+        (at + TCP_CHECKSUM_AT, false)
+    } else {
+        (at + UDP_CHECKSUM_AT, true)
+    };
+
+    let addresses =
+        F::change(&from.source, &to.source).plus(F::change(&from.destination, &to.destination));
+    let new_ports = port_pair(to);
+    let ports = Change::between(&port_pair(from), &new_ports);
+    packet.correct_transport_checksum(check_at, addresses, F::PSEUDO_HEADER, zero_is_none)?;
+    packet.correct_transport_checksum(check_at, ports, Part::Transport, zero_is_none)?;
+
+    packet.store(at, &new_ports)?;
+    F::store_addresses(packet, to.source, to.destination, addresses)
+}
+
+/// Both ports as they stand at the start of every transport header that has ports.
+#[inline(always)]
+fn port_pair<A>(tuple: &Tuple<A>) -> [u8; 4] {
+    let [s0, s1] = tuple.source_port;
+    let [d0, d1] = tuple.destination_port;
+    [s0, s1, d0, d1]
+}

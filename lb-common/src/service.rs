@@ -1,1 +1,39 @@
-//! Placeholder.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which Service a client dials.
+
+use crate::family::Family;
+use crate::frame::Frame;
+use crate::tables::{Tables, Torn};
+use crate::wire::FrontendKey;
+
+/// What choosing a backend needs of a Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// The Service's number.
+    pub service_id: u32,
+    /// First chunk of its table.
+    pub first_chunk: u32,
+    /// Slots of its table: a power of two, or 0 where it has no backend.
+    pub slot_count: u32,
+}
+
+/// The Service that a client's packet is for, if it is for one.
+#[inline(always)]
+pub fn find<F: Family, T: Tables<F>>(
+    tables: &T,
+    frame: &mut Frame<F::Address>,
+) -> Result<Option<Destination>, Torn> {
+    let tuple = &frame.datagram.tuple;
+    frame.frontend = FrontendKey {
+        address: tuple.destination,
+        port: tuple.destination_port,
+        protocol: tuple.protocol,
+        scope: 0,
+    };
+    let service = tables.service(&frame.frontend)?;
+    Ok(service.map(|service| Destination {
+        service_id: service.service_id,
+        first_chunk: service.first_chunk,
+        slot_count: service.slot_count,
+    }))
+}

@@ -66,13 +66,13 @@ pub trait Tables<F: Family>: Environment {
 
     /// The Service behind a frontend.
     fn service(&self, key: &FrontendKey<F::Address>) -> Found<Service>;
-    /// The backend id in a slot; `slot` is less than the Service's `slot_count`.
-    fn slot(&self, service: &Service, slot: u32) -> Option<u32>;
+    /// The backend id in a slot of the table that begins at a chunk.
+    fn slot(&self, first_chunk: u32, slot: u32) -> Option<u32>;
     /// The backend with an id; free ids are `None`.
     fn backend(&self, id: u32) -> Found<Backend>;
 
-    /// The flow of a client's packet.
-    fn flow(&self, stage: Stage, key: &Tuple<F::Address>) -> Found<(Flow, Self::Place)>;
+    /// Copies the flow of a client's packet; what is copied when none is found says nothing.
+    fn flow(&self, stage: Stage, key: &Tuple<F::Address>, into: &mut Flow) -> Found<Self::Place>;
     /// Makes a flow where none is, and starts its timer with [`Stage::Established`].
     fn insert_flow(
         &mut self,
@@ -81,12 +81,12 @@ pub trait Tables<F: Family>: Environment {
         flow: &Flow,
     ) -> Result<(), InsertError>;
     /// Writes the changing words of a flow in place; a shortened life moves the timer.
-    fn touch(&mut self, place: Self::Place, flow: &Flow, touch: Touch);
+    fn touch(&mut self, stage: Stage, place: Self::Place, flow: &Flow, touch: Touch);
     /// Removes a flow; removing what is not there is fine.
     fn remove_flow(&mut self, stage: Stage, key: &Tuple<F::Address>);
 
-    /// The reverse entry of a backend's packet.
-    fn reverse(&self, stage: Stage, key: &Tuple<F::Address>) -> Found<Reverse>;
+    /// Copies the reverse entry of a backend's packet; likewise.
+    fn reverse(&self, stage: Stage, key: &Tuple<F::Address>, into: &mut Reverse) -> Found<()>;
     /// Makes a reverse entry where none is.
     fn insert_reverse(
         &mut self,

@@ -1,1 +1,111 @@
-//! Placeholder.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Every possible end of a packet, numbered for good.
+
+use crate::packet::OutOfPacket;
+use crate::tables::Torn;
+
+/// What the hook does with the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Hand it on: to programs that are not ours, then to the stack.
+    Pass,
+    /// Drop it.
+    Drop,
+}
+
+/// One end: number, name, verdict, label of its counter, what it means.
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident = $number:literal, $verdict:ident, $label:literal;)+) => {
+        /// Why a packet ended as it did. Each run of a program ends in exactly one of these.
+        ///
+        /// Numbers are indices of counters and labels of metrics: never reused, never changed.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $name = $number,)+
+        }
+
+        impl Reason {
+            /// All of them, by number.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// What the hook does.
+            #[inline(always)]
+            pub const fn verdict(self) -> Verdict {
+                match self {
+                    $(Self::$name => Verdict::$verdict,)+
+                }
+            }
+
+            /// The metric label: lower case with underscores.
+            pub const fn label(self) -> &'static str {
+                match self {
+                    $(Self::$name => $label,)+
+                }
+            }
+
+            /// What it means, in a sentence or two.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),+),)+
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Neither IPv4 nor IPv6.
+    NotIp = 1, Pass, "not_ip";
+    /// A VLAN tag: the packet belongs to another interface on top of this one.
+    Tagged = 2, Pass, "tagged";
+    /// The headers are cut short or contradict each other; the host's stack decides.
+    Malformed = 3, Pass, "malformed";
+    /// A fragment of a larger packet.
+    Fragment = 4, Pass, "fragment";
+    /// Neither TCP nor UDP.
+    OtherProtocol = 5, Pass, "other_protocol";
+    /// IPv6 extension headers that we do not look behind.
+    Extension = 6, Pass, "extension";
+    /// The destination is no Service.
+    NotService = 7, Pass, "not_service";
+    /// The source is no backend of a flow that we translated.
+    NotReply = 8, Pass, "not_reply";
+    /// Translated towards a backend.
+    Forwarded = 9, Pass, "forwarded";
+    /// Translated back: the client sees the Service.
+    Replied = 10, Pass, "replied";
+    /// The Service has no backend that may take a new flow.
+    NoBackend = 11, Drop, "no_backend";
+    /// TCP in the middle of a flow that is not known.
+    NoFlow = 12, Drop, "no_flow";
+    /// The flow's backend is gone, and so is the Service that would give another.
+    BackendGone = 13, Drop, "backend_gone";
+    /// No room for another flow.
+    FlowTableFull = 14, Drop, "flow_table_full";
+    /// Every backend and port tried is taken by another flow of this client.
+    NoPort = 15, Drop, "no_port";
+    /// Another processor was opening the same flow; the client's next try finds it.
+    Raced = 16, Drop, "raced";
+    /// A table's value was overwritten while it was read, twice in a row.
+    Torn = 17, Drop, "torn";
+    /// The kernel refused to change the packet.
+    StoreFailed = 18, Drop, "store_failed";
+}
+
+/// Room for reasons in the counters of one hook.
+pub const REASON_SLOTS: u32 = 64;
+
+impl From<Torn> for Reason {
+    #[inline(always)]
+    fn from(Torn: Torn) -> Self {
+        Self::Torn
+    }
+}
+
+impl From<OutOfPacket> for Reason {
+    #[inline(always)]
+    fn from(OutOfPacket: OutOfPacket) -> Self {
+        Self::StoreFailed
+    }
+}

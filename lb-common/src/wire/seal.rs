@@ -29,10 +29,19 @@ pub trait Sealed: Copy {
 pub fn fingerprint<K: IntoBytes + Immutable>(key: &K) -> u64 {
     let mut print = 0x9e37_79b9_7f4a_7c15_u64;
     let mut rest = key.as_bytes();
+    while let Some((word, tail)) = rest.split_first_chunk::<8>() {
+        print = mix(print ^ u64::from_ne_bytes(*word));
+        rest = tail;
+    }
     while let Some((word, tail)) = rest.split_first_chunk::<4>() {
-        print = (print ^ u64::from(u32::from_ne_bytes(*word))).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        print ^= print >> 32;
+        print = mix(print ^ u64::from(u32::from_ne_bytes(*word)));
         rest = tail;
     }
     print
+}
+
+#[inline(always)]
+fn mix(word: u64) -> u64 {
+    let product = word.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    product ^ (product >> 32)
 }

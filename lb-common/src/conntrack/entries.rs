@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A flow's two entries: found, made, moved and removed together.
+//!
+//! The order of writes is such that whoever finds a reverse entry also finds its flow: the flow is
+//! made first, and the reverse entry is removed first.
+
+use super::{Age, age, seen, state, timeout_ns};
+use crate::family::{Family, WideAddress};
+use crate::frame::Frame;
+use crate::parse::Datagram;
+use crate::tables::{Found, InsertError, Side, Stage, Tables, Torn, Touch};
+use crate::verdict::Reason;
+use crate::wire::{Flow, FlowTimer, Reverse, Timeouts, Tuple, fingerprint, protocol};
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+/// Where a flow was found; what it says was copied.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<P> {
+    /// Which tables hold its entries.
+    pub stage: Stage,
+    /// Where it can be touched.
+    pub place: P,
+}
+
+/// Copies the flow of a tuple as the client sends it, of any age.
+#[inline(always)]
+pub fn find<F: Family, T: Tables<F>>(
+    tables: &T,
+    key: &Tuple<F::Address>,
+    into: &mut Flow,
+) -> Found<Known<T::Place>> {
+    if let Some(place) = tables.flow(Stage::Established, key, into)? {
+        return Ok(Some(Known {
+            stage: Stage::Established,
+            place,
+        }));
+    }
+    if key.protocol != protocol::TCP {
+        return Ok(None);
+    }
+    let place = tables.flow(Stage::HalfOpen, key, into)?;
+    Ok(place.map(|place| Known {
+        stage: Stage::HalfOpen,
+        place,
+    }))
+}
+
+/// Copies the flow that a backend's packet answers, and the tuple that its client sends.
+#[inline(always)]
+pub fn find_reply<F: Family, T: Tables<F>>(
+    tables: &T,
+    frame: &mut Frame<F::Address>,
+) -> Found<Known<T::Place>> {
+    let tuple = &frame.datagram.tuple;
+    if find_reverse(tables, tuple, &mut frame.reverse)?.is_none() {
+        return Ok(None);
+    }
+    write_owner::<F>(&mut frame.owner, tuple, &frame.reverse);
+    let known = find(tables, &frame.owner, &mut frame.flow)?;
+    Ok(known.filter(|_| frame.flow.born_ns == frame.reverse.born_ns))
+}
+
+/// Where a flow's packets go.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, Immutable, KnownLayout)]
+pub struct Target {
+    /// Address of the backend.
+    pub address: WideAddress,
+    /// Port of the backend, network order.
+    pub port: [u8; 2],
+    /// Source port that the backend sees, network order.
+    pub client_port: [u8; 2],
+}
+
+impl Target {
+    /// Where the packets of this flow go.
+    #[inline(always)]
+    pub fn of(flow: &Flow) -> Self {
+        Self {
+            address: flow.address,
+            port: flow.port,
+            client_port: flow.client_port,
+        }
+    }
+}
+
+/// Who gets a new flow.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice {
+    /// The Service's number.
+    pub service_id: u32,
+    /// Id of the backend.
+    pub backend: u32,
+    /// The backend's epoch.
+    pub epoch: u64,
+}
+
+/// Whether replies to `frame.target` would be told apart from those of all other flows: no other
+/// flow has this backend, this client and the port that the backend sees. A reverse entry whose
+/// flow is gone is removed on the way.
+///
+/// Out of line, like the other rare steps: each keeps its temporaries to itself.
+#[inline(never)]
+pub fn is_free<F: Family, T: Tables<F>>(
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Result<bool, Torn> {
+    write_reverse_key::<F>(&mut frame.reverse_key, &frame.datagram.tuple, &frame.target);
+    let Some(stage) = find_reverse(tables, &frame.reverse_key, &mut frame.reverse)? else {
+        return Ok(true);
+    };
+    write_owner::<F>(&mut frame.owner, &frame.reverse_key, &frame.reverse);
+    let known = find(tables, &frame.owner, &mut frame.flow)?;
+    let taken = known.is_some()
+        && frame.flow.born_ns == frame.reverse.born_ns
+        && age(&frame.flow, tables.now_ns(), &tables.node().timeouts) != Age::Gone;
+    if !taken {
+        tables.remove_reverse(stage, &frame.reverse_key);
+    }
+    Ok(!taken)
+}
+
+/// Makes both entries of a new flow to `frame.target`, which takes on another value where another
+/// processor has just opened the same flow.
+#[inline(never)]
+pub fn open<F: Family, T: Tables<F>>(
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+    choice: &Choice,
+) -> Result<(), Reason> {
+    let now_ns = tables.now_ns();
+    let stage = if frame.datagram.is_tcp() {
+        Stage::HalfOpen
+    } else {
+        Stage::Established
+    };
+    fill_flow::<F>(frame, choice, now_ns, &tables.node().timeouts);
+    match tables.insert_flow(stage, &frame.datagram.tuple, &frame.flow) {
+        Ok(()) => {}
+        Err(InsertError::Full) => return Err(Reason::FlowTableFull),
+        Err(InsertError::Taken) => {
+            let other = find(tables, &frame.datagram.tuple, &mut frame.flow)?;
+            frame.target = Target::of(&frame.flow);
+            return other.map(|_| ()).ok_or(Reason::Raced);
+        }
+    }
+    write_reverse_key::<F>(&mut frame.reverse_key, &frame.datagram.tuple, &frame.target);
+    fill_reverse::<F>(frame, now_ns);
+    let made = tables.insert_reverse(stage, &frame.reverse_key, &frame.reverse);
+    if made.is_err() {
+        tables.remove_flow(stage, &frame.datagram.tuple);
+    }
+    made.map_err(refused)
+}
+
+/// Moves `frame.flow`, whose handshake is complete, to the tables that evict nothing.
+#[inline(never)]
+pub fn promote<F: Family, T: Tables<F>>(
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+    touch: &Touch,
+) -> Result<(), Reason> {
+    frame.target = Target::of(&frame.flow);
+    write_reverse_key::<F>(&mut frame.reverse_key, &frame.datagram.tuple, &frame.target);
+    frame.flow.client_seen = touch.seen;
+    frame.flow.expires_ns = touch.expires_ns;
+    frame.flow.timer = FlowTimer::default();
+    match tables.insert_flow(Stage::Established, &frame.datagram.tuple, &frame.flow) {
+        Ok(()) => {}
+        // Another processor is at it.
+        Err(InsertError::Taken) => return Ok(()),
+        Err(InsertError::Full) => return Err(Reason::FlowTableFull),
+    }
+    fill_reverse::<F>(frame, frame.flow.born_ns);
+    let made = tables.insert_reverse(Stage::Established, &frame.reverse_key, &frame.reverse);
+    if let Err(error) = made {
+        tables.remove_flow(Stage::Established, &frame.datagram.tuple);
+        return Err(refused(error));
+    }
+    tables.remove_reverse(Stage::HalfOpen, &frame.reverse_key);
+    tables.remove_flow(Stage::HalfOpen, &frame.datagram.tuple);
+    Ok(())
+}
+
+/// Removes both entries of `frame.flow`.
+#[inline(never)]
+pub fn forget<F: Family, T: Tables<F>>(
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+    stage: Stage,
+) -> Result<(), Torn> {
+    frame.target = Target::of(&frame.flow);
+    write_reverse_key::<F>(&mut frame.reverse_key, &frame.datagram.tuple, &frame.target);
+    let found = tables.reverse(stage, &frame.reverse_key, &mut frame.reverse)?;
+    // The key may serve another flow by now, where this one had lost its entry.
+    if found.is_some() && frame.reverse.born_ns == frame.flow.born_ns {
+        tables.remove_reverse(stage, &frame.reverse_key);
+    }
+    tables.remove_flow(stage, &frame.datagram.tuple);
+    Ok(())
+}
+
+/// Whether the client's packet completes the handshake of a half-open flow.
+#[inline(always)]
+pub fn completes(stage: Stage, touch: &Touch) -> bool {
+    stage == Stage::HalfOpen && touch.side == Side::Client && touch.seen & seen::ACK != 0
+}
+
+/// Writes the key of a flow's reverse entry, from the tuple that its client sends.
+#[inline(always)]
+pub fn write_reverse_key<F: Family>(
+    key: &mut Tuple<F::Address>,
+    tuple: &Tuple<F::Address>,
+    target: &Target,
+) {
+    key.source = F::narrow(target.address);
+    key.destination = tuple.source;
+    key.source_port = target.port;
+    key.destination_port = target.client_port;
+    key.protocol = tuple.protocol;
+    key.pad = [0; 3];
+}
+
+#[inline(always)]
+fn find_reverse<F: Family, T: Tables<F>>(
+    tables: &T,
+    key: &Tuple<F::Address>,
+    into: &mut Reverse,
+) -> Found<Stage> {
+    if tables.reverse(Stage::Established, key, into)?.is_some() {
+        return Ok(Some(Stage::Established));
+    }
+    if key.protocol != protocol::TCP {
+        return Ok(None);
+    }
+    Ok(tables
+        .reverse(Stage::HalfOpen, key, into)?
+        .map(|()| Stage::HalfOpen))
+}
+
+/// Writes the tuple that the client of a reverse entry sends.
+#[inline(always)]
+fn write_owner<F: Family>(
+    owner: &mut Tuple<F::Address>,
+    key: &Tuple<F::Address>,
+    reverse: &Reverse,
+) {
+    owner.source = key.destination;
+    owner.destination = F::narrow(reverse.service_address);
+    owner.source_port = reverse.client_port;
+    owner.destination_port = reverse.service_port;
+    owner.protocol = key.protocol;
+    owner.pad = [0; 3];
+}
+
+#[inline(always)]
+fn refused(error: InsertError) -> Reason {
+    match error {
+        InsertError::Full => Reason::FlowTableFull,
+        InsertError::Taken => Reason::Raced,
+    }
+}
+
+#[inline(always)]
+fn fill_flow<F: Family>(
+    frame: &mut Frame<F::Address>,
+    choice: &Choice,
+    now_ns: u64,
+    timeouts: &Timeouts,
+) {
+    let Datagram { tuple, .. } = &frame.datagram;
+    let client_seen = if frame.datagram.is_tcp() {
+        seen::SYN
+    } else {
+        seen::DATA
+    };
+    let state = state(tuple.protocol, client_seen, 0);
+    let flow = &mut frame.flow;
+    flow.born_ns = now_ns;
+    flow.identity = fingerprint(tuple);
+    flow.expires_ns = now_ns.saturating_add(timeout_ns(state, timeouts));
+    flow.epoch = choice.epoch;
+    flow.backend = choice.backend;
+    flow.client_seen = client_seen;
+    flow.backend_seen = 0;
+    flow.port = frame.target.port;
+    flow.client_port = frame.target.client_port;
+    flow.address = frame.target.address;
+    flow.service_id = choice.service_id;
+    flow.pad = 0;
+    flow.born_ns_end = now_ns;
+    flow.timer = FlowTimer::default();
+}
+
+/// The reverse entry of the frame's flow, under the frame's reverse key.
+#[inline(always)]
+fn fill_reverse<F: Family>(frame: &mut Frame<F::Address>, born_ns: u64) {
+    let tuple = &frame.datagram.tuple;
+    let reverse = &mut frame.reverse;
+    reverse.born_ns = born_ns;
+    reverse.identity = fingerprint(&frame.reverse_key);
+    reverse.service_address = F::widen(tuple.destination);
+    reverse.service_port = tuple.destination_port;
+    reverse.client_port = tuple.source_port;
+    reverse.pad = 0;
+    reverse.born_ns_end = born_ns;
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT OR Apache-2.0
+//! Flows from another table, when the agent moves to maps of other sizes: only a program can start
+//! a flow's timer, so the agent runs this one with the entries as its packet.
+
+use crate::{
+    maps::{FamilyMaps, frame},
+    skb::Skb,
+    tables::KernelTables,
+};
+use lb_common::{
+    family::NETWORK_AT,
+    packet::OutOfPacket,
+    tables::{InsertError, Stage, Tables},
+    wire::{Flow, Tuple},
+};
+
+/// Made, or there already.
+const DONE: i32 = 0;
+/// The packet does not hold all four parts.
+const SHORT: i32 = 1;
+/// No room.
+const FULL: i32 = 2;
+
+/// Makes both entries of a flow. After 14 bytes of Ethernet header, which say nothing, the packet
+/// holds the flow's key, the flow, the key of its reverse entry, and that entry.
+#[inline(always)]
+pub(crate) fn adopt<F: FamilyMaps>(packet: &Skb) -> i32 {
+    match adopt_parts::<F>(packet) {
+        Ok(Ok(()) | Err(InsertError::Taken)) => DONE,
+        Ok(Err(InsertError::Full)) => FULL,
+        Err(OutOfPacket) => SHORT,
+    }
+}
+
+#[inline(always)]
+fn adopt_parts<F: FamilyMaps>(packet: &Skb) -> Result<Result<(), InsertError>, OutOfPacket> {
+    let key_length = size_of::<Tuple<F::Address>>();
+    let flow_at = NETWORK_AT + key_length;
+    let reverse_key_at = flow_at + size_of::<Flow>();
+    let frame = frame::<F>().ok_or(OutOfPacket)?;
+    packet.load_value(NETWORK_AT, &mut frame.owner)?;
+    packet.load_value(flow_at, &mut frame.flow)?;
+    packet.load_value(reverse_key_at, &mut frame.reverse_key)?;
+    packet.load_value(reverse_key_at + key_length, &mut frame.reverse)?;
+    // The flow first, as in `conntrack::open`. What is there already is newer.
+    let tables = &mut KernelTables;
+    let made = Tables::<F>::insert_flow(tables, Stage::Established, &frame.owner, &frame.flow);
+    if made == Err(InsertError::Full) {
+        return Ok(made);
+    }
+    let (key, reverse) = (&frame.reverse_key, &frame.reverse);
+    Ok(Tables::<F>::insert_reverse(
+        tables,
+        Stage::Established,
+        key,
+        reverse,
+    ))
+}

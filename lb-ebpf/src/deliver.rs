@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT OR Apache-2.0
+//! The end of every run: counted once, and turned into what the hook returns.
+
+use crate::maps::REASONS;
+use lb_common::verdict::{REASON_SLOTS, Reason, Verdict};
+
+/// Where the program runs; its counters' place.
+#[derive(Clone, Copy)]
+pub(crate) enum Hook {
+    /// TC ingress.
+    Ingress = 0,
+    /// TC egress.
+    Egress = 1,
+}
+
+/// `TCX_NEXT`, and `TC_ACT_UNSPEC` where the hook is clsact: foreign programs after ours still
+/// run. `TC_ACT_OK` would end the chain and switch them off.
+const NEXT: i32 = -1;
+/// `TC_ACT_SHOT`, `TCX_DROP`.
+const DROP: i32 = 2;
+
+/// Counts the reason and does what it says.
+#[inline(always)]
+pub(crate) fn deliver(hook: Hook, end: Option<Reason>) -> i32 {
+    // Never: every processor has its frame. The verifier cannot know.
+    let Some(reason) = end else {
+        return NEXT;
+    };
+    if let Some(count) = REASONS.get_ptr_mut(hook as u32 * REASON_SLOTS + reason as u32) {
+        // SAFETY: this processor's own element, and programs are not interrupted by themselves.
+        unsafe { *count += 1 };
+    }
+    match reason.verdict() {
+        Verdict::Pass => NEXT,
+        Verdict::Drop => DROP,
+    }
+}

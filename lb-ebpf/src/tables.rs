@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT OR Apache-2.0
+//! `lb_common`'s tables over the kernel's maps.
+
+use crate::{
+    clock,
+    maps::{BACKENDS, FamilyMaps, NODE, SLOTS},
+    snapshot::whole,
+    timer,
+};
+use aya_ebpf::bindings::BPF_NOEXIST;
+use core::mem::offset_of;
+use lb_common::{
+    conntrack,
+    tables::{Environment, Found, InsertError, Side, Stage, Tables, Touch},
+    wire::{
+        Backend, BackendState, CHUNK_SLOTS, Flow, FrontendKey, Node, Reverse, Service, Tuple,
+        fingerprint,
+    },
+};
+
+/// All maps, the settings and the clock.
+pub(crate) struct KernelTables;
+
+impl Environment for KernelTables {
+    #[inline(always)]
+    fn now_ns(&self) -> u64 {
+        clock::now_ns()
+    }
+
+    #[inline(always)]
+    fn node(&self) -> Node {
+        NODE.get(0).copied().unwrap_or_default()
+    }
+}
+
+impl<F: FamilyMaps> Tables<F> for KernelTables {
+    type Place = *mut Flow;
+
+    #[inline(always)]
+    fn service(&self, key: &FrontendKey<F::Address>) -> Found<Service> {
+        let mut service = Service::default();
+        let look = || F::frontends().get_ptr_mut(key);
+        let found = whole::<_, { words::<Service>() }>(look, fingerprint(key), &mut service)?;
+        Ok(found.map(|_| service))
+    }
+
+    #[inline(always)]
+    fn slot(&self, first_chunk: u32, slot: u32) -> Option<u32> {
+        let chunk = SLOTS.get_ptr(first_chunk.wrapping_add(slot / CHUNK_SLOTS))?;
+        let index = (slot % CHUNK_SLOTS) as usize;
+        // SAFETY: the index is less than the slots of a chunk.
+        let at = unsafe { chunk.cast::<u32>().add(index) };
+        // SAFETY: an aligned word of a map value; chunks in use are never overwritten.
+        Some(unsafe { at.read() })
+    }
+
+    #[inline(always)]
+    fn backend(&self, id: u32) -> Found<Backend> {
+        let mut backend = Backend::default();
+        let look = || BACKENDS.get_ptr_mut(id);
+        let found = whole::<_, { words::<Backend>() }>(look, u64::from(id), &mut backend);
+        if backend.state == BackendState::Free as u8 {
+            // A free id holds zeros, id and all: no value of any backend.
+            return Ok(None);
+        }
+        Ok(found?.map(|_| backend))
+    }
+
+    #[inline(always)]
+    fn flow(&self, stage: Stage, key: &Tuple<F::Address>, into: &mut Flow) -> Found<*mut Flow> {
+        let identity = fingerprint(key);
+        match stage {
+            Stage::Established => {
+                whole::<_, FLOW_WORDS>(|| F::flows().get_ptr_mut(key), identity, into)
+            }
+            Stage::HalfOpen => {
+                whole::<_, FLOW_WORDS>(|| F::half_opens().get_ptr_mut(key), identity, into)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn insert_flow(
+        &mut self,
+        stage: Stage,
+        key: &Tuple<F::Address>,
+        flow: &Flow,
+    ) -> Result<(), InsertError> {
+        if stage == Stage::HalfOpen {
+            return F::half_opens().insert(key, flow, NOEXIST).map_err(refusal);
+        }
+        F::flows().insert(key, flow, NOEXIST).map_err(refusal)?;
+        if let Some(place) = F::flows().get_ptr_mut(key) {
+            let timeouts = self.node().timeouts;
+            let delay_ns = conntrack::due(flow, clock::now_ns(), &timeouts).unwrap_or(0);
+            timer::arm::<F>(place, delay_ns);
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn touch(&mut self, stage: Stage, place: *mut Flow, flow: &Flow, touch: Touch) {
+        // The element may have been freed and reused since it was found.
+        let born_ns: *mut u64 = field(place, offset_of!(Flow, born_ns));
+        // SAFETY: a map value stays readable while the program runs.
+        if unsafe { born_ns.read_volatile() } != flow.born_ns {
+            return;
+        }
+        let seen: *mut u32 = match touch.side {
+            Side::Client => field(place, offset_of!(Flow, client_seen)),
+            Side::Backend => field(place, offset_of!(Flow, backend_seen)),
+        };
+        // SAFETY: an aligned word of a map value, written by packets of this direction only.
+        unsafe { seen.write_volatile(touch.seen) };
+        let expires_ns: *mut u64 = field(place, offset_of!(Flow, expires_ns));
+        // SAFETY: an aligned word of a map value; the last writer wins.
+        unsafe { expires_ns.write_volatile(touch.expires_ns) };
+        // A life that was prolonged is noticed when the timer fires; one that was cut is not.
+        if stage == Stage::Established && touch.expires_ns < flow.expires_ns {
+            let touched = Flow {
+                expires_ns: touch.expires_ns,
+                ..*flow
+            };
+            let timeouts = self.node().timeouts;
+            let delay_ns = conntrack::due(&touched, clock::now_ns(), &timeouts).unwrap_or(0);
+            timer::rearm(place, delay_ns);
+        }
+    }
+
+    #[inline(always)]
+    fn remove_flow(&mut self, stage: Stage, key: &Tuple<F::Address>) {
+        // That the entry is gone already is what was wanted.
+        let _ = match stage {
+            Stage::Established => F::flows().remove(key),
+            Stage::HalfOpen => F::half_opens().remove(key),
+        };
+    }
+
+    #[inline(always)]
+    fn reverse(&self, stage: Stage, key: &Tuple<F::Address>, into: &mut Reverse) -> Found<()> {
+        const WORDS: usize = words::<Reverse>();
+        let identity = fingerprint(key);
+        let found = match stage {
+            Stage::Established => {
+                whole::<_, WORDS>(|| F::reverses().get_ptr_mut(key), identity, into)
+            }
+            Stage::HalfOpen => {
+                whole::<_, WORDS>(|| F::half_reverses().get_ptr_mut(key), identity, into)
+            }
+        };
+        Ok(found?.map(|_| ()))
+    }
+
+    #[inline(always)]
+    fn insert_reverse(
+        &mut self,
+        stage: Stage,
+        key: &Tuple<F::Address>,
+        reverse: &Reverse,
+    ) -> Result<(), InsertError> {
+        let inserted = match stage {
+            Stage::Established => F::reverses().insert(key, reverse, NOEXIST),
+            Stage::HalfOpen => F::half_reverses().insert(key, reverse, NOEXIST),
+        };
+        inserted.map_err(refusal)
+    }
+
+    #[inline(always)]
+    fn remove_reverse(&mut self, stage: Stage, key: &Tuple<F::Address>) {
+        // As with flows.
+        let _ = match stage {
+            Stage::Established => F::reverses().remove(key),
+            Stage::HalfOpen => F::half_reverses().remove(key),
+        };
+    }
+}
+
+/// Where a word of a flow is.
+#[inline(always)]
+fn field<T>(place: *mut Flow, offset: usize) -> *mut T {
+    place.wrapping_byte_add(offset).cast()
+}
+
+const NOEXIST: u64 = BPF_NOEXIST as u64;
+
+/// `-EEXIST` of `uapi/asm-generic/errno-base.h`.
+const EEXIST: i32 = -17;
+
+#[inline(always)]
+fn refusal(error: i32) -> InsertError {
+    if error == EEXIST {
+        InsertError::Taken
+    } else {
+        InsertError::Full
+    }
+}
+
+/// Words of a flow before its timer, which programs may not read.
+pub(crate) const FLOW_WORDS: usize = offset_of!(Flow, timer) / 8;
+
+/// Words of a value.
+pub(crate) const fn words<V>() -> usize {
+    size_of::<V>() / 8
+}
