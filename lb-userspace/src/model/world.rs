@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Applies changes, and says which Services each one touches.
+//!
+//! Decides nothing about what an object means, and cannot fail: planning judges.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use super::{Change, EndpointSlice, Kind, Name, NodeObject, ServiceObject};
+
+/// What planning may know of this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// The node's name, as in `nodeName` of endpoints.
+    pub name: Arc<str>,
+    /// Label `topology.kubernetes.io/zone`.
+    pub zone: Option<Arc<str>>,
+    /// The node's own addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Whose plan a change may alter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// These Services; often one, never more than a list named or forgot.
+    Services(BTreeSet<Name>),
+    /// All of them: the facts of this node have changed.
+    Everything,
+}
+
+/// All objects that are known.
+#[derive(Clone, Debug)]
+pub struct World {
+    services: BTreeMap<Name, Arc<ServiceObject>>,
+    /// By Service, then by the slice's own name.
+    slices: BTreeMap<Name, BTreeMap<Arc<str>, Arc<EndpointSlice>>>,
+    /// Which Service a slice belongs to.
+    owners: BTreeMap<Name, Name>,
+    node: NodeFacts,
+    service_list: List<Name>,
+    slice_list: List<Name>,
+    node_list: List<Arc<str>>,
+}
+
+impl World {
+    /// A world without objects, seen from the node of this name.
+    pub fn new(node_name: &str) -> Self {
+        Self {
+            services: BTreeMap::new(),
+            slices: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            node: NodeFacts {
+                name: node_name.into(),
+                ..NodeFacts::default()
+            },
+            service_list: List::default(),
+            slice_list: List::default(),
+            node_list: List::default(),
+        }
+    }
+
+    /// Takes one change in.
+    pub fn apply(&mut self, change: Change) -> Touched {
+        match change {
+            Change::Service(service) => self.put_service(service),
+            Change::ServiceGone(name) => self.remove_service(&name),
+            Change::Slice(slice) => self.put_slice(slice),
+            Change::SliceGone(name) => self.remove_slice(&name),
+            Change::Node(node) => self.put_node(&node),
+            Change::NodeGone(name) => self.remove_node(&name),
+            Change::Listing(kind) => self.begin_list(kind),
+            Change::Listed(kind) => self.end_list(kind),
+        }
+    }
+
+    /// Whether every kind has been listed once. Until then the world may be any part of the
+    /// cluster, and absence means nothing.
+    pub fn all_listed(&self) -> bool {
+        self.service_list.complete && self.slice_list.complete && self.node_list.complete
+    }
+
+    /// All Services.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<ServiceObject>> {
+        self.services.values()
+    }
+
+    /// One Service.
+    pub fn service(&self, name: &Name) -> Option<&ServiceObject> {
+        self.services.get(name).map(AsRef::as_ref)
+    }
+
+    /// The slices of a Service, in the order of their names.
+    pub fn slices(&self, service: &Name) -> impl Iterator<Item = &EndpointSlice> {
+        let slices = self.slices.get(service).into_iter();
+        slices.flat_map(BTreeMap::values).map(AsRef::as_ref)
+    }
+
+    /// This node.
+    pub fn node(&self) -> &NodeFacts {
+        &self.node
+    }
+
+    fn put_service(&mut self, service: Arc<ServiceObject>) -> Touched {
+        let name = service.name.clone();
+        self.service_list.named(&name);
+        if self.services.get(&name) == Some(&service) {
+            return Touched::none();
+        }
+        self.services.insert(name.clone(), service);
+        Touched::one(name)
+    }
+
+    fn remove_service(&mut self, name: &Name) -> Touched {
+        self.service_list.named(name);
+        match self.services.remove(name) {
+            Some(_) => Touched::one(name.clone()),
+            None => Touched::none(),
+        }
+    }
+
+    fn put_slice(&mut self, slice: Arc<EndpointSlice>) -> Touched {
+        let name = slice.name.clone();
+        let service = Name {
+            namespace: name.namespace.clone(),
+            name: slice.service.clone(),
+        };
+        let known = self.slices.get(&service);
+        if known.and_then(|slices| slices.get(&name.name)) == Some(&slice) {
+            self.slice_list.named(&name);
+            return Touched::none();
+        }
+        // A slice may change hands: then it touches the Service that it leaves as well.
+        let mut touched = self.forget_slice(&name);
+        self.slice_list.named(&name);
+        let slices = self.slices.entry(service.clone()).or_default();
+        slices.insert(name.name.clone(), slice);
+        self.owners.insert(name, service.clone());
+        touched.insert(service);
+        Touched::Services(touched)
+    }
+
+    fn remove_slice(&mut self, name: &Name) -> Touched {
+        self.slice_list.named(name);
+        Touched::Services(self.forget_slice(name))
+    }
+
+    fn forget_slice(&mut self, name: &Name) -> BTreeSet<Name> {
+        let Some(service) = self.owners.remove(name) else {
+            return BTreeSet::new();
+        };
+        if let Some(slices) = self.slices.get_mut(&service) {
+            slices.remove(&name.name);
+            if slices.is_empty() {
+                self.slices.remove(&service);
+            }
+        }
+        BTreeSet::from([service])
+    }
+
+    fn put_node(&mut self, node: &NodeObject) -> Touched {
+        self.node_list.named(&node.name);
+        if node.name != self.node.name {
+            return Touched::none();
+        }
+        self.turn_into(NodeFacts {
+            name: node.name.clone(),
+            zone: node.zone.clone(),
+            addresses: node.addresses.clone(),
+        })
+    }
+
+    fn remove_node(&mut self, name: &Arc<str>) -> Touched {
+        self.node_list.named(name);
+        if *name != self.node.name {
+            return Touched::none();
+        }
+        self.turn_into(NodeFacts {
+            name: name.clone(),
+            ..NodeFacts::default()
+        })
+    }
+
+    fn turn_into(&mut self, facts: NodeFacts) -> Touched {
+        if self.node == facts {
+            return Touched::none();
+        }
+        self.node = facts;
+        Touched::Everything
+    }
+
+    fn begin_list(&mut self, kind: Kind) -> Touched {
+        match kind {
+            Kind::Service => self.service_list.begin(self.services.keys().cloned()),
+            Kind::EndpointSlice => self.slice_list.begin(self.owners.keys().cloned()),
+            Kind::Node => self.node_list.begin([self.node.name.clone()]),
+        }
+        Touched::none()
+    }
+
+    fn end_list(&mut self, kind: Kind) -> Touched {
+        match kind {
+            Kind::Service => {
+                let gone = self.service_list.end();
+                self.services.retain(|name, _| !gone.contains(name));
+                Touched::Services(gone)
+            }
+            Kind::EndpointSlice => {
+                let gone = self.slice_list.end();
+                let owners = gone.iter().flat_map(|name| self.forget_slice(name));
+                Touched::Services(owners.collect())
+            }
+            Kind::Node => match self.node_list.end().pop_first() {
+                Some(name) => self.remove_node(&name),
+                None => Touched::none(),
+            },
+        }
+    }
+}
+
+impl Touched {
+    fn none() -> Self {
+        Self::Services(BTreeSet::new())
+    }
+
+    fn one(name: Name) -> Self {
+        Self::Services(BTreeSet::from([name]))
+    }
+}
+
+/// One kind's list: what a running one has not named yet, and whether one was ever complete.
+#[derive(Clone, Debug)]
+struct List<K> {
+    complete: bool,
+    unnamed: BTreeSet<K>,
+}
+
+impl<K> Default for List<K> {
+    fn default() -> Self {
+        Self {
+            complete: false,
+            unnamed: BTreeSet::new(),
+        }
+    }
+}
+
+impl<K: Ord> List<K> {
+    fn begin(&mut self, known: impl IntoIterator<Item = K>) {
+        self.unnamed = known.into_iter().collect();
+    }
+
+    fn named(&mut self, key: &K) {
+        self.unnamed.remove(key);
+    }
+
+    fn end(&mut self) -> BTreeSet<K> {
+        self.complete = true;
+        std::mem::take(&mut self.unnamed)
+    }
+}
