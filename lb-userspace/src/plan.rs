@@ -1,1 +1,185 @@
-//! Placeholder.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Decides what one Service means on this node: which addresses lead to which backends.
+//!
+//! A function of the Service, its slices and the node's facts, total and without state. What an
+//! object gets wrong becomes a [`Problem`] and harms nothing else. Knows neither other Services
+//! (that is [`Desired`] and [`conflict`]) nor maps.
+
+pub mod conflict;
+pub mod desired;
+pub mod maglev;
+
+mod address;
+mod endpoints;
+mod frontends;
+mod problem;
+mod topology;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+pub use desired::Desired;
+pub use problem::{Fault, Object, Problem};
+
+use crate::{
+    maps::Frontend,
+    model::{
+        Affinity, EndpointSlice, Name, NodeFacts, Policy, Protocol, ServiceKind, ServiceObject,
+    },
+};
+use lb_common::wire::{BackendState, Service};
+use problem::Problems;
+
+/// One Service's part of the maps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Age of the Service, which decides conflicts; see [`ServiceObject::created_s`].
+    pub created_s: i64,
+    /// Its slot tables and what leads to them.
+    pub tables: BTreeMap<TableKey, Arc<Table>>,
+    /// What was left out, and why.
+    pub problems: Vec<Problem>,
+}
+
+/// IPv4 or IPv6, as a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IpFamily {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl IpFamily {
+    /// The family of an address.
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+}
+
+/// Which endpoints a table draws from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Set {
+    /// All of the cluster's, by topology hints.
+    Cluster,
+    /// Those on this node.
+    Local,
+}
+
+/// What tells one slot table from all others: a port of a Service, a family, a set.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableKey {
+    /// The Service.
+    pub service: Name,
+    /// The port that clients dial.
+    pub port: u16,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Of frontends and backends alike.
+    pub family: IpFamily,
+    /// Where the backends come from.
+    pub set: Set,
+}
+
+/// An address and port that serves. The order is the one that slot tables are built in: the same
+/// on all nodes, whatever they saw first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BackendKey {
+    /// The address.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+}
+
+/// A slot table before it has slots, and what leads to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// `namespace/name:port`, for people; one for both families of a port.
+    pub label: Arc<str>,
+    /// What clients dial.
+    pub frontends: BTreeSet<Frontend>,
+    /// Every endpoint that is known, taking new flows or not: flows outlive choices.
+    pub backends: BTreeMap<BackendKey, BackendState>,
+    /// Those that share the slots, in order.
+    pub chosen: Arc<[BackendKey]>,
+    /// How many slots; see [`maglev::slot_count`].
+    pub slot_count: u32,
+    /// Session affinity time-out; 0 = none.
+    pub affinity_s: u32,
+    /// Bits of [`Service::flags`].
+    pub flags: u32,
+}
+
+/// Plans one Service. `slices` are those of the Service, in any order.
+pub fn plan<'a>(
+    service: &ServiceObject,
+    slices: impl IntoIterator<Item = &'a EndpointSlice>,
+    node: &NodeFacts,
+) -> Plan {
+    let mut plan = Plan {
+        created_s: service.created_s,
+        ..Plan::default()
+    };
+    if !is_ours(service) {
+        return plan;
+    }
+    let slices: Vec<_> = slices.into_iter().collect();
+    let mut problems = Problems::default();
+    let set = match service.internal_policy {
+        Policy::Cluster => Set::Cluster,
+        Policy::Local => Set::Local,
+    };
+    for (port, family, frontends) in frontends::of(service, node, &mut problems) {
+        let key = TableKey {
+            service: service.name.clone(),
+            port: port.port,
+            protocol: port.protocol,
+            family,
+            set,
+        };
+        let endpoints = endpoints::of(service, port, family, &slices, node, &mut problems);
+        let chosen = topology::choose(&endpoints, set, node);
+        let elsewhere =
+            chosen.is_empty() && !topology::choose(&endpoints, Set::Cluster, node).is_empty();
+        let table = Table {
+            label: label(service, &port.name, port.port, port.protocol),
+            frontends,
+            backends: endpoints::states(&endpoints, &chosen),
+            slot_count: maglev::slot_count(chosen.len()),
+            chosen: chosen.into_iter().collect(),
+            affinity_s: match service.affinity {
+                Affinity::None => 0,
+                Affinity::ClientIp { seconds } => seconds,
+            },
+            flags: if elsewhere { Service::ELSEWHERE } else { 0 },
+        };
+        plan.tables.insert(key, Arc::new(table));
+    }
+    plan.problems = problems.into_list(service);
+    plan
+}
+
+/// Whether a proxy has anything to do for a Service, and this proxy is the one that is asked
+/// (KEP-2447: a Service that names a proxy is for that one alone; we answer to no name).
+fn is_ours(service: &ServiceObject) -> bool {
+    !service.headless && service.kind != ServiceKind::ExternalName && service.proxy_name.is_none()
+}
+
+/// What people call a port of a Service; unique for it, since named ports differ within a Service.
+fn label(service: &ServiceObject, port_name: &str, port: u16, protocol: Protocol) -> Arc<str> {
+    let name = &service.name;
+    match (port_name, protocol) {
+        ("", Protocol::Tcp) => format!("{name}:{port}"),
+        ("", _) => format!("{name}:{port}/{}", protocol.name().to_lowercase()),
+        (port_name, _) => format!("{name}:{port_name}"),
+    }
+    .into()
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Who gets an address that several Services ask for: the oldest, then the first by name.
+//!
+//! A function of the claims to one frontend. All nodes see the same ages, so all decide alike,
+//! whatever they saw first.
+
+use std::collections::BTreeSet;
+
+use crate::model::Name;
+
+/// One Service asks for a frontend. The least of them wins.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Claim {
+    /// When the Service was made.
+    pub created_s: i64,
+    /// The Service.
+    pub service: Name,
+}
+
+/// The Service that gets the frontend.
+pub fn winner(claims: &BTreeSet<Claim>) -> Option<&Name> {
+    claims.first().map(|claim| &claim.service)
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What an object gets wrong, for people: which object, what, and what to do.
+
+use std::{collections::BTreeSet, fmt, net::IpAddr};
+
+use serde::{Serialize, Serializer, ser::SerializeStruct as _};
+
+use crate::{
+    maps::Frontend,
+    model::{Kind, Name, Protocol, ServiceObject},
+};
+
+/// Part of an object was left out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// Whose fault it is.
+    pub object: Object,
+    /// What it is.
+    pub fault: Fault,
+}
+
+/// An object, as people name it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Object {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace and name.
+    pub name: Name,
+}
+
+/// Ways to be wrong. The sentence says what was left out; [`Fault::remedy`] what to do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Fault {
+    /// A Service's port has the number 0.
+    #[error("port {port:?} has the number 0 and is left out")]
+    ServicePortZero {
+        /// Its name.
+        port: String,
+    },
+    /// A slice's port has the number 0.
+    #[error("port {port:?} has the number 0; its endpoints are left out")]
+    SlicePortZero {
+        /// Its name.
+        port: String,
+    },
+    /// A protocol that the packet path does not translate.
+    #[error("port {port} is {}, which is not translated, and is left out", protocol.name())]
+    Protocol {
+        /// The port.
+        port: u16,
+        /// Its protocol.
+        protocol: Protocol,
+    },
+    /// An address that a Service cannot have.
+    #[error("Service address {address} is {what} and is left out")]
+    ServiceAddress {
+        /// The address.
+        address: IpAddr,
+        /// What kind of address it is.
+        what: &'static str,
+    },
+    /// An address that an endpoint cannot have.
+    #[error("endpoint {address} is {what} and is left out")]
+    Endpoint {
+        /// The address.
+        address: IpAddr,
+        /// What kind of address it is.
+        what: &'static str,
+    },
+    /// Two ports of one Service are the same to a client.
+    #[error("{frontend} is listed twice; the later port is left out")]
+    Twice {
+        /// What both ask for.
+        frontend: Frontend,
+    },
+    /// An older Service has the address already.
+    #[error("{frontend} belongs to Service {owner}, which is older")]
+    Taken {
+        /// What both ask for.
+        frontend: Frontend,
+        /// Who has it.
+        owner: Name,
+    },
+    /// More problems than are worth a line each.
+    #[error("{count} further problems of this Service are not listed")]
+    More {
+        /// How many.
+        count: usize,
+    },
+}
+
+impl Fault {
+    /// What to do about it.
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::ServicePortZero { .. } | Self::SlicePortZero { .. } => {
+                "give the port a number from 1 to 65535"
+            }
+            Self::Protocol { .. } => "use TCP or UDP",
+            Self::ServiceAddress { .. } => "give the Service an address from the Service CIDR",
+            Self::Endpoint { .. } => "list addresses of pods or of nodes",
+            Self::Twice { .. } => "give each port of the Service its own number or protocol",
+            Self::Taken { .. } => "give one of the two Services another address or port",
+            Self::More { .. } => "correct those that are listed first",
+        }
+    }
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            Kind::Service => "Service",
+            Kind::EndpointSlice => "EndpointSlice",
+            Kind::Node => "Node",
+        };
+        write!(f, "{kind} {}", self.name)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { object, fault } = self;
+        write!(f, "{object}: {fault}; {}", fault.remedy())
+    }
+}
+
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Problem", 3)?;
+        fields.serialize_field("object", &self.object.to_string())?;
+        fields.serialize_field("reason", &self.fault.to_string())?;
+        fields.serialize_field("remedy", self.fault.remedy())?;
+        fields.end()
+    }
+}
+
+/// Problems of one Service while it is planned. A hostile object has thousands; it shall not fill
+/// memory and report with them.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    listed: BTreeSet<Problem>,
+    more: usize,
+}
+
+/// Lines that one Service gets.
+const LISTED: usize = 20;
+
+impl Problems {
+    pub(super) fn add(&mut self, kind: Kind, name: &Name, fault: Fault) {
+        let problem = Problem {
+            object: Object {
+                kind,
+                name: name.clone(),
+            },
+            fault,
+        };
+        if self.listed.len() < LISTED {
+            self.listed.insert(problem);
+        } else if !self.listed.contains(&problem) {
+            self.more = self.more.saturating_add(1);
+        }
+    }
+
+    pub(super) fn into_list(mut self, service: &ServiceObject) -> Vec<Problem> {
+        if self.more > 0 {
+            self.listed.insert(Problem {
+                object: Object {
+                    kind: Kind::Service,
+                    name: service.name.clone(),
+                },
+                fault: Fault::More { count: self.more },
+            });
+        }
+        self.listed.into_iter().collect()
+    }
+}
