@@ -5,6 +5,9 @@
 //! Implemented by `maps/kernel.rs` (aya, pinned maps), `maps/memory.rs` (tests) and
 //! `maps/faulty.rs` (any other store, with faults).
 
+pub mod faulty;
+pub mod memory;
+
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -69,7 +72,10 @@ pub enum StoreError {
     },
 }
 
-/// The maps that say where Services lead. Calls are idempotent; removing what is absent is fine.
+/// The maps that say where Services lead.
+///
+/// Calls are idempotent; removing what is absent is fine. A call that fails has changed nothing,
+/// but for [`Store::put_chunks`], which may have written some of its chunks.
 pub trait Store {
     /// Sizes, fixed for the life of the store.
     fn capacity(&self) -> Capacity;
