@@ -1,1 +1,241 @@
-//! Placeholder.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Makes the maps what they should be: batch, diff, apply, retry, prune, report.
+//!
+//! Decides when what is written, and in which order; not what (that is planning). One Service that
+//! cannot be written harms no other. Time is an argument; only [`run`] knows a clock.
+
+mod actual;
+mod apply;
+mod diff;
+mod ids;
+mod numbers;
+mod program;
+mod queue;
+mod report;
+mod restore;
+mod retire;
+mod room;
+pub mod run;
+mod runs;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use lb_common::wire::Node;
+
+pub use report::{Failure, Report};
+
+use crate::{
+    maps::{Store, StoreError},
+    model::{Change, Name, Touched, World},
+    plan::{Desired, Problem},
+};
+use actual::Actual;
+use program::Outcome;
+use queue::Queue;
+
+/// What the reconciler needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This node's name.
+    pub node_name: String,
+    /// What the packet path reads; the seed is also that of the slot tables.
+    pub node: Node,
+    /// How long changes are gathered before a round.
+    pub batch: Duration,
+    /// How long what nothing leads to any more is kept for packets on their way.
+    pub grace: Duration,
+}
+
+impl Settings {
+    /// Settings with the usual times: 5 ms and 250 ms.
+    pub fn new(node_name: &str, node: Node) -> Self {
+        Self {
+            node_name: node_name.to_owned(),
+            node,
+            batch: Duration::from_millis(5),
+            grace: Duration::from_millis(250),
+        }
+    }
+}
+
+/// The way from changes to maps. Hand it changes, then let it write.
+#[derive(Debug)]
+pub struct Reconciler {
+    node: Node,
+    grace_ns: u64,
+    world: World,
+    desired: Desired,
+    actual: Actual,
+    /// Services to be planned anew.
+    touched: BTreeSet<Name>,
+    /// Services to be written.
+    queue: Queue,
+    /// Services that have tables, and whether they are as they should be.
+    services: BTreeMap<Name, bool>,
+    problems: BTreeMap<Name, Vec<Problem>>,
+    /// What failed besides Services, and how often in a row.
+    own_failures: BTreeMap<&'static str, (String, u32)>,
+    node_written: bool,
+}
+
+impl Reconciler {
+    /// Goes on from what the maps hold. Reads them, and writes nothing.
+    pub fn restore(store: &impl Store, settings: &Settings) -> Result<Self, StoreError> {
+        Ok(Self {
+            node: settings.node,
+            grace_ns: u64::try_from(settings.grace.as_nanos()).unwrap_or(u64::MAX),
+            world: World::new(&settings.node_name),
+            desired: Desired::default(),
+            actual: Actual::restore(store, settings.node.seed)?,
+            touched: BTreeSet::new(),
+            queue: Queue::default(),
+            services: BTreeMap::new(),
+            problems: BTreeMap::new(),
+            own_failures: BTreeMap::new(),
+            node_written: false,
+        })
+    }
+
+    /// Takes a change in; [`Reconciler::sync`] acts on it.
+    pub fn note(&mut self, change: Change) {
+        match self.world.apply(change) {
+            Touched::Services(names) => self.touched.extend(names),
+            Touched::Everything => {
+                let all = self.world.services().map(|service| service.name.clone());
+                self.touched.extend(all);
+            }
+        }
+    }
+
+    /// One round: plans what was touched, and writes what is due at `now_ns`.
+    pub fn sync(&mut self, store: &mut impl Store, now_ns: u64) {
+        if !self.world.all_listed() {
+            return;
+        }
+        self.replan(now_ns);
+        self.write_node(store);
+        let room = self.actual.frontends.len();
+        self.write_services(store, now_ns);
+        let due_ns = now_ns.saturating_add(self.grace_ns);
+        let pruned = self.actual.prune(store, &self.desired, due_ns);
+        self.note_own("what the previous agent left", pruned.err());
+        let freed = self.actual.free_due(store, now_ns, self.grace_ns);
+        if freed.any || self.actual.frontends.len() < room {
+            self.queue.wake_waiting(now_ns);
+        }
+        let error = freed.errors.into_iter().next();
+        self.note_own("what is no longer used", error);
+    }
+
+    /// When [`Reconciler::sync`] has something to do if no change comes before.
+    pub fn next_due_ns(&self, now_ns: u64) -> Option<u64> {
+        if !self.world.all_listed() {
+            return None;
+        }
+        let unfinished = self.actual.found.is_some() || !self.own_failures.is_empty();
+        let again = unfinished.then(|| now_ns.saturating_add(queue::FIRST_RETRY_NS));
+        let due = [self.queue.next_due_ns(), self.actual.next_due_ns(), again];
+        due.into_iter().flatten().min()
+    }
+
+    /// What people may know; `last_sync_s` is left to the caller, who has a clock.
+    pub fn report(&self) -> Report {
+        let own = self.own_failures.iter();
+        let own = own.map(|(about, (reason, attempts))| Failure {
+            about: (*about).to_owned(),
+            reason: reason.clone(),
+            attempts: *attempts,
+        });
+        let failures: Vec<_> = own.chain(self.queue.failures()).collect();
+        let problems = self.problems.values().flatten();
+        Report {
+            listed: self.world.all_listed(),
+            services_desired: self.services.len(),
+            services_programmed: self.services.values().filter(|done| **done).count(),
+            pending: self.queue.len(),
+            problem_count: problems.clone().count(),
+            problems: problems.take(Report::LISTED).cloned().collect(),
+            failure_count: failures.len(),
+            failures: failures.into_iter().take(Report::LISTED).collect(),
+            backends_free: self.actual.backend_ids.free(),
+            chunks_free: self.actual.runs.free(),
+            last_sync_s: 0,
+        }
+    }
+
+    fn replan(&mut self, now_ns: u64) {
+        let mut changed = BTreeSet::new();
+        for name in std::mem::take(&mut self.touched) {
+            changed.extend(self.desired.replan(&self.world, &name));
+        }
+        for name in changed {
+            let problems = self.desired.problems(&name);
+            if problems.is_empty() {
+                self.problems.remove(&name);
+            } else {
+                self.problems.insert(name.clone(), problems);
+            }
+            self.queue.put(name, now_ns);
+        }
+    }
+
+    fn write_node(&mut self, store: &mut impl Store) {
+        if !self.node_written {
+            let written = store.put_node(&self.node);
+            self.node_written = written.is_ok();
+            self.note_own("the node's settings", written.err());
+        }
+    }
+
+    fn write_services(&mut self, store: &mut impl Store, now_ns: u64) {
+        let due_ns = now_ns.saturating_add(self.grace_ns);
+        let desired = &self.desired;
+        let mut round = Vec::new();
+        for name in self.queue.due(now_ns, |name| desired.created_s(name)) {
+            let wanted = desired.wanted(&name);
+            let entered = self.actual.enter(store, &wanted, due_ns);
+            round.push((name, wanted, entered));
+        }
+        // A frontend that changes hands is led to its new table above, before the old one would
+        // take it away here.
+        for (name, wanted, entered) in round {
+            let outcome = self
+                .actual
+                .leave(store, &name, &wanted, entered, desired, due_ns);
+            let is_done = matches!(outcome, Outcome::Done);
+            match outcome {
+                Outcome::Done => self.queue.done(&name),
+                Outcome::HandOver => {
+                    let reason = "another table has yet to take over its addresses".to_owned();
+                    self.queue.failed(&name, reason, false, now_ns);
+                }
+                Outcome::Short(error) | Outcome::Failed(error) => {
+                    let for_room = matches!(error, StoreError::Full { .. });
+                    let reason = queue::with_causes(&error);
+                    self.queue.failed(&name, reason, for_room, now_ns);
+                }
+            }
+            if wanted.is_empty() {
+                self.services.remove(&name);
+            } else {
+                self.services.insert(name, is_done);
+            }
+        }
+    }
+
+    fn note_own(&mut self, about: &'static str, error: Option<StoreError>) {
+        match error {
+            None => {
+                self.own_failures.remove(about);
+            }
+            Some(error) => {
+                let (reason, attempts) = self.own_failures.entry(about).or_default();
+                *reason = queue::with_causes(&error);
+                *attempts = attempts.saturating_add(1);
+            }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Does one operation: writes, and believes only then.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use lb_common::{
+    family::{Family as _, V4, V6},
+    wire::{Backend, BackendState, CHUNK_SLOTS, Chunk, Service},
+};
+
+use super::{
+    actual::{Actual, Pointed, Retiree, rank},
+    diff::Op,
+};
+use crate::{
+    maps::{Frontend, Store, StoreError},
+    plan::{BackendKey, Table, TableKey, maglev},
+};
+
+impl Actual {
+    /// Does `op` for a table. What falls out of use is retired until `due_ns`.
+    pub(super) fn apply(
+        &mut self,
+        store: &mut impl Store,
+        key: &TableKey,
+        table: Option<&Table>,
+        op: &Op,
+        due_ns: u64,
+    ) -> Result<(), StoreError> {
+        match (op, table) {
+            (Op::Label, Some(table)) => self.label(store, key, table, due_ns),
+            (Op::Hold(backend, state), _) => self.hold(store, key, *backend, *state),
+            (Op::Fill, Some(table)) => self.fill(store, key, table),
+            (Op::Point(frontend), Some(table)) => self.point(store, key, table, *frontend),
+            (Op::Withdraw(frontend), _) => {
+                store.remove_frontend(*frontend)?;
+                self.unset_frontend(*frontend);
+                Ok(())
+            }
+            (Op::Lower(backend, state), _) => self.lower(store, key, *backend, *state, due_ns),
+            (Op::Discard, _) => {
+                self.discard(key, table, due_ns);
+                Ok(())
+            }
+            (Op::Unlabel, _) => {
+                self.unlabel(key, due_ns);
+                Ok(())
+            }
+            // These are made for wanted tables only.
+            (Op::Label | Op::Fill | Op::Point(_), None) => Ok(()),
+        }
+    }
+
+    fn label(
+        &mut self,
+        store: &mut impl Store,
+        key: &TableKey,
+        table: &Table,
+        due_ns: u64,
+    ) -> Result<(), StoreError> {
+        let Some(label) = self.labels.get_mut(&table.label) else {
+            return Ok(());
+        };
+        if !label.written {
+            store.put_label(label.id, &table.label)?;
+            label.written = true;
+        }
+        label.users = label.users.saturating_add(1);
+        label.due_ns = None;
+        self.unlabel(key, due_ns);
+        self.tables.entry(key.clone()).or_default().label = Some(table.label.clone());
+        Ok(())
+    }
+
+    fn unlabel(&mut self, key: &TableKey, due_ns: u64) {
+        let programmed = self.tables.get_mut(key);
+        let Some(text) = programmed.and_then(|programmed| programmed.label.take()) else {
+            return;
+        };
+        let Some(label) = self.labels.get_mut(&text) else {
+            return;
+        };
+        label.users = label.users.saturating_sub(1);
+        if label.users == 0 {
+            label.due_ns = Some(due_ns);
+            self.retire(Retiree::Label(text), due_ns);
+        }
+    }
+
+    fn hold(
+        &mut self,
+        store: &mut impl Store,
+        key: &TableKey,
+        backend: BackendKey,
+        state: BackendState,
+    ) -> Result<(), StoreError> {
+        let Some(held) = self.backends.get(&backend) else {
+            return Ok(());
+        };
+        if held
+            .written
+            .is_none_or(|written| rank(written) < rank(state))
+        {
+            self.write_backend(store, backend, state)?;
+        }
+        let programmed = self.tables.entry(key.clone()).or_default();
+        let old = programmed.holds.insert(backend, state);
+        if let Some(held) = self.backends.get_mut(&backend) {
+            held.exchange(old, Some(state));
+            held.due_ns = None;
+        }
+        Ok(())
+    }
+
+    fn lower(
+        &mut self,
+        store: &mut impl Store,
+        key: &TableKey,
+        backend: BackendKey,
+        state: Option<BackendState>,
+        due_ns: u64,
+    ) -> Result<(), StoreError> {
+        let programmed = self.tables.get(key);
+        let old = programmed.and_then(|programmed| programmed.holds.get(&backend).copied());
+        let Some(held) = self.backends.get(&backend) else {
+            return Ok(());
+        };
+        let mut after = held.clone();
+        after.exchange(old, state);
+        match after.needed() {
+            // While the previous agent's tables are there, they may need it as it is.
+            Some(needed) if held.written != Some(needed) && self.found.is_none() => {
+                self.write_backend(store, backend, needed)?;
+            }
+            Some(_) => {}
+            None => self.retire(Retiree::Backend(backend), due_ns),
+        }
+        if let Some(held) = self.backends.get_mut(&backend) {
+            held.exchange(old, state);
+            held.due_ns = held.needed().is_none().then_some(due_ns);
+        }
+        if let Some(programmed) = self.tables.get_mut(key) {
+            match state {
+                Some(state) => programmed.holds.insert(backend, state),
+                None => programmed.holds.remove(&backend),
+            };
+        }
+        Ok(())
+    }
+
+    /// Writes a backend under its id; its first write is its birth.
+    pub(super) fn write_backend(
+        &mut self,
+        store: &mut impl Store,
+        backend: BackendKey,
+        state: BackendState,
+    ) -> Result<(), StoreError> {
+        let Some(held) = self.backends.get_mut(&backend) else {
+            return Ok(());
+        };
+        let version = self.numbers.next(store)?;
+        let epoch = if held.epoch == 0 { version } else { held.epoch };
+        let (family, address) = match backend.address {
+            IpAddr::V4(address) => (4, V4::widen(address.octets())),
+            IpAddr::V6(address) => (6, V6::widen(address.octets())),
+        };
+        let value = Backend {
+            version,
+            epoch,
+            address,
+            port: backend.port.to_be_bytes(),
+            protocol: backend.protocol,
+            state: byte(state),
+            id: held.id,
+            family,
+            pad: 0,
+            version_end: version,
+        };
+        store.put_backend(held.id, &value)?;
+        held.epoch = epoch;
+        held.written = Some(state);
+        Ok(())
+    }
+
+    fn fill(
+        &mut self,
+        store: &mut impl Store,
+        key: &TableKey,
+        table: &Table,
+    ) -> Result<(), StoreError> {
+        let chunks = self.build(table);
+        let programmed = self.tables.get_mut(key);
+        let mut slots = programmed.into_iter().flat_map(|known| &mut known.slots);
+        if let Some(slots) = slots.find(|slots| slots.fit(table)) {
+            store.put_chunks(slots.run.first, &chunks)?;
+            slots.written = true;
+        }
+        Ok(())
+    }
+
+    /// The slots of a table: ids in the places that Maglev gives them.
+    pub(super) fn build(&self, table: &Table) -> Vec<Chunk> {
+        let id = |backend| self.backends.get(backend).map_or(0, |held| held.id);
+        let ids: BTreeMap<u32, u32> = (0..).zip(table.chosen.iter().map(id)).collect();
+        let slots = maglev::table(self.seed, &table.chosen, table.slot_count);
+        let size = usize::try_from(CHUNK_SLOTS).unwrap_or(usize::MAX);
+        let chunks = slots.chunks(size).map(|slots| {
+            let mut chunk = Chunk::default();
+            for (cell, position) in chunk.backends.iter_mut().zip(slots) {
+                *cell = ids.get(position).copied().unwrap_or(0);
+            }
+            chunk
+        });
+        chunks.collect()
+    }
+
+    fn point(
+        &mut self,
+        store: &mut impl Store,
+        key: &TableKey,
+        table: &Table,
+        frontend: Frontend,
+    ) -> Result<(), StoreError> {
+        let Some(value) = self.value(key, table) else {
+            return Ok(());
+        };
+        let version = self.numbers.next(store)?;
+        let value = Service {
+            version,
+            version_end: version,
+            ..value
+        };
+        store.put_frontend(frontend, &value)?;
+        let owner = Some(key.clone());
+        self.set_frontend(frontend, Pointed { owner, value });
+        Ok(())
+    }
+
+    fn discard(&mut self, key: &TableKey, table: Option<&Table>, due_ns: u64) {
+        let Some(programmed) = self.tables.get_mut(key) else {
+            return;
+        };
+        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut programmed.slots)
+            .into_iter()
+            .partition(|slots| table.is_some_and(|table| slots.fit(table)));
+        programmed.slots = kept;
+        for slots in gone {
+            self.retire(Retiree::Run(slots.run), due_ns);
+        }
+    }
+}
+
+fn byte(state: BackendState) -> u8 {
+    match state {
+        BackendState::Free => 0,
+        BackendState::Active => 1,
+        BackendState::Draining => 2,
+        BackendState::Quiet => 3,
+    }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The difference between what a table should have in the maps and what it has, as operations in
+//! an order that is safe after any prefix.
+//!
+//! On the way in backends come before slots, and slots before the frontends that count them; a
+//! new slot table stands beside the old one. On the way out frontends go first, then what they
+//! led to. Functions of what is wanted and what is believed; writing is another matter.
+
+use lb_common::wire::BackendState;
+
+use super::actual::{Actual, Programmed, rank};
+use crate::{
+    maps::Frontend,
+    plan::{BackendKey, Table, TableKey},
+};
+
+/// One step for one table; at most one write, but for [`Op::Fill`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Op {
+    /// Names the service id.
+    Label,
+    /// Keeps a backend for this table, in this state or one that allows more.
+    Hold(BackendKey, BackendState),
+    /// Writes the slots.
+    Fill,
+    /// Lets a frontend lead here.
+    Point(Frontend),
+    /// Takes a frontend away.
+    Withdraw(Frontend),
+    /// Gives up slot tables that are not wanted any more.
+    Discard,
+    /// Lets a backend sink to a state, or go, as far as this table is concerned.
+    Lower(BackendKey, Option<BackendState>),
+    /// Gives up the service id.
+    Unlabel,
+}
+
+/// The way in: afterwards all frontends of the table lead to its slots.
+pub(super) fn enter(actual: &Actual, key: &TableKey, table: &Table) -> Vec<Op> {
+    let nothing = Programmed::default();
+    let programmed = actual.tables.get(key).unwrap_or(&nothing);
+    let mut ops = Vec::new();
+    if programmed.label.as_ref() != Some(&table.label) {
+        ops.push(Op::Label);
+    }
+    for (backend, state) in &table.backends {
+        let held = programmed.holds.get(backend);
+        if held.is_none_or(|held| rank(*held) < rank(*state)) {
+            ops.push(Op::Hold(*backend, *state));
+        }
+    }
+    if programmed
+        .current(table)
+        .is_some_and(|slots| !slots.written)
+    {
+        ops.push(Op::Fill);
+    }
+    let value = actual.value(key, table);
+    for frontend in &table.frontends {
+        let there = value.is_some_and(|value| actual.points(*frontend, key, &value));
+        if !there {
+            ops.push(Op::Point(*frontend));
+        }
+    }
+    ops
+}
+
+/// Frontends that lead here and should not. None: the table is not wanted any more.
+pub(super) fn withdraw(actual: &Actual, key: &TableKey, table: Option<&Table>) -> Vec<Op> {
+    let Some(programmed) = actual.tables.get(key) else {
+        return Vec::new();
+    };
+    let wanted =
+        |frontend: &Frontend| table.is_some_and(|table| table.frontends.contains(frontend));
+    let unwanted = programmed
+        .frontends
+        .iter()
+        .filter(|frontend| !wanted(frontend));
+    unwanted.map(|frontend| Op::Withdraw(*frontend)).collect()
+}
+
+/// The way out, once no frontend leads to it: afterwards the table has what it should and no more.
+pub(super) fn leave(actual: &Actual, key: &TableKey, table: Option<&Table>) -> Vec<Op> {
+    let Some(programmed) = actual.tables.get(key) else {
+        return Vec::new();
+    };
+    let mut ops = Vec::new();
+    let wanted = |fits: &dyn Fn(&Table) -> bool| table.is_some_and(fits);
+    if programmed
+        .slots
+        .iter()
+        .any(|slots| !wanted(&|table| slots.fit(table)))
+    {
+        ops.push(Op::Discard);
+    }
+    for (backend, held) in &programmed.holds {
+        let state = table.and_then(|table| table.backends.get(backend).copied());
+        if state != Some(*held) {
+            ops.push(Op::Lower(*backend, state));
+        }
+    }
+    if table.is_none() && programmed.label.is_some() {
+        ops.push(Op::Unlabel);
+    }
+    ops
+}

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Goes on from what the maps hold: identifiers are reused, tables that are right are kept as they
+//! are, and what nobody wants any more is pruned once everything is known.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use lb_common::wire::{Backend, BackendState, CHUNK_SLOTS, Service};
+
+use super::{
+    actual::{Actual, Found, Held, Label, Pointed, Programmed, Retiree, Slots},
+    ids::Ids,
+    numbers::Numbers,
+    runs::{Run, Runs},
+};
+use crate::{
+    maps::{Frontend, Store, StoreError, backend_address},
+    plan::{BackendKey, Desired, Table, TableKey},
+};
+
+impl Actual {
+    /// Reads the maps. Writes nothing.
+    pub(super) fn restore(store: &impl Store, seed: [u64; 2]) -> Result<Self, StoreError> {
+        let capacity = store.capacity();
+        let frontends = store.frontends()?;
+        let backends = store.backends()?;
+        let given_out = frontends.iter().map(|(_, service)| service.version);
+        let to_backends = backends
+            .iter()
+            .map(|(_, value)| value.version.max(value.epoch));
+        let newest = given_out.chain(to_backends).max().unwrap_or(0);
+        let numbers = Numbers::after(store.counter()?, newest);
+        let mut actual = Self {
+            capacity,
+            seed,
+            numbers,
+            frontends: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            backends: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            backend_ids: Ids::new(capacity.backends),
+            // Each family's map may be full, each entry with a label of its own; and id 0.
+            service_ids: Ids::new(capacity.frontends.saturating_mul(2).saturating_add(1)),
+            runs: Runs::new(capacity.chunks),
+            retired: VecDeque::new(),
+            frontend_counts: BTreeMap::new(),
+            found: None,
+        };
+        let mut found = Found::default();
+        for (id, backend) in backends {
+            actual.restore_backend(id, &backend, &mut found);
+        }
+        for (id, text) in store.labels()? {
+            actual.restore_label(id, &text);
+        }
+        for (frontend, service) in frontends {
+            actual.restore_frontend(frontend, service, &mut found);
+        }
+        actual.found = Some(found);
+        Ok(actual)
+    }
+
+    /// Takes over what the previous agent wrote for a table, if it is not taken over yet.
+    pub(super) fn adopt(
+        &mut self,
+        store: &impl Store,
+        key: &TableKey,
+        table: &Table,
+    ) -> Result<(), StoreError> {
+        let Some(found) = &self.found else {
+            return Ok(());
+        };
+        let pointed = |frontend: &Frontend| {
+            let pointed = self
+                .frontends
+                .get(frontend)
+                .filter(|known| known.owner.is_none());
+            pointed.map(|known| (*frontend, known.value))
+        };
+        let ours: Vec<_> = table.frontends.iter().filter_map(pointed).collect();
+        let runs = ours.iter().filter_map(|(_, service)| run_of(service));
+        let runs: BTreeSet<_> = runs.filter(|run| found.runs.contains(run)).collect();
+        let mut slots = Vec::new();
+        let mut used = BTreeSet::new();
+        for run in runs {
+            let chunks = store.chunks(run.first, run.chunks)?;
+            let ids = chunks.iter().flat_map(|chunk| chunk.backends);
+            used.extend(ids.collect::<BTreeSet<_>>());
+            let chosen = if chunks == self.build(table) {
+                table.chosen.clone()
+            } else {
+                [].into()
+            };
+            slots.push(Slots {
+                run,
+                chosen,
+                written: true,
+            });
+        }
+        self.take_over(key, ours, slots, &used);
+        Ok(())
+    }
+
+    /// Removes what the previous agent left and nobody wants. To be called when every Service has
+    /// had its turn, until it says that nothing is left to do.
+    pub(super) fn prune(
+        &mut self,
+        store: &mut impl Store,
+        desired: &Desired,
+        due_ns: u64,
+    ) -> Result<(), StoreError> {
+        if self.found.is_none() {
+            return Ok(());
+        }
+        let left = self.frontends.iter();
+        let left = left.filter(|(_, pointed)| pointed.owner.is_none());
+        let left: Vec<_> = left.map(|(frontend, _)| *frontend).collect();
+        let mut settled = true;
+        for frontend in left {
+            if desired.owner(frontend).is_some() {
+                settled = false;
+                continue;
+            }
+            store.remove_frontend(frontend)?;
+            self.unset_frontend(frontend);
+        }
+        if settled
+            && self
+                .frontends
+                .values()
+                .all(|pointed| self.leads_to_its_own(pointed))
+        {
+            self.sweep(store, due_ns)?;
+        }
+        Ok(())
+    }
+
+    fn restore_backend(&mut self, id: u32, backend: &Backend, found: &mut Found) {
+        let state = BackendState::from_byte(backend.state);
+        if state == BackendState::Free || !self.backend_ids.reserve(id) {
+            return;
+        }
+        let address = backend_address(backend);
+        let key = BackendKey {
+            address: address.ip(),
+            port: address.port(),
+            protocol: backend.protocol,
+        };
+        if self.backends.contains_key(&key) {
+            found.strays.push(id);
+            return;
+        }
+        let mut held = Held::new(id);
+        held.epoch = backend.epoch;
+        held.written = Some(state);
+        self.backends.insert(key, held);
+        found.backends.insert(id, key);
+    }
+
+    fn restore_label(&mut self, id: u32, text: &str) {
+        if self.service_ids.reserve(id) {
+            let mut label = Label::new(id);
+            label.written = true;
+            self.labels.insert(text.into(), label);
+        }
+    }
+
+    fn restore_frontend(&mut self, frontend: Frontend, value: Service, found: &mut Found) {
+        if let Some(run) = run_of(&value)
+            && (found.runs.contains(&run) || self.runs.reserve(run))
+        {
+            found.runs.insert(run);
+        }
+        self.set_frontend(frontend, Pointed { owner: None, value });
+    }
+
+    fn take_over(
+        &mut self,
+        key: &TableKey,
+        frontends: Vec<(Frontend, Service)>,
+        slots: Vec<Slots>,
+        used: &BTreeSet<u32>,
+    ) {
+        for (frontend, value) in frontends {
+            let owner = Some(key.clone());
+            self.set_frontend(frontend, Pointed { owner, value });
+        }
+        let Some(found) = &mut self.found else {
+            return;
+        };
+        for slots in &slots {
+            found.runs.remove(&slots.run);
+        }
+        let backends: Vec<_> = used
+            .iter()
+            .filter_map(|id| found.backends.get(id))
+            .collect();
+        if backends.is_empty() && slots.is_empty() {
+            return;
+        }
+        let Programmed {
+            slots: known,
+            holds,
+            ..
+        } = self.tables.entry(key.clone()).or_default();
+        known.extend(slots);
+        for backend in backends {
+            if let Some(held) = self.backends.get_mut(backend)
+                && !holds.contains_key(backend)
+            {
+                let state = held.written;
+                held.exchange(None, state);
+                holds.extend(state.map(|state| (*backend, state)));
+            }
+        }
+    }
+
+    /// Whether the slots that a frontend leads to are known as its own table's.
+    fn leads_to_its_own(&self, pointed: &Pointed) -> bool {
+        let Some(run) = run_of(&pointed.value) else {
+            return true;
+        };
+        let table = pointed
+            .owner
+            .as_ref()
+            .and_then(|owner| self.tables.get(owner));
+        table.is_some_and(|table| table.slots.iter().any(|slots| slots.run == run))
+    }
+
+    /// Nothing of the previous agent's is in use but what was taken over: the rest may go.
+    fn sweep(&mut self, store: &mut impl Store, due_ns: u64) -> Result<(), StoreError> {
+        let backends: Vec<_> = self.backends.keys().copied().collect();
+        for backend in backends {
+            let Some(held) = self.backends.get_mut(&backend) else {
+                continue;
+            };
+            match held.needed() {
+                Some(needed) if held.written != Some(needed) => {
+                    self.write_backend(store, backend, needed)?;
+                }
+                Some(_) => {}
+                None => {
+                    held.due_ns = Some(due_ns);
+                    self.retire(Retiree::Backend(backend), due_ns);
+                }
+            }
+        }
+        let unused = self.labels.iter_mut().filter(|(_, label)| label.users == 0);
+        let mut texts = Vec::new();
+        for (text, label) in unused {
+            label.due_ns = Some(due_ns);
+            texts.push(text.clone());
+        }
+        for text in texts {
+            self.retire(Retiree::Label(text), due_ns);
+        }
+        let found = self.found.take().unwrap_or_default();
+        for run in found.runs {
+            self.retire(Retiree::Run(run), due_ns);
+        }
+        for id in found.strays {
+            self.retire(Retiree::Stray(id), due_ns);
+        }
+        Ok(())
+    }
+}
+
+/// The chunks that a frontend leads to; none: no slots, or a value that we never wrote.
+fn run_of(service: &Service) -> Option<Run> {
+    let chunks = service.slot_count / CHUNK_SLOTS;
+    let whole = chunks > 0 && service.slot_count.is_multiple_of(CHUNK_SLOTS);
+    (whole && chunks.is_power_of_two()).then_some(Run {
+        first: service.first_chunk,
+        chunks,
+    })
+}

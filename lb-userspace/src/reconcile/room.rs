@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Gives a Service room in the maps before anything is written: ids, chunks, places of frontends.
+//!
+//! Where room is short, a Service that is new is refused as a whole, and one that is there already
+//! gets as much as there is; both are reported. So nobody takes away what an older one has.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use lb_common::wire::CHUNK_SLOTS;
+
+use super::actual::{Actual, Held, Label, Retiree, Slots};
+use crate::{
+    maps::{Frontend, StoreError},
+    plan::{BackendKey, IpFamily, Table, TableKey, maglev},
+};
+
+/// Tables that have room.
+#[derive(Debug, Default)]
+pub(super) struct Fitted {
+    pub(super) tables: BTreeMap<TableKey, Arc<Table>>,
+    /// What something had to be left out for.
+    pub(super) short: Option<StoreError>,
+}
+
+impl Actual {
+    /// Room for all tables of a Service. On a refusal [`Actual::take_back`] what was given so far.
+    pub(super) fn make_room(
+        &mut self,
+        wanted: &BTreeMap<TableKey, Arc<Table>>,
+        due_ns: u64,
+    ) -> Result<Fitted, StoreError> {
+        let frontends = wanted.values().flat_map(|table| &table.frontends);
+        let mut is_there = frontends.map(|frontend| self.frontends.contains_key(frontend));
+        let is_there = is_there.any(|is_there| is_there);
+        let mut room = Room {
+            frontends: self.free_frontends(),
+            fitted: Fitted::default(),
+            is_there,
+        };
+        for (key, table) in wanted {
+            let mut table = self.fit_frontends(table, &mut room)?;
+            table = self.fit_backends(&table, &mut room)?;
+            self.fit_label(&table)?;
+            table = self.fit_slots(key, &table, &mut room, due_ns)?;
+            if !table.frontends.is_empty() {
+                room.fitted.tables.insert(key.clone(), table);
+            }
+        }
+        Ok(room.fitted)
+    }
+
+    /// Takes back what an attempt was given and has not written.
+    pub(super) fn take_back(&mut self, wanted: &BTreeMap<TableKey, Arc<Table>>) {
+        for (key, table) in wanted {
+            if let Some(programmed) = self.tables.get_mut(key) {
+                for slots in programmed.slots.extract_if(.., |slots| !slots.written) {
+                    self.runs.give_back(slots.run);
+                }
+                if programmed.is_empty() {
+                    self.tables.remove(key);
+                }
+            }
+            for backend in table.backends.keys() {
+                if let Some(held) = self.backends.get(backend)
+                    && held.written.is_none()
+                {
+                    self.backend_ids.give_back(held.id);
+                    self.backends.remove(backend);
+                }
+            }
+            if let Some(label) = self.labels.get(&table.label)
+                && !label.written
+            {
+                self.service_ids.give_back(label.id);
+                self.labels.remove(&table.label);
+            }
+        }
+    }
+
+    fn free_frontends(&self) -> BTreeMap<IpFamily, u32> {
+        let free = |family| {
+            let used = self.frontend_counts.get(&family).copied().unwrap_or(0);
+            (family, self.capacity.frontends.saturating_sub(used))
+        };
+        [IpFamily::V4, IpFamily::V6].map(free).into()
+    }
+
+    fn fit_frontends(&self, table: &Arc<Table>, room: &mut Room) -> Result<Arc<Table>, StoreError> {
+        let mut left_out = Vec::new();
+        for frontend in &table.frontends {
+            if !self.frontends.contains_key(frontend) && !room.take_frontend(*frontend) {
+                left_out.push(*frontend);
+            }
+        }
+        if left_out.is_empty() {
+            return Ok(table.clone());
+        }
+        room.lack("frontends", self.capacity.frontends)?;
+        let mut table = Table::clone(table);
+        table
+            .frontends
+            .retain(|frontend| !left_out.contains(frontend));
+        Ok(Arc::new(table))
+    }
+
+    fn fit_backends(
+        &mut self,
+        table: &Arc<Table>,
+        room: &mut Room,
+    ) -> Result<Arc<Table>, StoreError> {
+        let mut without_id = false;
+        for backend in table.backends.keys() {
+            if self.backends.contains_key(backend) {
+                continue;
+            }
+            match self.backend_ids.take() {
+                Some(id) => {
+                    self.backends.insert(*backend, Held::new(id));
+                }
+                None => without_id = true,
+            }
+        }
+        if !without_id {
+            return Ok(table.clone());
+        }
+        room.lack("backends", self.capacity.backends)?;
+        let has_id = |backend: &BackendKey| self.backends.contains_key(backend);
+        let mut table = Table::clone(table);
+        table.backends.retain(|backend, _| has_id(backend));
+        table.chosen = table
+            .chosen
+            .iter()
+            .filter(|key| has_id(key))
+            .copied()
+            .collect();
+        table.slot_count = maglev::slot_count(table.chosen.len());
+        Ok(Arc::new(table))
+    }
+
+    fn fit_label(&mut self, table: &Table) -> Result<(), StoreError> {
+        if self.labels.contains_key(&table.label) {
+            return Ok(());
+        }
+        // There are as many ids as frontends, and every label has a frontend of its own.
+        let id = self.service_ids.take().ok_or(StoreError::Full {
+            map: "frontends",
+            capacity: self.capacity.frontends,
+        })?;
+        self.labels.insert(table.label.clone(), Label::new(id));
+        Ok(())
+    }
+
+    /// A run beside the one that is in use; a smaller one where there is none of the wanted size.
+    fn fit_slots(
+        &mut self,
+        key: &TableKey,
+        table: &Arc<Table>,
+        room: &mut Room,
+        due_ns: u64,
+    ) -> Result<Arc<Table>, StoreError> {
+        self.drop_unused_slots(key, table, due_ns);
+        if table.slot_count == 0 {
+            return Ok(table.clone());
+        }
+        let mut table = table.clone();
+        loop {
+            let programmed = self.tables.entry(key.clone()).or_default();
+            if programmed.current(&table).is_some() {
+                return Ok(table);
+            }
+            let chunks = table.slot_count / CHUNK_SLOTS;
+            let run = if room.is_there {
+                self.runs.take(chunks)
+            } else {
+                self.runs.take_leaving_room(chunks)
+            };
+            if let Some(run) = run {
+                programmed.slots.push(Slots {
+                    run,
+                    chosen: table.chosen.clone(),
+                    written: false,
+                });
+                return Ok(table);
+            }
+            room.lack("slots", self.capacity.chunks)?;
+            if chunks <= 1 {
+                return Err(full("slots", self.capacity.chunks));
+            }
+            let mut smaller = Table::clone(&table);
+            smaller.slot_count = table.slot_count / 2;
+            table = Arc::new(smaller);
+        }
+    }
+
+    /// Slots of an attempt that was overtaken: nothing leads to them, or never did.
+    fn drop_unused_slots(&mut self, key: &TableKey, table: &Table, due_ns: u64) {
+        let Some(programmed) = self.tables.get_mut(key) else {
+            return;
+        };
+        let frontends = programmed.frontends.iter();
+        let used: Vec<u32> = frontends
+            .filter_map(|frontend| self.frontends.get(frontend))
+            .filter(|pointed| pointed.value.slot_count > 0)
+            .map(|pointed| pointed.value.first_chunk)
+            .collect();
+        let unused: Vec<_> = programmed
+            .slots
+            .extract_if(.., |slots| {
+                !used.contains(&slots.run.first) && slots.chosen != table.chosen
+            })
+            .collect();
+        for slots in unused {
+            self.retire(Retiree::Run(slots.run), due_ns);
+        }
+    }
+}
+
+/// What is left while one Service is fitted in.
+struct Room {
+    frontends: BTreeMap<IpFamily, u32>,
+    fitted: Fitted,
+    /// The Service has frontends already.
+    is_there: bool,
+}
+
+impl Room {
+    fn take_frontend(&mut self, frontend: Frontend) -> bool {
+        let free = self.frontends.entry(IpFamily::of(frontend.address));
+        let free = free.or_default();
+        let some = *free > 0;
+        *free = free.saturating_sub(1);
+        some
+    }
+
+    /// A map has no room left: refuses a new Service, notes it for one that is there.
+    fn lack(&mut self, map: &'static str, capacity: u32) -> Result<(), StoreError> {
+        if !self.is_there {
+            return Err(full(map, capacity));
+        }
+        self.fitted.short = Some(full(map, capacity));
+        Ok(())
+    }
+}
+
+fn full(map: &'static str, capacity: u32) -> StoreError {
+    StoreError::Full { map, capacity }
+}
