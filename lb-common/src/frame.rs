@@ -5,11 +5,12 @@
 //! frame lies in a per-CPU map, and stages fill its parts in place instead of returning them.
 
 use crate::conntrack::Target;
+use crate::family::{Family, V4, V6};
 use crate::parse::Datagram;
 use crate::wire::{Flow, FrontendKey, Reverse, Tuple};
-use zerocopy::{FromBytes, Immutable, KnownLayout};
+use zerocopy::{FromBytes, FromZeros as _, Immutable, KnownLayout};
 
-/// The parts of one packet's passage. Any bytes are a valid start. At most 384 bytes.
+/// The parts of one packet's passage. Any bytes are a valid start.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, KnownLayout)]
 pub struct Frame<A> {
@@ -33,8 +34,25 @@ pub struct Frame<A> {
     pub owner: Tuple<A>,
 }
 
-/// Words of the larger frame: what a per-CPU map must have room for.
-pub const FRAME_WORDS: usize = 48;
+/// A frame for each family; a packet uses one of them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, KnownLayout)]
+pub struct Frames {
+    /// For IPv4, whose addresses are the narrow ones.
+    pub narrow: Frame<<V4 as Family>::Address>,
+    /// For IPv6.
+    pub wide: Frame<<V6 as Family>::Address>,
+}
 
-const _: () = assert!(size_of::<Frame<[u8; 4]>>() <= FRAME_WORDS * 8);
-const _: () = assert!(size_of::<Frame<[u8; 16]>>() <= FRAME_WORDS * 8);
+impl Frames {
+    /// Frames to begin with; what they hold says nothing.
+    pub fn new() -> Self {
+        Self::new_zeroed()
+    }
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -2,10 +2,10 @@
 //! The whole path of a packet: every branch is here, the stages only compute.
 
 use crate::conntrack::{self, Age, Choice, Known, Target};
-use crate::family::Family;
-use crate::frame::Frame;
+use crate::family::{Family, V4, V6};
+use crate::frame::{Frame, Frames};
 use crate::packet::Packet;
-use crate::parse::parse;
+use crate::parse::{ethertype, parse};
 use crate::service::{self, Destination};
 use crate::tables::{Side, Stage, Tables};
 use crate::verdict::Reason;
@@ -14,7 +14,42 @@ use crate::{port, rewrite, select};
 
 /// TC ingress at an edge: a client's packet on its way to a Service's backend.
 #[inline(always)]
-pub fn forward<F: Family, P: Packet + ?Sized, T: Tables<F>>(
+pub fn ingress<P: Packet + ?Sized, T: Tables<V4> + Tables<V6>>(
+    packet: &mut P,
+    tables: &mut T,
+    frames: &mut Frames,
+) -> Reason {
+    let end = match ethertype(packet) {
+        Ok(V4::ETHERTYPE) => forward::<V4, P, T>(packet, tables, &mut frames.narrow),
+        Ok(V6::ETHERTYPE) => forward::<V6, P, T>(packet, tables, &mut frames.wide),
+        Ok(_) => Err(Reason::NotIp),
+        Err(reason) => Err(reason),
+    };
+    end.unwrap_or_else(|reason| reason)
+}
+
+/// TC egress at an edge: a backend's packet on its way to the client.
+#[inline(always)]
+pub fn egress<P: Packet + ?Sized, T: Tables<V4> + Tables<V6>>(
+    packet: &mut P,
+    tables: &mut T,
+    frames: &mut Frames,
+) -> Reason {
+    let end = match ethertype(packet) {
+        Ok(V4::ETHERTYPE) => reply::<V4, P, T>(packet, tables, &mut frames.narrow),
+        Ok(V6::ETHERTYPE) => reply::<V6, P, T>(packet, tables, &mut frames.wide),
+        Ok(_) => Err(Reason::NotIp),
+        Err(reason) => Err(reason),
+    };
+    end.unwrap_or_else(|reason| reason)
+}
+
+/// Client to backend.
+///
+/// Out of line, one for each family: each has a program's stack to itself, and the compiler learns
+/// from the argument's type how the frame is aligned.
+#[inline(never)]
+fn forward<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     packet: &mut P,
     tables: &mut T,
     frame: &mut Frame<F::Address>,
@@ -47,9 +82,9 @@ pub fn forward<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     Ok(Reason::Forwarded)
 }
 
-/// TC egress at an edge: a backend's packet on its way to the client.
-#[inline(always)]
-pub fn reply<F: Family, P: Packet + ?Sized, T: Tables<F>>(
+/// Backend to client. Out of line as `forward` is.
+#[inline(never)]
+fn reply<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     packet: &mut P,
     tables: &mut T,
     frame: &mut Frame<F::Address>,

@@ -3,12 +3,13 @@
 //! a flow's timer, so the agent runs this one with the entries as its packet.
 
 use crate::{
-    maps::{FamilyMaps, frame},
+    maps::{FamilyMaps, frames},
     skb::Skb,
     tables::KernelTables,
 };
 use lb_common::{
     family::NETWORK_AT,
+    frame::{Frame, Frames},
     packet::OutOfPacket,
     tables::{InsertError, Stage, Tables},
     wire::{Flow, Tuple},
@@ -24,8 +25,14 @@ const FULL: i32 = 2;
 /// Makes both entries of a flow. After 14 bytes of Ethernet header, which say nothing, the packet
 /// holds the flow's key, the flow, the key of its reverse entry, and that entry.
 #[inline(always)]
-pub(crate) fn adopt<F: FamilyMaps>(packet: &Skb) -> i32 {
-    match adopt_parts::<F>(packet) {
+pub(crate) fn adopt<F: FamilyMaps>(
+    packet: &Skb,
+    pick: impl Fn(&mut Frames) -> &mut Frame<F::Address>,
+) -> i32 {
+    let Some(frames) = frames() else {
+        return SHORT;
+    };
+    match adopt_parts::<F>(packet, pick(frames)) {
         Ok(Ok(()) | Err(InsertError::Taken)) => DONE,
         Ok(Err(InsertError::Full)) => FULL,
         Err(OutOfPacket) => SHORT,
@@ -33,11 +40,13 @@ pub(crate) fn adopt<F: FamilyMaps>(packet: &Skb) -> i32 {
 }
 
 #[inline(always)]
-fn adopt_parts<F: FamilyMaps>(packet: &Skb) -> Result<Result<(), InsertError>, OutOfPacket> {
+fn adopt_parts<F: FamilyMaps>(
+    packet: &Skb,
+    frame: &mut Frame<F::Address>,
+) -> Result<Result<(), InsertError>, OutOfPacket> {
     let key_length = size_of::<Tuple<F::Address>>();
     let flow_at = NETWORK_AT + key_length;
     let reverse_key_at = flow_at + size_of::<Flow>();
-    let frame = frame::<F>().ok_or(OutOfPacket)?;
     packet.load_value(NETWORK_AT, &mut frame.owner)?;
     packet.load_value(flow_at, &mut frame.flow)?;
     packet.load_value(reverse_key_at, &mut frame.reverse_key)?;

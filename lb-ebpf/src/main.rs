@@ -27,65 +27,39 @@ mod adopt;
 use aya_ebpf::{macros::classifier, programs::TcContext};
 use deliver::{Hook, deliver};
 use lb_common::{
-    family::{Family as _, V4, V6},
-    frame::Frame,
-    parse::ethertype,
+    family::{V4, V6},
     pipeline,
-    verdict::Reason,
 };
-use maps::{FamilyMaps, frame};
+use maps::frames;
 use skb::Skb;
 use tables::KernelTables;
 
 /// TC ingress at an edge: towards the backend.
 #[classifier]
 pub fn weiche_ingress(ctx: TcContext) -> i32 {
-    let mut packet = Skb::new(&ctx);
-    let end = match ethertype(&packet) {
-        Ok(V4::ETHERTYPE) => frame::<V4>().map(|frame| forward::<V4>(&mut packet, frame)),
-        Ok(V6::ETHERTYPE) => frame::<V6>().map(|frame| forward::<V6>(&mut packet, frame)),
-        Ok(_) => Some(Reason::NotIp),
-        Err(reason) => Some(reason),
-    };
+    let end =
+        frames().map(|frames| pipeline::ingress(&mut Skb::new(&ctx), &mut KernelTables, frames));
     deliver(Hook::Ingress, end)
 }
 
 /// TC egress at an edge: back to the client.
 #[classifier]
 pub fn weiche_egress(ctx: TcContext) -> i32 {
-    let mut packet = Skb::new(&ctx);
-    let end = match ethertype(&packet) {
-        Ok(V4::ETHERTYPE) => frame::<V4>().map(|frame| reply::<V4>(&mut packet, frame)),
-        Ok(V6::ETHERTYPE) => frame::<V6>().map(|frame| reply::<V6>(&mut packet, frame)),
-        Ok(_) => Some(Reason::NotIp),
-        Err(reason) => Some(reason),
-    };
+    let end =
+        frames().map(|frames| pipeline::egress(&mut Skb::new(&ctx), &mut KernelTables, frames));
     deliver(Hook::Egress, end)
-}
-
-// Out of line, one for each family, with the frame as an argument: each has the stack to itself,
-// and the compiler learns from the argument's type how the frame is aligned.
-
-#[inline(never)]
-fn forward<F: FamilyMaps>(packet: &mut Skb, frame: &mut Frame<F::Address>) -> Reason {
-    pipeline::forward::<F, _, _>(packet, &mut KernelTables, frame).unwrap_or_else(|reason| reason)
-}
-
-#[inline(never)]
-fn reply<F: FamilyMaps>(packet: &mut Skb, frame: &mut Frame<F::Address>) -> Reason {
-    pipeline::reply::<F, _, _>(packet, &mut KernelTables, frame).unwrap_or_else(|reason| reason)
 }
 
 /// Takes over an IPv4 flow of another table; run by the agent, never attached.
 #[classifier]
 pub fn weiche_adopt_v4(ctx: TcContext) -> i32 {
-    adopt::adopt::<V4>(&Skb::new(&ctx))
+    adopt::adopt::<V4>(&Skb::new(&ctx), |frames| &mut frames.narrow)
 }
 
 /// Takes over an IPv6 flow of another table; run by the agent, never attached.
 #[classifier]
 pub fn weiche_adopt_v6(ctx: TcContext) -> i32 {
-    adopt::adopt::<V6>(&Skb::new(&ctx))
+    adopt::adopt::<V6>(&Skb::new(&ctx), |frames| &mut frames.wide)
 }
 
 /// The verifier refuses a program from which this can be reached, so none can.

@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use lb_common::{
     family::{Family, V4, V6},
-    frame::{FRAME_WORDS, Frame},
+    frame::Frames,
     verdict::REASON_SLOTS,
     wire::{Backend, Chunk, Flow, FrontendKey, Node, Reverse, Service, Tuple},
 };
@@ -58,7 +58,7 @@ pub(crate) static CLOCK: Array<u64, 1> = Array::new();
 /// What a program works on while a packet passes: its stack holds 512 bytes. Words, because the
 /// kernel allows no timer, and so no flow, in a per-CPU map.
 #[btf_map]
-static FRAME: PerCpuArray<[u64; FRAME_WORDS], 1> = PerCpuArray::new();
+static FRAMES: PerCpuArray<[u64; size_of::<Frames>() / 8], 1> = PerCpuArray::new();
 
 // No program reads the next two; they are declared here so that all maps are made, sized and
 // pinned in one place.
@@ -69,13 +69,13 @@ static COUNTER: Array<u64, 1> = Array::new();
 #[btf_map]
 static LABELS: HashMap<u32, [u8; 384], 1024> = HashMap::new();
 
-/// This processor's frame, for the one family that the packet at hand is of.
+/// This processor's frames.
 #[inline(always)]
-pub(crate) fn frame<F: Family>() -> Option<&'static mut Frame<F::Address>> {
-    let frame = FRAME.get_ptr_mut(0)?.cast::<Frame<F::Address>>();
-    // SAFETY: large enough and aligned to eight bytes, any bytes are a frame, and no other program
+pub(crate) fn frames() -> Option<&'static mut Frames> {
+    let frames = FRAMES.get_ptr_mut(0)?.cast::<Frames>();
+    // SAFETY: of that size and aligned to eight bytes, any bytes are frames, and no other program
     // runs on this processor until this one has ended.
-    Some(unsafe { &mut *frame })
+    Some(unsafe { &mut *frames })
 }
 
 /// The maps of one family.
