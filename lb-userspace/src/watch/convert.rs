@@ -16,7 +16,10 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-pub use self::{address::parse_address, slice::slice};
+pub use self::{
+    address::parse_address,
+    slice::{SERVICE_NAME, slice},
+};
 use crate::model::{
     Affinity, Name, NodeObject, Policy, Protocol, ServiceKind, ServiceObject, ServicePort,
 };

@@ -4,6 +4,10 @@
 use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+/// The kinds of [`Kind`](crate::model::Kind), as Kubernetes spells them.
+pub const ALL_KINDS: [&str; 3] = ["EndpointSlice", "Node", "Service"];
 
 /// The watch side's state; a new one is published after each round that changes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +20,26 @@ pub struct Status {
     pub problems: Vec<Problem>,
     /// Pods that a Service selects and that serve nothing yet. Standalone mode only.
     pub pending: Vec<Pending>,
+}
+
+/// Publishes a state where it differs from the last one, and logs each problem as it appears and
+/// as it goes.
+pub(super) fn publish(sender: &watch::Sender<Status>, update: impl FnOnce(&mut Status)) {
+    sender.send_if_modified(|status| {
+        let before = status.clone();
+        update(status);
+        for problem in &status.problems {
+            if !before.problems.contains(problem) {
+                tracing::warn!("{problem}");
+            }
+        }
+        for problem in &before.problems {
+            if !status.problems.contains(problem) {
+                tracing::info!("no longer: {problem}");
+            }
+        }
+        *status != before
+    });
 }
 
 /// Something that is wrong, where, and why. It harms nothing but what it names.

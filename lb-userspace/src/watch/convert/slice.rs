@@ -10,7 +10,8 @@ use k8s_openapi::api::discovery::v1::{
 use super::{label, name, parse_address, port_number, protocol};
 use crate::model::{Endpoint, EndpointSlice, SlicePort};
 
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
+/// The label that says which Service a slice belongs to.
+pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// A slice as we see it; `None` when it has no name, belongs to no Service, or lists host names.
 pub fn slice(object: &KubeSlice, ignored: &mut Vec<String>) -> Option<EndpointSlice> {

@@ -21,7 +21,7 @@ use crate::model::Name;
 /// A deleted Service's addresses are not given to others for this long, so that one that is
 /// deleted and made again keeps them, and that clients with an old answer of the DNS reach nobody
 /// rather than somebody else.
-pub const KEPT_S: i64 = 600;
+pub const KEPT_S: u64 = 600;
 
 /// Who has which addresses. Its JSON form is the content of `cluster-ips.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ struct Given {
     addresses: Vec<IpAddr>,
     /// Seconds since 1970 when the Service went away; `None` while it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    freed_s: Option<i64>,
+    freed_s: Option<u64>,
 }
 
 /// What a Service asks for.
@@ -62,7 +62,7 @@ pub struct Grant {
 impl Ledger {
     /// Gives every Service its addresses: those it had, where they are still free to have, else
     /// the first free one after a hash of its name.
-    pub fn grant(&mut self, wishes: &[Wish], cidrs: &[IpNet], now_s: i64) -> BTreeMap<Name, Grant> {
+    pub fn grant(&mut self, wishes: &[Wish], cidrs: &[IpNet], now_s: u64) -> BTreeMap<Name, Grant> {
         let claimed: BTreeSet<IpAddr> = wishes.iter().flat_map(|wish| &wish.own).copied().collect();
         self.free_unwanted(wishes, now_s);
         self.drop_invalid(wishes, cidrs, &claimed);
@@ -78,7 +78,7 @@ impl Ledger {
     }
 
     /// Starts and ends the time for which the addresses of Services that are gone are kept.
-    fn free_unwanted(&mut self, wishes: &[Wish], now_s: i64) {
+    fn free_unwanted(&mut self, wishes: &[Wish], now_s: u64) {
         let wanted: BTreeSet<String> = wishes.iter().map(|wish| wish.name.to_string()).collect();
         self.services.retain(|name, given| {
             if wanted.contains(name) {
@@ -87,7 +87,9 @@ impl Ledger {
             }
             let freed_s = *given.freed_s.get_or_insert(now_s);
             // A clock that was set back must not keep an address for ever.
-            (0..KEPT_S).contains(&(now_s - freed_s))
+            now_s
+                .checked_sub(freed_s)
+                .is_some_and(|age_s| age_s < KEPT_S)
         });
     }
 

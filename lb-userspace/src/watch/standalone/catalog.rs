@@ -72,7 +72,7 @@ impl Catalog {
     }
 
     /// Works in what happened since the last round; `now_s` is in seconds since 1970.
-    pub fn round(&mut self, now_s: i64) -> Round {
+    pub fn round(&mut self, now_s: u64) -> Round {
         let mut problems = self.store.problems();
         for key in std::mem::take(&mut self.touched) {
             self.objects.update(&key, self.store.merged(&key));

@@ -28,7 +28,7 @@ fn wish(name: &str, families: &[Family], own: &[&str]) -> Wish {
 }
 
 impl Bed {
-    fn grant(&mut self, now_s: i64, wishes: &[Wish]) -> BTreeMap<String, Grant> {
+    fn grant(&mut self, now_s: u64, wishes: &[Wish]) -> BTreeMap<String, Grant> {
         let grants = self.ledger.grant(wishes, &self.cidrs, now_s).into_iter();
         grants
             .map(|(name, grant)| (name.name.to_string(), grant))

@@ -42,7 +42,7 @@ impl View {
         objects: &Objects,
         ledger: &mut Ledger,
         cidrs: &[IpNet],
-        now_s: i64,
+        now_s: u64,
         problems: &mut Vec<Problem>,
         pending: &mut Vec<Pending>,
     ) -> Self {
@@ -156,7 +156,7 @@ impl View {
         drafts: Vec<Draft<'_>>,
         ledger: &mut Ledger,
         cidrs: &[IpNet],
-        now_s: i64,
+        now_s: u64,
         problems: &mut Vec<Problem>,
     ) {
         let wishes: Vec<Wish> = drafts.iter().filter_map(wish).collect();
