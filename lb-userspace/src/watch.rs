@@ -8,6 +8,7 @@
 //! then single changes. A kind may be listed again at any time, and a list may be broken off and
 //! begun anew, so a second `Listing` before `Listed` starts over. Kinds do not wait for each other.
 
+pub mod cluster;
 pub mod standalone;
 pub mod convert;
 pub mod status;

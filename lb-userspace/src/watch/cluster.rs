@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Cluster mode: Services, `EndpointSlices` and Nodes of a Kubernetes cluster, through `kube`.
+//!
+//! What is known stays in force while the API server cannot be reached; that it cannot is a
+//! problem in the status. Only this module and its children know `kube`.
+
+mod nodes;
+mod patience;
+mod services;
+mod slices;
+mod source;
+
+use std::{path::PathBuf, time::Duration};
+
+use kube::{
+    Client, Config,
+    config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError},
+};
+use tokio::sync::{mpsc, watch};
+
+use self::source::Told;
+use super::{Handle, status::Status};
+use crate::model::Change;
+
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How cluster mode is to run.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// A kubeconfig file, of which the current context counts; `None` = what Kubernetes gives to
+    /// Pods.
+    pub kubeconfig: Option<PathBuf>,
+    /// Spreads the retries of many nodes; any number, best another one on each node.
+    pub jitter_seed: u64,
+}
+
+/// Why cluster mode cannot start. What happens later is a problem in the status: a cluster that
+/// cannot be reached is none of these.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The kubeconfig that was named does not serve.
+    #[error("the kubeconfig {path} cannot be used")]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        cause: KubeconfigError,
+    },
+    /// No kubeconfig was named, and this is no Pod with a service account.
+    #[error(
+        "no cluster to connect to: --kubeconfig was not given, and the in-cluster configuration \
+         (KUBERNETES_SERVICE_HOST and the service account's files in \
+         /var/run/secrets/kubernetes.io/serviceaccount) cannot be used. Give --kubeconfig FILE, \
+         or --manifests DIR to run without a cluster"
+    )]
+    NotInCluster(#[source] InClusterError),
+    /// The configuration is readable, but no client can be made of it.
+    #[error("no client can be made of the configuration for {server}")]
+    Client {
+        /// The API server's URL.
+        server: String,
+        /// Why not.
+        #[source]
+        cause: kube::Error,
+    },
+}
+
+/// Starts following a cluster; the first changes are complete lists, kind by kind.
+///
+/// Returns before the cluster has answered. The stream ends when the handle is dropped, or the
+/// receiver of `changes` is.
+pub async fn spawn(
+    settings: Settings,
+    changes: mpsc::Sender<Change>,
+) -> Result<Handle, StartError> {
+    let mut config = match settings.kubeconfig {
+        Some(path) => from_file(path).await?,
+        None => Config::incluster().map_err(StartError::NotInCluster)?,
+    };
+    config.connect_timeout = Some(CONNECT);
+    // Each source has a patience of its own, and says what it waits for.
+    config.default_retry = false;
+    let server = config.cluster_url.to_string();
+    let client = Client::try_from(config).map_err(|cause| StartError::Client {
+        server: server.clone(),
+        cause,
+    })?;
+    let (status, watched) = watch::channel(Status {
+        source: format!("the API server {server}"),
+        ..Status::default()
+    });
+    let told = Told { changes, status };
+    let seed = settings.jitter_seed;
+    Ok(Handle::new(watched, async move {
+        // All three end together, when nobody takes changes any more.
+        tokio::join!(
+            services::follow(client.clone(), told.clone(), seed),
+            slices::follow(client.clone(), told.clone(), seed),
+            nodes::follow(client, told, seed),
+        );
+    }))
+}
+
+async fn from_file(path: PathBuf) -> Result<Config, StartError> {
+    let read = async || {
+        let kubeconfig = Kubeconfig::read_from(&path)?;
+        Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await
+    };
+    let config = read().await;
+    config.map_err(|cause| StartError::Kubeconfig { path, cause })
+}
