@@ -8,7 +8,8 @@ use crate::csum::{Change, add_to};
 pub struct OutOfPacket;
 
 /// What of a transport checksum's cover changes. The kernel asks: a sender may have left the sum
-/// to the NIC, so that only the pseudo-header is in it so far, and a NIC may have summed the packet.
+/// to the NIC, so that only the pseudo-header is in it so far; or a NIC may have summed the
+/// packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// Ports: the transport header itself.

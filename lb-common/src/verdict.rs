@@ -15,7 +15,10 @@ pub enum Verdict {
 
 /// One end: number, name, verdict, label of its counter, what it means.
 macro_rules! reasons {
-    ($($(#[doc = $doc:literal])+ $name:ident = $number:literal, $verdict:ident, $label:literal;)+) => {
+    ($(
+        $(#[doc = $doc:literal])+
+        $name:ident = $number:literal, $verdict:ident, $label:literal;
+    )+) => {
         /// Why a packet ended as it did. Each run of a program ends in exactly one of these.
         ///
         /// Numbers are indices of counters and labels of metrics: never reused, never changed.

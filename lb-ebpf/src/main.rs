@@ -2,6 +2,8 @@
 //! The programs of Weiche: which hook, which context; what a packet means is `lb_common`'s.
 #![no_std]
 #![no_main]
+// As in lb-common: each of these leaves a path to a panic, which the verifier refuses at load.
+#![warn(clippy::indexing_slicing, clippy::panic, clippy::unreachable)]
 #![expect(
     clippy::as_conversions,
     clippy::cast_possible_truncation,
