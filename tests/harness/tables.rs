@@ -180,10 +180,8 @@ where
         whole(self.entries().frontends.get(key), fingerprint(key))
     }
 
-    fn slot(&self, service: &Service, slot: u32) -> Option<u32> {
-        let chunk = self
-            .chunks
-            .get(&(service.first_chunk + slot / CHUNK_SLOTS))?;
+    fn slot(&self, first_chunk: u32, slot: u32) -> Option<u32> {
+        let chunk = self.chunks.get(&(first_chunk + slot / CHUNK_SLOTS))?;
         let index = usize::try_from(slot % CHUNK_SLOTS).ok()?;
         chunk.backends.get(index).copied()
     }
@@ -195,9 +193,12 @@ where
         whole(used, u64::from(id))
     }
 
-    fn flow(&self, stage: Stage, key: &Tuple<F::Address>) -> Found<(Flow, Self::Place)> {
+    fn flow(&self, stage: Stage, key: &Tuple<F::Address>, into: &mut Flow) -> Found<Self::Place> {
         let flow = whole(self.entries().stage(stage).flows.get(key), fingerprint(key))?;
-        Ok(flow.map(|flow| (flow, (stage, *key))))
+        Ok(flow.map(|flow| {
+            *into = flow;
+            (stage, *key)
+        }))
     }
 
     fn insert_flow(
@@ -218,7 +219,7 @@ where
         )
     }
 
-    fn touch(&mut self, (stage, key): Self::Place, _flow: &Flow, touch: Touch) {
+    fn touch(&mut self, _stage: Stage, (stage, key): Self::Place, _flow: &Flow, touch: Touch) {
         let Some(flow) = self.entries_mut().stage_mut(stage).flows.get_mut(&key) else {
             return;
         };
@@ -233,11 +234,10 @@ where
         self.entries_mut().stage_mut(stage).flows.remove(key);
     }
 
-    fn reverse(&self, stage: Stage, key: &Tuple<F::Address>) -> Found<Reverse> {
-        whole(
-            self.entries().stage(stage).reverse.get(key),
-            fingerprint(key),
-        )
+    fn reverse(&self, stage: Stage, key: &Tuple<F::Address>, into: &mut Reverse) -> Found<()> {
+        let reverse = self.entries().stage(stage).reverse.get(key);
+        let found = whole(reverse, fingerprint(key))?;
+        Ok(found.map(|reverse| *into = reverse))
     }
 
     fn insert_reverse(
