@@ -4,9 +4,10 @@
 //! Modules stand in the order in which a change of a Service meets them:
 //! [`watch`] → [`model`] → [`plan`] → [`reconcile`] → [`maps`].
 
-pub mod clock;
-pub mod maps;
+pub mod watch;
 pub mod model;
 pub mod plan;
 pub mod reconcile;
-pub mod watch;
+pub mod maps;
+
+pub mod clock;
