@@ -40,6 +40,16 @@ macro_rules! reasons {
                 }
             }
 
+            /// Whether it points to something that is wrong with this node, rather than with the
+            /// packet: worth a line in the log.
+            #[inline(always)]
+            pub const fn is_alarming(self) -> bool {
+                matches!(
+                    self,
+                    Self::FlowTableFull | Self::NoPort | Self::Torn | Self::StoreFailed
+                )
+            }
+
             /// The metric label: lower case with underscores.
             pub const fn label(self) -> &'static str {
                 match self {

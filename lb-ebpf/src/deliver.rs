@@ -2,6 +2,8 @@
 //! The end of every run: counted once, and turned into what the hook returns.
 
 use crate::maps::REASONS;
+use aya_ebpf::programs::TcContext;
+use aya_log_ebpf::warn;
 use lb_common::verdict::{REASON_SLOTS, Reason, Verdict};
 
 /// Where the program runs; its counters' place.
@@ -21,17 +23,32 @@ const DROP: i32 = 2;
 
 /// Counts the reason and does what it says.
 #[inline(always)]
-pub(crate) fn deliver(hook: Hook, end: Option<Reason>) -> i32 {
-    // Never: every processor has its frame. The verifier cannot know.
+pub(crate) fn deliver(ctx: &TcContext, hook: Hook, end: Option<Reason>) -> i32 {
+    // Never: every processor has its frames. The verifier cannot know.
     let Some(reason) = end else {
         return NEXT;
     };
-    if let Some(count) = REASONS.get_ptr_mut(hook as u32 * REASON_SLOTS + reason as u32) {
+    if let Some(at) = REASONS.get_ptr_mut(hook as u32 * REASON_SLOTS + reason as u32) {
         // SAFETY: this processor's own element, and programs are not interrupted by themselves.
-        unsafe { *count += 1 };
+        let count = unsafe { *at }.wrapping_add(1);
+        // SAFETY: as above.
+        unsafe { *at = count };
+        if reason.is_alarming() && count.is_power_of_two() {
+            alarm(ctx, reason, count);
+        }
     }
     match reason.verdict() {
         Verdict::Pass => NEXT,
         Verdict::Drop => DROP,
     }
+}
+
+/// Tells the agent of an end that should not happen: the first time, the second, the fourth, the
+/// eighth and so on, so that a flood of them is a few dozen lines.
+#[inline(never)]
+fn alarm(ctx: &TcContext, reason: Reason, count: u64) {
+    warn!(
+        ctx,
+        "reason {}, for the {}th time on this processor", reason as u32, count
+    );
 }

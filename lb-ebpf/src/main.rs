@@ -41,7 +41,7 @@ use tables::KernelTables;
 pub fn weiche_ingress(ctx: TcContext) -> i32 {
     let end =
         frames().map(|frames| pipeline::ingress(&mut Skb::new(&ctx), &mut KernelTables, frames));
-    deliver(Hook::Ingress, end)
+    deliver(&ctx, Hook::Ingress, end)
 }
 
 /// TC egress at an edge: back to the client.
@@ -49,7 +49,7 @@ pub fn weiche_ingress(ctx: TcContext) -> i32 {
 pub fn weiche_egress(ctx: TcContext) -> i32 {
     let end =
         frames().map(|frames| pipeline::egress(&mut Skb::new(&ctx), &mut KernelTables, frames));
-    deliver(Hook::Egress, end)
+    deliver(&ctx, Hook::Egress, end)
 }
 
 /// Takes over an IPv4 flow of another table; run by the agent, never attached.
