@@ -17,7 +17,10 @@ pub fn monotonic_ns() -> u64 {
 }
 
 /// Seconds since 1970, for people; never for deciding.
-#[expect(clippy::disallowed_methods, reason = "this is the one place that may ask")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that may ask"
+)]
 pub fn unix_s() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

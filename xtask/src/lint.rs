@@ -7,12 +7,13 @@ use std::process::Command;
 /// Stops at the first that finds something.
 pub(crate) fn run() -> anyhow::Result<()> {
     setup::tools()?;
+    setup::deny()?;
     step::step("formatting", || {
         process::run(toolchain::tool("cargo").args(["fmt", "--check"]))
     })?;
     step::step("clippy for the host", || process::run(&mut clippy_host()))?;
     step::step("clippy for BPF", || process::run(&mut clippy_bpf()))?;
-    deny()
+    step::step("licences, sources and bans", || process::run(&mut deny()?))
 }
 
 fn clippy_host() -> Command {
@@ -46,15 +47,17 @@ fn clippy_bpf() -> Command {
 }
 
 /// Licences, sources and bans of `deny.toml`.
-fn deny() -> anyhow::Result<()> {
-    if !process::is_there("cargo-deny") {
-        println!(
-            "==> not checked: deny.toml, for cargo-deny is not there (`cargo install cargo-deny`)"
-        );
-        return Ok(());
-    }
-    step::step("licences, sources and bans", || {
-        let mut cargo = toolchain::tool("cargo");
-        process::run(cargo.args(["deny", "check", "bans", "licenses", "sources"]))
-    })
+fn deny() -> anyhow::Result<Command> {
+    let mut cargo = toolchain::tool("cargo");
+    cargo.env("PATH", workspace::path_with_tools()?);
+    cargo.args([
+        "deny",
+        "--log-level",
+        "error",
+        "check",
+        "bans",
+        "licenses",
+        "sources",
+    ]);
+    Ok(cargo)
 }

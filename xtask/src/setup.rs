@@ -5,6 +5,8 @@
 //! other verbs call the parts that they need.
 
 mod kernels;
+mod cargo_install;
+mod deny;
 mod linker;
 mod packages;
 mod refusal;
@@ -18,6 +20,7 @@ use crate::step;
 pub(crate) fn run() -> anyhow::Result<()> {
     let watch = step::Stopwatch::start();
     tools()?;
+    deny()?;
     packages(Use::Run)?;
     packages(Use::Test)?;
     println!(
@@ -31,6 +34,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
 pub(crate) fn tools() -> anyhow::Result<()> {
     rust::set_up()?;
     linker::set_up()
+}
+
+/// What `cargo xtask lint` needs besides.
+pub(crate) fn deny() -> anyhow::Result<()> {
+    deny::set_up()
 }
 
 /// Programs of the system, and for tests other kernels.

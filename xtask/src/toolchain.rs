@@ -18,6 +18,9 @@ pub(crate) const COMPONENTS: [&str; 3] = ["rust-src", "rustfmt", "clippy"];
 /// The release of `bpf-linker`; from 0.13 on it can link the kernel's own functions.
 pub(crate) const BPF_LINKER: &str = "0.13.0";
 
+/// The release of `cargo-deny`.
+pub(crate) const CARGO_DENY: &str = "0.20.2";
+
 /// A Rust tool (`cargo`, `rustc`) of the pinned toolchain, started at the root of the workspace.
 pub(crate) fn tool(name: &str) -> Command {
     let mut command = Command::new(name);

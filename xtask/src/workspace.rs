@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where things are in the checkout.
 
-use std::path::{Path, PathBuf};
+use anyhow::Context as _;
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 /// The root of the workspace.
 pub(crate) fn root() -> PathBuf {
@@ -19,6 +23,13 @@ pub(crate) fn target() -> PathBuf {
 /// The git-ignored folder for what set-up makes.
 pub(crate) fn tools() -> PathBuf {
     root().join(".tools")
+}
+
+/// The PATH, with what set-up has installed in front.
+pub(crate) fn path_with_tools() -> anyhow::Result<OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(tools().join("bin")).chain(std::env::split_paths(&path));
+    std::env::join_paths(folders).context("PATH has a folder with a colon in its name")
 }
 
 /// The binary of that name after `cargo build`.

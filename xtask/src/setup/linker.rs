@@ -4,8 +4,8 @@
 //! The toolchain ships `libLLVM.so` with the whole C API and the BPF target, so the linker's LLVM
 //! is the compiler's own by construction, and no LLVM of the system is needed.
 
-use super::{refusal, rust};
-use crate::{process, step, toolchain, workspace};
+use super::{cargo_install, rust};
+use crate::{step, toolchain, workspace};
 use anyhow::Context as _;
 use std::{
     fs,
@@ -72,21 +72,14 @@ fn link_llvm(tools: &Path) -> anyhow::Result<()> {
 }
 
 fn install(tools: &Path, llvm_major: &str) -> anyhow::Result<()> {
-    let scratch = tools.join("build");
-    let mut cargo = toolchain::tool("cargo");
-    cargo.args(["install", "bpf-linker", "--version", toolchain::BPF_LINKER]);
-    cargo.args(["--locked", "--force", "--no-default-features"]);
-    cargo.args(["--features", &format!("llvm-{llvm_major}")]);
-    cargo.arg("--root").arg(tools);
+    let mut cargo = cargo_install::command(tools, "bpf-linker", toolchain::BPF_LINKER)?;
+    cargo.args([
+        "--no-default-features",
+        "--features",
+        &format!("llvm-{llvm_major}"),
+    ]);
     cargo.env("LLVM_PREFIX", tools.join("llvm"));
-    cargo.env("CARGO_TARGET_DIR", &scratch);
-    cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "false");
-    // Else cargo advises to put the folder there, which nobody needs.
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::iter::once(tools.join("bin")).chain(std::env::split_paths(&path));
-    cargo.env("PATH", std::env::join_paths(folders)?);
-    process::run_shown(&mut cargo).map_err(refusal::explain)?;
-    fs::remove_dir_all(&scratch).with_context(|| format!("cannot remove {}", scratch.display()))
+    cargo_install::run(tools, cargo)
 }
 
 /// `LLVM version: 22.1.8` → `22`, which names the linker's feature.
