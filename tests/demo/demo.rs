@@ -2,6 +2,8 @@
 //! The life of a demo: up, then until Ctrl-C or until a command has ended, then down.
 
 use std::{
+    ffi::OsString,
+    fs,
     future::Future,
     io::IsTerminal as _,
     path::Path,
@@ -11,7 +13,10 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 use rustix::process::Signal;
-use tests::netns::{Lab, Node, RpFilter};
+use tests::{
+    netns::{Lab, Node, RpFilter},
+    weiche::{Frontend, Weiche},
+};
 use tokio::{
     process::{Child, Command},
     sync::mpsc::{self, UnboundedReceiver},
@@ -19,9 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    DemoArguments,
-    agent::{self, Frontend, Weiche},
-    guide,
+    DemoArguments, agent, complete, guide,
     kubelet::{self, Event, Kubelet},
     pause::pause,
     signals::Signals,
@@ -42,9 +45,10 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
     eprintln!("bringing up the demo node {}", lab.name());
     let node = Node::new(&lab, RpFilter::Off)?;
     let quiet = !arguments.command.is_empty();
-    let weiche = Weiche::find(arguments.weiche, &lab, quiet)?;
+    let weiche = agent::find(arguments.weiche, &lab)?;
+    let log = quiet.then(|| lab.dir().join("weiche.log"));
     let status = lab.dir().join("status");
-    std::fs::create_dir(&status).context("making the folder for status")?;
+    fs::create_dir(&status).context("making the folder for status")?;
     let (events, received) = mpsc::unbounded_channel();
     let manifests = &arguments.manifests;
     let sender = events.clone();
@@ -53,16 +57,18 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
     // Watched before it is read, so that no change falls in between.
     let _watcher = kubelet::watch_folder(&folder, events)?;
     kubelet.sync()?;
-    let start = || weiche.start(&lab, &node, [&folder, &status]);
+    let folders = [&*folder, &*status];
+    let start = || agent::start(&weiche, &lab, &node, folders, log.as_deref());
     let mut demo = Demo {
         agent: start()?,
         start: &start,
+        lab: &lab,
+        weiche: &weiche,
+        log: log.as_deref(),
         kubelet,
         received,
     };
-    let ended = demo
-        .live(&mut signals, &lab, &weiche, &arguments.command)
-        .await;
+    let ended = demo.live(&mut signals, &arguments.command).await;
     eprintln!("taking the demo node down");
     agent::stop(demo.agent).await?;
     ended
@@ -72,6 +78,9 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
 struct Demo<'lab> {
     agent: Child,
     start: &'lab dyn Fn() -> anyhow::Result<Child>,
+    lab: &'lab Lab,
+    weiche: &'lab Weiche,
+    log: Option<&'lab Path>,
     kubelet: Kubelet<'lab>,
     received: UnboundedReceiver<Event>,
 }
@@ -80,47 +89,57 @@ impl Demo<'_> {
     async fn live(
         &mut self,
         signals: &mut Signals,
-        lab: &Lab,
-        weiche: &Weiche,
-        command: &[std::ffi::OsString],
+        command: &[OsString],
     ) -> anyhow::Result<ExitCode> {
         let frontends = tokio::select! {
-            frontends = timeout(PATIENCE, self.come_up(weiche)) => frontends,
+            frontends = timeout(PATIENCE, self.come_up()) => frontends,
             signal = signals.next() => return Ok(exit_code(128 + signal.as_raw())),
         };
         let frontends = match frontends {
             Ok(frontends) => frontends?,
             Err(_elapsed) => bail!(
                 "the Services do not serve within {PATIENCE:?}{}",
-                said(weiche)
+                self.last_words()
             ),
         };
         if command.is_empty() {
-            println!("{}", guide::text(lab, weiche, &self.kubelet, &frontends));
+            println!(
+                "{}",
+                guide::text(self.lab, self.weiche, &self.kubelet, &frontends)
+            );
             self.drive(signals.next()).await?;
             return Ok(ExitCode::SUCCESS);
         }
-        let child = self.spawn(command, lab, weiche, &frontends)?;
+        let child = self.spawn(command, &frontends)?;
         self.wait_for(child, signals).await
     }
 
     /// Until each Pod is ready and each Service leads to as many backends as it has ready Pods.
-    async fn come_up(&mut self, weiche: &Weiche) -> anyhow::Result<Vec<Frontend>> {
+    async fn come_up(&mut self) -> anyhow::Result<Vec<Frontend>> {
         while self.kubelet.pods().any(|(_, _, ready)| !ready) {
             let event = self.received.recv().await.context("no events")?;
             self.kubelet.handle(event).await?;
         }
         loop {
             if let Some(status) = self.agent.try_wait()? {
-                bail!("weiche has ended with {status}{}", said(weiche));
+                bail!("weiche has ended with {status}{}", self.last_words());
             }
             // Until its maps are there, asking for them is an error.
-            let frontends = weiche.frontends().await.unwrap_or_default();
-            if is_complete(&self.kubelet, &frontends) {
+            let frontends = self.weiche.frontends().unwrap_or_default();
+            if complete::is_complete(&self.kubelet, &frontends) {
                 return Ok(frontends);
             }
             pause(PAUSE).await;
         }
+    }
+
+    /// The end of the agent's messages, where they went to a file.
+    fn last_words(&self) -> String {
+        let text = self.log.and_then(|path| fs::read_to_string(path).ok());
+        let text = text.unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let last = lines.iter().skip(lines.len().saturating_sub(20));
+        last.fold(String::new(), |text, line| format!("{text}\n  {line}"))
     }
 
     /// Plays the kubelet until `end` comes.
@@ -141,13 +160,7 @@ impl Demo<'_> {
         }
     }
 
-    fn spawn(
-        &self,
-        command: &[std::ffi::OsString],
-        lab: &Lab,
-        weiche: &Weiche,
-        frontends: &[Frontend],
-    ) -> anyhow::Result<Child> {
+    fn spawn(&self, command: &[OsString], frontends: &[Frontend]) -> anyhow::Result<Child> {
         let (program, arguments) = command.split_first().context("no command")?;
         let mut client = self
             .kubelet
@@ -158,13 +171,14 @@ impl Demo<'_> {
             format!("{folder} has no Pod called `client` to run a command in")
         })?;
         let mut child = Command::from(pod.namespace.command(program));
-        child.args(arguments).envs(weiche.variables());
-        child.env("PATH", agent::path_with(&weiche.program, lab)?);
+        child.args(arguments).envs(self.weiche.variables());
+        child.env("PATH", agent::path_with(&self.weiche.program, self.lab)?);
         child.env("HOSTNAME", &name.name);
         for (service, object) in self.kubelet.manifests().services() {
+            let called = service.to_string();
             let address = frontends
                 .iter()
-                .find(|frontend| frontend.service == service);
+                .find(|frontend| frontend.object() == called);
             if let Some(address) = address.filter(|_| service.namespace == name.namespace) {
                 child.envs(variables::of_service(
                     &service.name,
@@ -175,7 +189,8 @@ impl Demo<'_> {
         }
         let child = child.kill_on_drop(true).spawn();
         let child = child.with_context(|| format!("starting {}", Path::new(program).display()))?;
-        lab.adopt(child.id().context("a command without a pid")?)?;
+        self.lab
+            .adopt(child.id().context("a command without a pid")?)?;
         Ok(child)
     }
 
@@ -209,40 +224,6 @@ impl Demo<'_> {
                 }
             }
         }
-    }
-}
-
-/// Whether each Service that selects Pods leads to as many backends as it selects ready Pods.
-fn is_complete(kubelet: &Kubelet<'_>, frontends: &[Frontend]) -> bool {
-    let manifests = kubelet.manifests().pods();
-    let labels = |name| Some(&manifests.get(name)?.labels);
-    kubelet
-        .manifests()
-        .services()
-        .iter()
-        .all(|(service, object)| {
-            let selector = object.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-            let Some(selector) = selector else {
-                return true;
-            };
-            let selected = kubelet.pods().filter(|(name, _, ready)| {
-                let has =
-                    |(key, value)| labels(name).and_then(|labels| labels.get(key)) == Some(value);
-                *ready && name.namespace == service.namespace && selector.iter().all(has)
-            });
-            let selected = selected.count();
-            let mut frontends = frontends
-                .iter()
-                .filter(|frontend| frontend.service == *service);
-            let complete = |frontend: &Frontend| frontend.backends == selected;
-            frontends.next().is_some_and(complete) && frontends.all(complete)
-        })
-}
-
-fn said(weiche: &Weiche) -> String {
-    match weiche.last_words() {
-        words if words.is_empty() => String::new(),
-        words => format!("; its last messages:\n{words}"),
     }
 }
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the demo says once it is up: what there is, and what to try.
 
-use tests::netns::Lab;
-
-use crate::{
-    agent::{Frontend, Weiche},
-    kubelet::Kubelet,
+use tests::{
+    netns::Lab,
+    weiche::{Frontend, Weiche},
 };
+
+use crate::kubelet::Kubelet;
 
 /// The text. Each of its commands works when it is pasted into another terminal.
 pub(crate) fn text(
@@ -27,7 +27,7 @@ pub(crate) fn text(
     }
     lines.push("Services:".into());
     for frontend in frontends {
-        let service = frontend.service.to_string();
+        let service = &frontend.service;
         let (target, protocol) = (frontend.target().to_string(), &frontend.protocol);
         lines.push(format!("  {service:24} {target:28} {protocol}"));
     }

@@ -28,8 +28,6 @@ use crate::{
     pause::pause,
 };
 
-/// The node's name; Pods that are bound to another one are left alone.
-pub(crate) const NODE_NAME: &str = "demo-node";
 /// A Pod whose manifest is gone serves on for so long: its last connections end in order.
 const GRACE: Duration = Duration::from_secs(1);
 /// A file is often written in several steps; they are read together.
@@ -76,7 +74,7 @@ impl<'lab> Kubelet<'lab> {
         Ok(Self {
             lab,
             node,
-            manifests: Manifests::follow(manifests, NODE_NAME)?,
+            manifests: Manifests::follow(manifests, Node::NAME)?,
             status,
             quiet,
             events,

@@ -5,15 +5,16 @@
 //! The demo plays the kubelet and nothing else: it follows a folder of manifests, runs the Pods
 //! that are in it and writes down their status. What Services mean is Weiche's affair alone.
 
-mod agent;
 mod demo;
-mod guide;
-mod kubelet;
-mod manifests;
-mod pause;
-mod pod_server;
 mod signals;
+mod manifests;
+mod kubelet;
+mod pod_server;
+mod agent;
+mod complete;
+mod guide;
 mod variables;
+mod pause;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 

@@ -8,3 +8,4 @@ pub mod packet;
 pub mod tables;
 pub mod traffic;
 pub mod wait;
+pub mod weiche;

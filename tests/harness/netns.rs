@@ -6,10 +6,10 @@
 //! killed owner left behind is taken away by the next [`Lab::new`]. It does not know what the
 //! namespaces are for: [`Node`] and [`Pod`] give them roles.
 
-mod leftovers;
-mod namespace;
 mod node;
+mod namespace;
 mod process;
+mod leftovers;
 
 use std::{
     ffi::CStr,

@@ -5,10 +5,10 @@
 //! One message is a line `ID NUMBER`, its answer a line `POD CLIENT ID NUMBER`, over TCP and UDP
 //! alike. This knows nothing of Services: a target is an address.
 
-mod client;
 mod load;
+mod client;
 mod server;
 
 pub use client::{Answer, Connection, Protocol};
-pub use load::{Load, Report, Route, burst};
+pub use load::{Burst, Load, Report, Route, burst};
 pub use server::Server;

@@ -7,11 +7,21 @@ use std::{fs, net::SocketAddr, process::Stdio, time::Duration};
 use tests::{
     netns::{Identity, Lab, Node, Outside, Process, RpFilter},
     observer::Observer,
-    traffic::{Load, Protocol, Route, Server, burst},
+    traffic::{Burst, Load, Protocol, Route, Server, burst},
     wait,
 };
 
 const PORT: u16 = 8080;
+
+fn few(route: Route, count: u64) -> Burst {
+    Burst {
+        route,
+        count,
+        at_once: 4,
+        first_id: 0,
+        first_port: None,
+    }
+}
 
 #[test]
 fn pods_and_the_outside_reach_each_other() -> anyhow::Result<()> {
@@ -36,7 +46,7 @@ fn pods_and_the_outside_reach_each_other() -> anyhow::Result<()> {
                     from,
                     target,
                 };
-                let report = at.block_on(|| burst(route, 20, 4, None))?;
+                let report = at.block_on(|| burst(few(route, 20)))?;
                 assert_eq!(report.failures, [""; 0], "{rp_filter:?} {route:?}");
                 assert_eq!(report.pods.get("server"), Some(&20));
             }
@@ -99,7 +109,7 @@ fn the_observer_sees_packets_and_their_checksums() -> anyhow::Result<()> {
             pod.namespace.tx_offload_off("eth0")?;
         }
         let observer = Observer::start(&lab, &client.namespace, "eth0", "udp")?;
-        let report = client.namespace.block_on(|| burst(route, 10, 1, None))?;
+        let report = client.namespace.block_on(|| burst(few(route, 10)))?;
         assert_eq!(report.failures, [""; 0]);
         let capture = observer.stop()?;
         let packets = capture.packets()?;

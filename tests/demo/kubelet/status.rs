@@ -7,7 +7,6 @@ use anyhow::Context as _;
 use serde_json::json;
 use tests::netns::{Node, Pod};
 
-use super::NODE_NAME;
 use crate::manifests::Name;
 
 /// Writes the status of a Pod in one step: readers see the old one or the new one.
@@ -19,7 +18,7 @@ pub(super) fn write(folder: &Path, name: &Name, pod: &Pod, ready: bool) -> anyho
         "kind": "Pod",
         "metadata": {"namespace": name.namespace, "name": name.name},
         // What a scheduler would have written.
-        "spec": {"nodeName": NODE_NAME},
+        "spec": {"nodeName": Node::NAME},
         "status": {
             "phase": "Running",
             "hostIP": Node::V4,

@@ -60,6 +60,8 @@ pub struct Pod {
 }
 
 impl Node {
+    /// What Kubernetes would call it.
+    pub const NAME: &str = "demo-node";
     /// The node's IPv4 address on its uplink.
     pub const V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
     /// The node's IPv6 address on its uplink.

@@ -114,6 +114,11 @@ impl Connection {
         })
     }
 
+    /// The pod that has answered, if any has.
+    pub fn pod(&self) -> Option<&str> {
+        self.pod.as_deref()
+    }
+
     /// The flow's id and how many messages it has sent.
     pub fn sent(&self) -> (u64, u64) {
         (self.id, self.sent)

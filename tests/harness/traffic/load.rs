@@ -17,7 +17,7 @@ use anyhow::{Context as _, anyhow, ensure};
 use tokio::{sync::watch, time::interval};
 
 use super::{Connection, Protocol, Server};
-use crate::netns::Namespace;
+use crate::{netns::Namespace, wait};
 
 /// How often an open flow sends a message.
 const PACE: Duration = Duration::from_millis(200);
@@ -78,28 +78,46 @@ impl Report {
                 *self.pods.entry(pod).or_default() += 1;
                 self.sent.insert(id, sent);
             }
-            Err(error) => self
-                .failures
-                .push(format!("flow {id}, message {sent}: {error:#}")),
+            Err(error) => {
+                let pod = connection.pod().unwrap_or("nobody");
+                let told = format!("flow {id}, message {sent}, with {pod}: {error:#}");
+                self.failures.push(told);
+            }
         }
     }
 }
 
-/// Opens `count` flows with one message each, `at_once` at a time. With `first_port`, the flows
-/// come from consecutive ports, so that two runs choose alike.
-pub async fn burst(route: Route, count: u64, at_once: u64, first_port: Option<u16>) -> Report {
+/// Many short flows with one message each.
+#[derive(Clone, Copy, Debug)]
+pub struct Burst {
+    /// What they run over, from and to.
+    pub route: Route,
+    /// How many.
+    pub count: u64,
+    /// How many of them are open at a time.
+    pub at_once: u64,
+    /// The first flow's id; the others follow.
+    pub first_id: u64,
+    /// The first flow's source port; the others follow, so that two runs choose alike. Without it
+    /// the kernel chooses.
+    pub first_port: Option<u16>,
+}
+
+/// Opens all of them and returns what came of it.
+pub async fn burst(burst: Burst) -> Report {
     let ledger = Ledger::default();
     let next = Arc::new(AtomicU64::new(0));
-    let workers = (0..at_once).map(|_worker| {
+    let workers = (0..burst.at_once).map(|_worker| {
         let (ledger, next) = (Arc::clone(&ledger), Arc::clone(&next));
         tokio::spawn(async move {
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= count {
+                if number >= burst.count {
                     return;
                 }
+                let first_port = burst.first_port;
                 let port = first_port.map_or(0, |first| port_after(first, number));
-                once(route, port, number, &ledger).await;
+                once(burst.route, port, burst.first_id + number, &ledger).await;
             }
         })
     });
@@ -115,8 +133,9 @@ pub async fn burst(route: Route, count: u64, at_once: u64, first_port: Option<u1
 /// Traffic that goes on in the background until it is stopped.
 #[derive(Debug)]
 pub struct Load {
+    ledger: Ledger,
     stop: watch::Sender<bool>,
-    thread: JoinHandle<anyhow::Result<Report>>,
+    thread: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Load {
@@ -131,10 +150,16 @@ impl Load {
     ) -> anyhow::Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let (ready, begun) = mpsc::channel();
-        let thread = at.spawn(move || run(routes, open, per_second, ready, stopped))?;
+        let ledger = Ledger::default();
+        let shared = Arc::clone(&ledger);
+        let thread = at.spawn(move || run(routes, open, per_second, shared, ready, stopped))?;
         let limit = Duration::from_secs(20);
         match begun.recv_timeout(limit) {
-            Ok(Ok(())) => Ok(Self { stop, thread }),
+            Ok(Ok(())) => Ok(Self {
+                ledger,
+                stop,
+                thread,
+            }),
             Ok(Err(error)) => Err(error),
             Err(_silence) => Err(anyhow!("{open} flows did not open within {limit:?}")),
         }
@@ -144,8 +169,20 @@ impl Load {
     pub fn stop(self) -> anyhow::Result<Report> {
         // A receiver that is gone means that the runtime failed; joining says how.
         let _told = self.stop.send(true);
-        let report = self.thread.join();
-        report.map_err(|_panic| anyhow!("the load's thread panicked"))?
+        let ended = self.thread.join();
+        ended.map_err(|_panic| anyhow!("the load's thread panicked"))??;
+        Ok(lock(&self.ledger).clone())
+    }
+
+    /// Waits until this many more flows have ended well; a flow that fails ends the waiting.
+    pub fn wait_for(&self, flows: usize) -> anyhow::Result<()> {
+        let begun = lock(&self.ledger).sent.len();
+        let limit = Duration::from_secs(60) + PACE * u32::try_from(flows)?;
+        wait::until("flows to be opened", limit, || {
+            let ledger = lock(&self.ledger);
+            let done = ledger.sent.len() >= begun + flows || !ledger.failures.is_empty();
+            done.then_some(())
+        })
     }
 }
 
@@ -153,10 +190,10 @@ async fn run(
     routes: Vec<Route>,
     open: u64,
     per_second: u64,
+    ledger: Ledger,
     ready: mpsc::Sender<anyhow::Result<()>>,
     mut stopped: watch::Receiver<bool>,
-) -> Report {
-    let ledger = Ledger::default();
+) {
     let mut flows = Vec::new();
     let route_of = |id: u64| {
         let count = u64::try_from(routes.len()).unwrap_or(1);
@@ -171,7 +208,7 @@ async fn run(
             ))),
             Err(error) => {
                 let _told = ready.send(Err(error.context("opening the flows that stay open")));
-                return Report::default();
+                return;
             }
         }
     }
@@ -194,7 +231,6 @@ async fn run(
             lock(&ledger).failures.push(panic.to_string());
         }
     }
-    lock(&ledger).clone()
 }
 
 /// Keeps a flow busy until the end, asks it one last time, and notes it.

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The program `weiche` on a node made of namespaces: its agent, and its listings.
+//!
+//! Nothing of its insides is used: what it prints as JSON is all that is known of it.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, ensure};
+use serde::Deserialize;
+
+use crate::netns::{Lab, Node};
+
+/// IPv4 first: it is the family of Services that do not say which they want.
+const SERVICE_CIDR: &str = "10.96.0.0/16,fd00:10:96::/112";
+
+/// Where the program is and where it keeps its things.
+#[derive(Clone, Debug)]
+pub struct Weiche {
+    /// The program.
+    pub program: PathBuf,
+    /// Its `--pin-dir`.
+    pub pins: PathBuf,
+    /// Its `--state-dir`.
+    pub state: PathBuf,
+}
+
+/// A port of a Service as the kernel has it: a row of `weiche service list -o json`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct Frontend {
+    /// `namespace/name:port-name`, or without `:port-name` where the port has none.
+    pub service: String,
+    /// The Cluster-IP.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// `TCP` or `UDP`.
+    pub protocol: String,
+    /// What it leads to.
+    pub backends: Vec<Backend>,
+}
+
+/// An address that a Service leads to.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct Backend {
+    /// The pod's address and port.
+    pub address: SocketAddr,
+}
+
+impl Frontend {
+    /// `namespace/name` of the Service.
+    pub fn object(&self) -> &str {
+        self.service
+            .split_once(':')
+            .map_or(&self.service, |(name, _port)| name)
+    }
+
+    /// What clients dial.
+    pub fn target(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+}
+
+impl Weiche {
+    /// The program at this path, which keeps its things in the lab.
+    pub fn new(program: &Path, lab: &Lab) -> anyhow::Result<Self> {
+        let program = program.canonicalize().with_context(|| {
+            let path = program.display();
+            format!("{path}: build it with `cargo build`, or say where it is")
+        })?;
+        Ok(Self {
+            program,
+            pins: lab.mount_bpffs()?.join("weiche"),
+            state: lab.dir().join("state"),
+        })
+    }
+
+    /// What makes `weiche` find its things without flags.
+    pub fn variables(&self) -> [(&'static str, &Path); 2] {
+        [
+            ("WEICHE_PIN_DIR", &self.pins),
+            ("WEICHE_STATE_DIR", &self.state),
+        ]
+    }
+
+    /// The command that starts the agent on the node, following these folders.
+    pub fn agent(&self, node: &Node, folders: &[&Path]) -> Command {
+        let mut command = node.namespace.command(&self.program);
+        command.arg("run");
+        for folder in folders {
+            command.arg("--manifests").arg(folder);
+        }
+        command.args(["--edge", "veth*", "--uplink", "eth0"]);
+        command.args(["--node-name", Node::NAME, "--service-cidr", SERVICE_CIDR]);
+        command.envs(self.variables());
+        command
+    }
+
+    /// What the kernel's maps say; an error while there is nothing to read yet.
+    pub fn frontends(&self) -> anyhow::Result<Vec<Frontend>> {
+        self.list(&["service", "list"])
+    }
+
+    /// Rows of a listing such as `service list` or `flow list`.
+    pub fn list<T: for<'row> Deserialize<'row>>(&self, what: &[&str]) -> anyhow::Result<Vec<T>> {
+        let mut command = Command::new(&self.program);
+        command.args(what).args(["-o", "json"]);
+        let output = command.envs(self.variables()).output();
+        let output = output.with_context(|| format!("starting {command:?}"))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{command:?}: {}", said.trim());
+        serde_json::from_slice(&output.stdout).with_context(|| format!("reading {command:?}"))
+    }
+}
