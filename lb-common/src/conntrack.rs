@@ -7,8 +7,8 @@
 mod entries;
 
 pub use entries::{
-    Choice, Known, Target, completes, find, find_reply, forget, is_free, open, promote,
-    write_reverse_key,
+    Choice, Known, Target, completes, find, find_reply, forget, is_answerable, is_free, open,
+    promote, write_reverse_key,
 };
 
 use crate::parse::{Datagram, flags};

@@ -114,30 +114,31 @@ fn reply<F: Family, P: Packet + ?Sized, T: Tables<F>>(
 #[inline(always)]
 fn holds<F: Family, T: Tables<F>>(
     tables: &T,
-    frame: &Frame<F::Address>,
+    frame: &mut Frame<F::Address>,
     stage: Stage,
     node: &Node,
     now_ns: u64,
 ) -> Result<bool, Reason> {
-    let (flow, is_tcp) = (&frame.flow, frame.datagram.is_tcp());
+    let (flow, datagram) = (&frame.flow, &frame.datagram);
+    let (is_tcp, opens) = (datagram.is_tcp(), datagram.opens());
     match conntrack::age(flow, now_ns, &node.timeouts) {
         Age::Gone => return Ok(false),
         // Stray segments of an ended connection must not leave untranslated; a new one is new.
-        Age::Tombstone => return Ok(is_tcp && !frame.datagram.opens()),
+        Age::Tombstone => return Ok(is_tcp && !opens),
         Age::Live => {}
     }
     let backend = tables
         .backend(flow.backend)?
         .filter(|backend| backend.epoch == flow.epoch);
-    let backend = backend.map_or(BackendState::Free, |found| {
-        BackendState::from_byte(found.state)
-    });
-    Ok(match backend {
-        BackendState::Active | BackendState::Draining => true,
+    let found = backend.map(|backend| BackendState::from_byte(backend.state));
+    if !matches!(found, Some(BackendState::Active | BackendState::Draining)) {
         // An established connection stays where it is, though its backend is not ready or gone:
-        // only the two ends can end it. A datagram goes to a backend that serves.
-        BackendState::Quiet | BackendState::Free => is_tcp && stage == Stage::Established,
-    })
+        // only the two ends can end it. A datagram goes to a backend that serves, and so does a
+        // client that begins anew.
+        return Ok(is_tcp && stage == Stage::Established && !opens);
+    }
+    // The LRU tables may have dropped the reverse entry alone; a repeated SYN mends that.
+    Ok(stage == Stage::Established || !opens || conntrack::is_answerable(tables, frame)?)
 }
 
 /// Writes down that a flow's packet was seen; the one that completes the handshake moves the flow.

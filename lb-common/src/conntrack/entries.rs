@@ -182,6 +182,18 @@ pub fn promote<F: Family, T: Tables<F>>(
     Ok(())
 }
 
+/// Whether a reply to `frame.flow`, which is half open, would find it.
+#[inline(never)]
+pub fn is_answerable<F: Family, T: Tables<F>>(
+    tables: &T,
+    frame: &mut Frame<F::Address>,
+) -> Result<bool, Torn> {
+    let tuple = &frame.datagram.tuple;
+    write_reverse_key::<F>(&mut frame.reverse_key, tuple, &Target::of(&frame.flow));
+    let found = tables.reverse(Stage::HalfOpen, &frame.reverse_key, &mut frame.reverse)?;
+    Ok(found.is_some() && frame.reverse.born_ns == frame.flow.born_ns)
+}
+
 /// Removes both entries of `frame.flow`.
 #[inline(never)]
 pub fn forget<F: Family, T: Tables<F>>(
