@@ -5,8 +5,11 @@
 //! Implemented by `maps/kernel.rs` (aya, pinned maps), `maps/memory.rs` (tests) and
 //! `maps/faulty.rs` (any other store, with faults).
 
-pub mod faulty;
+pub mod kernel;
+pub mod pod;
+
 pub mod memory;
+pub mod faulty;
 
 use std::{
     fmt,

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The kernel's maps, opened by their pins: what the agent writes, and what listings read while no
+//! agent lives. Knows nothing of what the values mean.
+
+mod family;
+mod flows;
+mod reasons;
+
+pub use flows::{FlowEntry, KernelFlows};
+pub use reasons::KernelReasons;
+
+use super::{Capacity, Frontend, Store, StoreError, pod::Wire};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, MapInfo};
+use family::Frontends;
+use lb_common::{
+    family::{V4, V6},
+    wire::{Backend, BackendState, Chunk, Node, Service},
+};
+use std::{io, net::IpAddr, path::Path};
+
+/// Bytes of a label in `LABELS`, padding included.
+pub const LABEL_LENGTH: usize = 384;
+
+/// A pinned map cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "opening pinned map {path}: is `weiche run` (with the same --pin-dir) set up on this node?"
+)]
+pub struct OpenError {
+    /// The pin.
+    pub path: String,
+    /// What the kernel said.
+    #[source]
+    pub cause: Box<MapError>,
+}
+
+/// [`Store`] over the pinned maps.
+pub struct KernelStore {
+    frontends_v4: Frontends<V4>,
+    frontends_v6: Frontends<V6>,
+    backends: Array<MapData, Wire<Backend>>,
+    slots: Array<MapData, Wire<Chunk>>,
+    counter: Array<MapData, u64>,
+    labels: HashMap<MapData, u32, [u8; LABEL_LENGTH]>,
+    node: Array<MapData, Wire<Node>>,
+    capacity: Capacity,
+}
+
+impl KernelStore {
+    /// Opens the maps pinned in a folder.
+    pub fn open(maps: &Path) -> Result<Self, OpenError> {
+        let frontends_v4 = Frontends::open(maps, "FRONTENDS_V4")?;
+        let backends: Array<_, _> = open(maps, "BACKENDS")?;
+        let slots: Array<_, _> = open(maps, "SLOTS")?;
+        let capacity = Capacity {
+            frontends: frontends_v4.capacity(),
+            backends: backends.len(),
+            chunks: slots.len(),
+        };
+        Ok(Self {
+            frontends_v4,
+            frontends_v6: Frontends::open(maps, "FRONTENDS_V6")?,
+            backends,
+            slots,
+            counter: open(maps, "COUNTER")?,
+            labels: open(maps, "LABELS")?,
+            node: open(maps, "NODE")?,
+            capacity,
+        })
+    }
+
+    /// The node's settings.
+    pub fn node(&self) -> Result<Node, StoreError> {
+        let Wire(node) = self.node.get(&0, 0).map_err(refused("node", READING))?;
+        Ok(node)
+    }
+}
+
+impl Store for KernelStore {
+    fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+
+    fn frontends(&self) -> Result<Vec<(Frontend, Service)>, StoreError> {
+        let mut all = self.frontends_v4.list()?;
+        all.extend(self.frontends_v6.list()?);
+        Ok(all)
+    }
+
+    fn put_frontend(&mut self, frontend: Frontend, service: &Service) -> Result<(), StoreError> {
+        match frontend.address {
+            IpAddr::V4(address) => self.frontends_v4.put(address.octets(), frontend, service),
+            IpAddr::V6(address) => self.frontends_v6.put(address.octets(), frontend, service),
+        }
+    }
+
+    fn remove_frontend(&mut self, frontend: Frontend) -> Result<(), StoreError> {
+        match frontend.address {
+            IpAddr::V4(address) => self.frontends_v4.remove(address.octets(), frontend),
+            IpAddr::V6(address) => self.frontends_v6.remove(address.octets(), frontend),
+        }
+    }
+
+    fn backends(&self) -> Result<Vec<(u32, Backend)>, StoreError> {
+        let mut all = Vec::new();
+        for id in 0..self.capacity.backends {
+            let Wire(backend) = self
+                .backends
+                .get(&id, 0)
+                .map_err(refused("backends", READING))?;
+            if BackendState::from_byte(backend.state) != BackendState::Free {
+                all.push((id, backend));
+            }
+        }
+        Ok(all)
+    }
+
+    fn put_backend(&mut self, id: u32, backend: &Backend) -> Result<(), StoreError> {
+        if id >= self.capacity.backends {
+            return Err(full("backends", self.capacity.backends));
+        }
+        let backend = Wire(Backend { id, ..*backend });
+        self.backends
+            .set(id, &backend, 0)
+            .map_err(refused("backends", WRITING))
+    }
+
+    fn remove_backend(&mut self, id: u32) -> Result<(), StoreError> {
+        let free = Wire(Backend {
+            id,
+            ..Backend::default()
+        });
+        self.backends
+            .set(id, &free, 0)
+            .map_err(refused("backends", REMOVING))
+    }
+
+    fn chunks(&self, first: u32, count: u32) -> Result<Vec<Chunk>, StoreError> {
+        let read = |index| match self.slots.get(&index, 0) {
+            Ok(Wire(chunk)) => Ok(chunk),
+            Err(error) => Err(refused("slots", READING)(error)),
+        };
+        (first..first.saturating_add(count)).map(read).collect()
+    }
+
+    fn put_chunks(&mut self, first: u32, chunks: &[Chunk]) -> Result<(), StoreError> {
+        for (index, chunk) in (first..).zip(chunks) {
+            if index >= self.capacity.chunks {
+                return Err(full("slots", self.capacity.chunks));
+            }
+            self.slots
+                .set(index, &Wire(*chunk), 0)
+                .map_err(refused("slots", WRITING))?;
+        }
+        Ok(())
+    }
+
+    fn counter(&self) -> Result<u64, StoreError> {
+        self.counter.get(&0, 0).map_err(refused("counter", READING))
+    }
+
+    fn put_counter(&mut self, counter: u64) -> Result<(), StoreError> {
+        self.counter
+            .set(0, &counter, 0)
+            .map_err(refused("counter", WRITING))
+    }
+
+    fn labels(&self) -> Result<Vec<(u32, String)>, StoreError> {
+        let mut all = Vec::new();
+        for entry in &self.labels {
+            let (id, bytes) = entry.map_err(refused("labels", READING))?;
+            let end = bytes
+                .iter()
+                .position(|byte| *byte == 0)
+                .unwrap_or(LABEL_LENGTH);
+            let text = bytes.get(..end).unwrap_or_default();
+            all.push((id, String::from_utf8_lossy(text).into_owned()));
+        }
+        Ok(all)
+    }
+
+    fn put_label(&mut self, service_id: u32, label: &str) -> Result<(), StoreError> {
+        let mut bytes = [0; LABEL_LENGTH];
+        let end = label.floor_char_boundary(LABEL_LENGTH);
+        for (to, from) in bytes.iter_mut().zip(label.as_bytes().iter().take(end)) {
+            *to = *from;
+        }
+        let written = self.labels.insert(&service_id, &bytes, 0);
+        written.map_err(write_error("frontends", self.capacity.frontends))
+    }
+
+    fn remove_label(&mut self, service_id: u32) -> Result<(), StoreError> {
+        absent_is_fine(self.labels.remove(&service_id)).map_err(refused("labels", REMOVING))
+    }
+
+    fn put_node(&mut self, node: &Node) -> Result<(), StoreError> {
+        self.node
+            .set(0, &Wire(*node), 0)
+            .map_err(refused("node", WRITING))
+    }
+}
+
+const READING: &str = "reading";
+const WRITING: &str = "writing";
+const REMOVING: &str = "removing from";
+
+/// Opens one pinned map as the type asked for; key and value sizes are checked.
+pub(crate) fn open<M>(maps: &Path, name: &str) -> Result<M, OpenError>
+where
+    M: TryFrom<Map, Error = MapError>,
+{
+    let path = maps.join(name);
+    let opened = MapData::from_pin(&path)
+        .and_then(Map::from_map_data)
+        .and_then(M::try_from);
+    opened.map_err(|cause| OpenError {
+        path: path.display().to_string(),
+        cause: Box::new(cause),
+    })
+}
+
+/// How many entries a pinned map has room for.
+pub(crate) fn entries(maps: &Path, name: &str) -> Result<u32, OpenError> {
+    let path = maps.join(name);
+    let info = MapInfo::from_pin(&path).map_err(|cause| OpenError {
+        path: path.display().to_string(),
+        cause: Box::new(cause),
+    })?;
+    Ok(info.max_entries())
+}
+
+/// A failed write into a hash: full, or refused.
+fn write_error(map: &'static str, capacity: u32) -> impl Fn(MapError) -> StoreError {
+    move |error| match refused(map, WRITING)(error) {
+        // A hash whose entries are all in use says E2BIG; one that makes them on demand, ENOMEM.
+        StoreError::Refused { cause, .. }
+            if matches!(
+                cause
+                    .raw_os_error()
+                    .map(rustix::io::Errno::from_raw_os_error),
+                Some(rustix::io::Errno::TOOBIG | rustix::io::Errno::NOSPC)
+            ) =>
+        {
+            full(map, capacity)
+        }
+        other => other,
+    }
+}
+
+fn full(map: &'static str, capacity: u32) -> StoreError {
+    StoreError::Full { map, capacity }
+}
+
+fn refused(map: &'static str, action: &'static str) -> impl Fn(MapError) -> StoreError {
+    move |error| StoreError::Refused {
+        map,
+        action,
+        cause: cause(error),
+    }
+}
+
+/// What the kernel said, without aya's wrapping.
+fn cause(error: MapError) -> io::Error {
+    match error {
+        MapError::SyscallError(error) => error.io_error,
+        MapError::KeyNotFound | MapError::ElementNotFound => {
+            io::Error::new(io::ErrorKind::NotFound, "no such entry")
+        }
+        other => io::Error::other(other),
+    }
+}
+
+/// Removing what is not there has done its job.
+fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
+    match result {
+        Err(MapError::KeyNotFound | MapError::ElementNotFound) => Ok(()),
+        Err(MapError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => {
+            Ok(())
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The frontends of one family.
+
+use super::{OpenError, READING, REMOVING, absent_is_fine, open, refused, write_error};
+use crate::maps::{Frontend, StoreError, pod::Wire};
+use aya::maps::{HashMap, MapData};
+use lb_common::{
+    family::Family,
+    wire::{FrontendKey, Service, fingerprint},
+};
+use std::{net::IpAddr, path::Path};
+
+/// `FRONTENDS_*`.
+#[derive(Debug)]
+pub(super) struct Frontends<F: Family> {
+    map: HashMap<MapData, Wire<FrontendKey<F::Address>>, Wire<Service>>,
+    capacity: u32,
+}
+
+impl<F: Family<Address: Into<IpAddr>>> Frontends<F> {
+    pub(super) fn open(maps: &Path, name: &'static str) -> Result<Self, OpenError> {
+        let map: HashMap<MapData, _, _> = open(maps, name)?;
+        let capacity = super::entries(maps, name)?;
+        Ok(Self { map, capacity })
+    }
+
+    pub(super) fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    pub(super) fn list(&self) -> Result<Vec<(Frontend, Service)>, StoreError> {
+        let mut all = Vec::new();
+        for entry in &self.map {
+            let (Wire(key), Wire(service)) = entry.map_err(refused("frontends", READING))?;
+            let frontend = Frontend {
+                address: key.address.into(),
+                port: u16::from_be_bytes(key.port),
+                protocol: key.protocol,
+            };
+            all.push((frontend, service));
+        }
+        Ok(all)
+    }
+
+    pub(super) fn put(
+        &mut self,
+        address: F::Address,
+        frontend: Frontend,
+        service: &Service,
+    ) -> Result<(), StoreError> {
+        let key = key(address, frontend);
+        let identity = fingerprint(&key);
+        let service = Wire(Service {
+            identity,
+            ..*service
+        });
+        let written = self.map.insert(&Wire(key), &service, 0);
+        written.map_err(write_error("frontends", self.capacity))
+    }
+
+    pub(super) fn remove(
+        &mut self,
+        address: F::Address,
+        frontend: Frontend,
+    ) -> Result<(), StoreError> {
+        let removed = self.map.remove(&Wire(key(address, frontend)));
+        absent_is_fine(removed).map_err(refused("frontends", REMOVING))
+    }
+}
+
+fn key<A>(address: A, frontend: Frontend) -> FrontendKey<A> {
+    FrontendKey {
+        address,
+        port: frontend.port.to_be_bytes(),
+        protocol: frontend.protocol,
+        scope: 0,
+    }
+}
