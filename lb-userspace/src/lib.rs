@@ -4,10 +4,14 @@
 //! Modules stand in the order in which a change of a Service meets them:
 //! [`watch`] → [`model`] → [`plan`] → [`reconcile`] → [`maps`].
 
+pub mod config;
+
 pub mod watch;
 pub mod model;
 pub mod plan;
 pub mod reconcile;
 pub mod maps;
+
+pub mod datapath;
 
 pub mod clock;

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which interfaces carry our programs, and keeping it so while links come and go.
+//!
+//! Level-triggered: whatever netlink tells, the links are listed anew and compared with what is
+//! attached, so a lost message costs nothing but the time until the next one.
+
+mod choose;
+mod glob;
+mod links;
+
+pub use choose::{Globs, Role};
+pub use glob::{BadGlob, Glob};
+
+use super::{
+    Datapath,
+    attach::{self, Attacher, Backend},
+    chain,
+    lock::Lock,
+    pin::{Folder, Hook, Place},
+};
+use choose::{Choice, choose};
+use links::Links;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// How soon what failed is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How often the hooks are checked for programs that somebody has removed.
+const CHECK: Duration = Duration::from_secs(5);
+
+/// One interface that we serve, or would like to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeState {
+    /// The interface's name.
+    pub name: String,
+    /// Its index.
+    pub ifindex: u32,
+    /// What it is to us.
+    pub role: Role,
+    /// By which means the programs are attached; `None` = they are not.
+    pub backend: Option<Backend>,
+    /// Why not, as a sentence; empty = all is well.
+    pub problem: String,
+    /// Programs on the hooks that are not ours, as `hook: name (id N)`.
+    pub foreign: Vec<String>,
+}
+
+/// Following the links cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[error("following network interfaces through netlink: {action}")]
+pub struct EdgesError {
+    action: &'static str,
+    #[source]
+    cause: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// The edges of this node.
+#[derive(Debug)]
+pub struct Edges {
+    attacher: Attacher,
+    folder: Folder,
+    globs: Globs,
+    tcx: bool,
+    links: Links,
+    /// What is attached, by interface; an error is a sentence.
+    attached: BTreeMap<u32, Result<(), String>>,
+    /// Who else is on the hooks, as of the last look.
+    foreign: BTreeMap<u32, Vec<String>>,
+    _lock: Lock,
+}
+
+impl Edges {
+    /// Over loaded programs. Needs a running tokio.
+    pub(super) fn new(datapath: Datapath, globs: Globs) -> Result<Self, EdgesError> {
+        let Datapath {
+            attacher,
+            pins,
+            tcx,
+            lock,
+        } = datapath;
+        Ok(Self {
+            attacher,
+            folder: pins.current(),
+            globs,
+            tcx,
+            links: Links::open()?,
+            attached: BTreeMap::new(),
+            foreign: BTreeMap::new(),
+            _lock: lock,
+        })
+    }
+
+    /// Attaches, and goes on attaching, until netlink fails. `report` gets each new state.
+    pub async fn follow(
+        mut self,
+        mut report: impl FnMut(Vec<EdgeState>),
+    ) -> Result<std::convert::Infallible, EdgesError> {
+        let mut last = None;
+        loop {
+            let choices = self.settle().await?;
+            let states = self.states(&choices);
+            let failing = states.iter().any(|state| state.backend.is_none());
+            if last.as_ref() != Some(&states) {
+                report(states.clone());
+                last = Some(states);
+            }
+            let pause = if failing { RETRY } else { CHECK };
+            if !self.links.changed(pause).await? {
+                self.inspect_all().await;
+            }
+        }
+    }
+
+    /// Makes what is attached be what is wanted.
+    async fn settle(&mut self) -> Result<BTreeMap<u32, Choice>, EdgesError> {
+        let choices = choose(&self.links.list().await?, &self.globs);
+        let pinned: BTreeSet<_> = self
+            .folder
+            .places()
+            .into_iter()
+            .map(|place| place.ifindex)
+            .collect();
+        for ifindex in pinned {
+            let wanted = choices
+                .get(&ifindex)
+                .is_some_and(|choice| choice.refusal.is_none());
+            if !wanted {
+                self.detach(ifindex).await;
+            }
+        }
+        self.attached
+            .retain(|ifindex, _| choices.contains_key(ifindex));
+        self.foreign
+            .retain(|ifindex, _| choices.contains_key(ifindex));
+        for (ifindex, choice) in &choices {
+            let done = self.attached.get(ifindex).is_some_and(Result::is_ok);
+            if choice.refusal.is_none() && !done {
+                self.attach(*ifindex, choice);
+                self.inspect(*ifindex).await;
+            }
+        }
+        for ifindex in self.attacher.take_idle_qdiscs() {
+            self.remove_qdisc(ifindex).await;
+        }
+        Ok(choices)
+    }
+
+    fn attach(&mut self, ifindex: u32, choice: &Choice) {
+        let attached = Hook::ALL.into_iter().try_for_each(|hook| {
+            self.attacher
+                .attach(&self.folder, Place { ifindex, hook }, None)
+        });
+        match attached {
+            Ok(()) => {
+                tracing::info!(interface = choice.name, ifindex, "serving");
+                self.attached.insert(ifindex, Ok(()));
+            }
+            // It went between the list and now; the next list will not have it.
+            Err(error) if error.interface_gone() => {}
+            Err(error) => {
+                let sentence = sentence(&error);
+                if self
+                    .attached
+                    .get(&ifindex)
+                    .and_then(|known| known.as_ref().err())
+                    != Some(&sentence)
+                {
+                    tracing::warn!(interface = choice.name, ifindex, "{sentence}");
+                }
+                self.attached.insert(ifindex, Err(sentence));
+            }
+        }
+    }
+
+    /// Takes our programs off an interface that is gone or no longer wanted.
+    async fn detach(&mut self, ifindex: u32) {
+        let mut made_qdisc = false;
+        // No new flows first; replies of old ones to the last.
+        for hook in Hook::ALL.into_iter().rev() {
+            match attach::detach(&self.folder, Place { ifindex, hook }) {
+                Ok(made) => made_qdisc |= made,
+                Err(error) => tracing::warn!(ifindex, "{}", sentence(&error)),
+            }
+        }
+        if made_qdisc {
+            self.remove_qdisc(ifindex).await;
+        }
+        self.attached.remove(&ifindex);
+        tracing::info!(ifindex, "no longer serving");
+    }
+
+    async fn remove_qdisc(&self, ifindex: u32) {
+        let removed = chain::remove_empty_qdisc(self.links.netlink(), ifindex).await;
+        if let Err(error) = removed {
+            tracing::warn!(ifindex, "{}", sentence(&error));
+        }
+    }
+
+    /// Looks at the hooks of everything we serve: what somebody removed is attached anew.
+    async fn inspect_all(&mut self) {
+        let serving: Vec<_> = self.attached.keys().copied().collect();
+        for ifindex in serving {
+            self.inspect(ifindex).await;
+        }
+    }
+
+    /// Looks at the hooks of one interface: whether we are still there, and who else is.
+    async fn inspect(&mut self, ifindex: u32) {
+        let mut foreign = Vec::new();
+        for hook in Hook::ALL {
+            let place = Place { ifindex, hook };
+            let runners = chain::list(self.links.netlink(), place, self.tcx).await;
+            let (Ok(ours), Ok(runners)) = (self.attacher.program_id(hook), runners) else {
+                continue;
+            };
+            let (own, others): (Vec<_>, Vec<_>) = runners
+                .into_iter()
+                .partition(|runner| runner.id == Some(ours));
+            if own.is_empty() && self.attached.get(&ifindex).is_some_and(Result::is_ok) {
+                tracing::warn!(ifindex, hook = hook.name(), "our program was removed");
+                self.attached.remove(&ifindex);
+            }
+            foreign.extend(others.into_iter().map(|runner| match runner.id {
+                Some(id) => format!("{}: {} (id {id})", hook.name(), runner.name),
+                None => format!("{}: {}", hook.name(), runner.name),
+            }));
+        }
+        self.foreign.insert(ifindex, foreign);
+    }
+
+    fn states(&self, choices: &BTreeMap<u32, Choice>) -> Vec<EdgeState> {
+        let state = |(ifindex, choice): (&u32, &Choice)| {
+            let result = match (&choice.refusal, self.attached.get(ifindex)) {
+                (Some(refusal), _) => Err(refusal.to_string()),
+                (None, Some(result)) => result.clone(),
+                (None, None) => return None,
+            };
+            Some(EdgeState {
+                name: choice.name.clone(),
+                ifindex: *ifindex,
+                role: choice.role,
+                backend: result.is_ok().then(|| self.attacher.backend()),
+                problem: result.err().unwrap_or_default(),
+                foreign: self.foreign.get(ifindex).cloned().unwrap_or_default(),
+            })
+        };
+        choices.iter().filter_map(state).collect()
+    }
+}
+
+/// An error with all its causes, in one line.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which of the node's interfaces are edges: a function of the links and the patterns, nothing else.
+
+use super::glob::Glob;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt};
+
+/// What an interface is to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The host's side of a pod's link.
+    Edge,
+    /// Towards other machines.
+    Uplink,
+}
+
+/// Patterns for both roles; without one for uplinks, they are what has a default route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Globs {
+    /// Host sides of pods' links.
+    pub edges: Vec<Glob>,
+    /// Uplinks; empty = the interfaces of default routes.
+    pub uplinks: Vec<Glob>,
+}
+
+/// What netlink tells of an interface, as far as we care.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LinkFact {
+    pub(super) ifindex: u32,
+    pub(super) name: String,
+    /// Whether its frames begin with an Ethernet header.
+    pub(super) ethernet: bool,
+    /// Whether a default route goes through it.
+    pub(super) default_route: bool,
+}
+
+/// An interface that matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Choice {
+    pub(super) name: String,
+    pub(super) role: Role,
+    /// Why it cannot be served although it matches.
+    pub(super) refusal: Option<Refusal>,
+}
+
+/// Why an interface that matches is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    NotEthernet,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotEthernet => f.write_str(
+                "its frames have no Ethernet header, which Weiche needs: packets of this \
+                 interface are not translated; leave it out by a narrower --edge or --uplink",
+            ),
+        }
+    }
+}
+
+/// The interfaces that match, by index.
+pub(super) fn choose(links: &[LinkFact], globs: &Globs) -> BTreeMap<u32, Choice> {
+    let choice = |link: &LinkFact| {
+        let any = |globs: &[Glob]| globs.iter().any(|glob| glob.matches(&link.name));
+        let uplink = any(&globs.uplinks) || (globs.uplinks.is_empty() && link.default_route);
+        let role = match (any(&globs.edges), uplink) {
+            (true, _) => Role::Edge,
+            (false, true) => Role::Uplink,
+            (false, false) => return None,
+        };
+        Some((
+            link.ifindex,
+            Choice {
+                name: link.name.clone(),
+                role,
+                refusal: (!link.ethernet).then_some(Refusal::NotEthernet),
+            },
+        ))
+    };
+    links.iter().filter_map(choice).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Patterns for edges and for uplinks; interfaces chosen, and whether they can be served.
+    type Case = (
+        &'static [&'static str],
+        &'static [&'static str],
+        &'static [(u32, Role, bool)],
+    );
+
+    #[test]
+    fn interfaces_are_chosen_by_name_or_default_route() {
+        let link = |ifindex, name: &str, ethernet, default_route| LinkFact {
+            ifindex,
+            name: name.to_owned(),
+            ethernet,
+            default_route,
+        };
+        let links = [
+            link(1, "lo", true, false),
+            link(2, "eth0", true, true),
+            link(3, "veth1", true, false),
+            link(4, "wg0", false, false),
+            link(5, "tun0", false, true),
+        ];
+        let cases: [Case; 5] = [
+            (
+                &["veth*"],
+                &[],
+                &[
+                    (2, Role::Uplink, true),
+                    (3, Role::Edge, true),
+                    (5, Role::Uplink, false),
+                ],
+            ),
+            (
+                &["veth*"],
+                &["eth*"],
+                &[(2, Role::Uplink, true), (3, Role::Edge, true)],
+            ),
+            (&["wg*"], &["nothing"], &[(4, Role::Edge, false)]),
+            (&["eth0"], &["eth0"], &[(2, Role::Edge, true)]),
+            (&[], &["nothing"], &[]),
+        ];
+        for (edges, uplinks, chosen) in cases {
+            let globs = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+            let globs = Globs {
+                edges: globs(edges),
+                uplinks: globs(uplinks),
+            };
+            let choices = choose(&links, &globs);
+            let found: Vec<_> = choices
+                .iter()
+                .map(|(ifindex, choice)| (*ifindex, choice.role, choice.refusal.is_none()))
+                .collect();
+            assert_eq!(found, chosen, "{globs:?}");
+        }
+    }
+}

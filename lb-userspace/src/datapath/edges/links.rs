@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The node's links as netlink tells them. Knows nothing of edges.
+
+use super::{EdgesError, choose::LinkFact};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    link::{LinkAttribute, LinkLayerType},
+    route::{RouteAttribute, RouteHeader, RouteMessage},
+};
+use rtnetlink::{Handle, MulticastGroup, RouteMessageBuilder, packet_core::NetlinkPayload};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
+
+/// A connection to the kernel's routing side that hears of changes.
+pub(super) struct Links {
+    netlink: Handle,
+    /// Interfaces that have had a default route: one that is only away for a moment, as when a
+    /// lease is renewed, must not end the flows through its interface.
+    default_routes: BTreeSet<u32>,
+    /// One item for each message that may matter.
+    news: BoxStream<'static, ()>,
+}
+
+impl fmt::Debug for Links {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Links").finish_non_exhaustive()
+    }
+}
+
+impl Links {
+    /// Opens the connection in this thread's network namespace. Needs a running tokio.
+    pub(super) fn open() -> Result<Self, EdgesError> {
+        let (connection, netlink, news) = rtnetlink::new_multicast_connection(&[
+            MulticastGroup::Link,
+            MulticastGroup::Ipv4Route,
+            MulticastGroup::Ipv6Route,
+        ])
+        .map_err(|cause| failed("opening a socket", cause))?;
+        tokio::spawn(connection);
+        let news = news.filter_map(async |(message, _)| matters(&message.payload).then_some(()));
+        Ok(Self {
+            netlink,
+            default_routes: BTreeSet::new(),
+            news: news.boxed(),
+        })
+    }
+
+    /// The connection, for other requests.
+    pub(super) fn netlink(&self) -> &Handle {
+        &self.netlink
+    }
+
+    /// All links there are.
+    pub(super) async fn list(&mut self) -> Result<Vec<LinkFact>, EdgesError> {
+        let default_routes = self.default_routes().await?;
+        self.default_routes.extend(default_routes);
+        let messages: Vec<_> = self
+            .netlink
+            .link()
+            .get()
+            .execute()
+            .try_collect()
+            .await
+            .map_err(|cause| failed("listing links", cause))?;
+        let fact = |message: &netlink_packet_route::link::LinkMessage| {
+            let name = message
+                .attributes
+                .iter()
+                .find_map(|attribute| match attribute {
+                    LinkAttribute::IfName(name) => Some(name.clone()),
+                    _ => None,
+                });
+            Some(LinkFact {
+                ifindex: message.header.index,
+                name: name?,
+                ethernet: matches!(
+                    message.header.link_layer_type,
+                    LinkLayerType::Ether | LinkLayerType::Loopback
+                ),
+                default_route: self.default_routes.contains(&message.header.index),
+            })
+        };
+        let facts: Vec<_> = messages.iter().filter_map(fact).collect();
+        self.default_routes
+            .retain(|known| facts.iter().any(|fact| fact.ifindex == *known));
+        Ok(facts)
+    }
+
+    /// Interfaces that default routes of the main table go through.
+    async fn default_routes(&self) -> Result<BTreeSet<u32>, EdgesError> {
+        let requests = [
+            RouteMessageBuilder::<Ipv4Addr>::new().build(),
+            RouteMessageBuilder::<Ipv6Addr>::new().build(),
+        ];
+        let mut interfaces = BTreeSet::new();
+        for request in requests {
+            let mut routes = self.netlink.route().get(request).execute().boxed();
+            while let Some(route) = routes
+                .try_next()
+                .await
+                .map_err(|cause| failed("listing routes", cause))?
+            {
+                interfaces.extend(default_route_interfaces(&route));
+            }
+        }
+        Ok(interfaces)
+    }
+
+    /// Waits for news, at most for a while; `false` = the while is over.
+    pub(super) async fn changed(&mut self, at_most: Duration) -> Result<bool, EdgesError> {
+        let Ok(news) = tokio::time::timeout(at_most, self.news.next()).await else {
+            return Ok(false);
+        };
+        if news.is_none() {
+            let cause = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+            return Err(failed("the connection ended", cause));
+        }
+        // Whatever else has come is covered by the same list.
+        while let Some(Some(())) = futures_util::FutureExt::now_or_never(self.news.next()) {}
+        Ok(true)
+    }
+}
+
+/// Whether a message may change which interfaces are edges.
+fn matters(payload: &NetlinkPayload<RouteNetlinkMessage>) -> bool {
+    match payload {
+        NetlinkPayload::InnerMessage(
+            RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route),
+        ) => route.header.destination_prefix_length == 0,
+        // An overrun says that messages were lost.
+        NetlinkPayload::InnerMessage(
+            RouteNetlinkMessage::NewLink(_) | RouteNetlinkMessage::DelLink(_),
+        )
+        | NetlinkPayload::Overrun(_) => true,
+        _ => false,
+    }
+}
+
+fn default_route_interfaces(route: &RouteMessage) -> Vec<u32> {
+    if route.header.destination_prefix_length != 0
+        || route.header.table != RouteHeader::RT_TABLE_MAIN
+    {
+        return Vec::new();
+    }
+    let mut interfaces = Vec::new();
+    for attribute in &route.attributes {
+        match attribute {
+            RouteAttribute::Oif(ifindex) => interfaces.push(*ifindex),
+            RouteAttribute::MultiPath(hops) => {
+                interfaces.extend(hops.iter().map(|hop| hop.interface_index));
+            }
+            _ => {}
+        }
+    }
+    interfaces
+}
+
+fn failed(
+    action: &'static str,
+    cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> EdgesError {
+    EdgesError {
+        action,
+        cause: cause.into(),
+    }
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Loading the embedded BPF object against the maps of one folder of pins.
+
+use super::{
+    pin::{Folder, Hook},
+    verifier,
+};
+use aya::{
+    Ebpf, EbpfError, EbpfLoader,
+    maps::{MapError, MapInfo},
+    programs::{ProgramError, SchedClassifier},
+};
+use std::{fs, io, path::Path};
+
+/// Built by `build.rs`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weiche-bpf"));
+
+/// Programs that the agent runs itself, to take over flows of other maps.
+pub(super) const ADOPT: [&str; 2] = ["weiche_adopt_v4", "weiche_adopt_v6"];
+
+/// Sizes that flags set; all in entries, `slots` in chunks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Frontends of each family, and Services' ports altogether.
+    pub frontends: u32,
+    /// Backend ids, id 0 included.
+    pub backends: u32,
+    /// Chunks of slots.
+    pub slots: u32,
+    /// Flows of each family.
+    pub flows: u32,
+    /// Half-open flows of each family.
+    pub half_open: u32,
+}
+
+/// What decides a map's size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sizing {
+    Frontends,
+    Backends,
+    Slots,
+    Flows,
+    HalfOpen,
+    /// The object itself.
+    Fixed,
+}
+
+/// Every pinned map, and what decides its size.
+pub(super) const MAPS: [(&str, Sizing); 16] = [
+    ("FRONTENDS_V4", Sizing::Frontends),
+    ("FRONTENDS_V6", Sizing::Frontends),
+    ("FLOWS_V4", Sizing::Flows),
+    ("FLOWS_V6", Sizing::Flows),
+    ("REVERSE_V4", Sizing::Flows),
+    ("REVERSE_V6", Sizing::Flows),
+    ("HALF_OPEN_V4", Sizing::HalfOpen),
+    ("HALF_OPEN_V6", Sizing::HalfOpen),
+    ("HALF_REVERSE_V4", Sizing::HalfOpen),
+    ("HALF_REVERSE_V6", Sizing::HalfOpen),
+    ("SLOTS", Sizing::Slots),
+    ("BACKENDS", Sizing::Backends),
+    ("LABELS", Sizing::Frontends),
+    ("NODE", Sizing::Fixed),
+    ("COUNTER", Sizing::Fixed),
+    ("REASONS", Sizing::Fixed),
+];
+
+impl Sizes {
+    /// The size of a map; `None` = as the object says.
+    pub(super) fn of(&self, sizing: Sizing) -> Option<u32> {
+        match sizing {
+            Sizing::Frontends => Some(self.frontends),
+            Sizing::Backends => Some(self.backends),
+            Sizing::Slots => Some(self.slots),
+            Sizing::Flows => Some(self.flows),
+            Sizing::HalfOpen => Some(self.half_open),
+            Sizing::Fixed => None,
+        }
+    }
+
+    /// The sizes of the maps pinned in a folder, if all of them are there.
+    pub(super) fn read(folder: &Folder) -> Result<Self, MapError> {
+        let entries = |name| MapInfo::from_pin(folder.maps().join(name)).map(|i| i.max_entries());
+        for (name, _) in MAPS {
+            entries(name)?;
+        }
+        Ok(Self {
+            frontends: entries("FRONTENDS_V4")?,
+            backends: entries("BACKENDS")?,
+            slots: entries("SLOTS")?,
+            flows: entries("FLOWS_V4")?,
+            half_open: entries("HALF_OPEN_V4")?,
+        })
+    }
+}
+
+/// The programs cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Built with `AYA_BUILD_SKIP`.
+    #[error("this binary was built without its BPF programs (AYA_BUILD_SKIP was set): build anew")]
+    Empty,
+    /// The object or one of its maps was refused.
+    #[error("loading the BPF object: {advice}")]
+    Object {
+        /// What to do.
+        advice: &'static str,
+        /// What aya or the kernel said.
+        #[source]
+        cause: Box<EbpfError>,
+    },
+    /// The object lacks a program.
+    #[error("the BPF object has no program {name}: build anew")]
+    NoProgram {
+        /// Its name.
+        name: &'static str,
+    },
+    /// The verifier refused a program.
+    #[error("the kernel's verifier refused program {name}: {reason}\n{log}; please report it")]
+    Refused {
+        /// The program.
+        name: &'static str,
+        /// The verifier's last word.
+        reason: String,
+        /// Where the log is.
+        log: String,
+    },
+    /// The kernel refused a program without a log.
+    #[error("loading program {name}")]
+    Program {
+        /// The program.
+        name: &'static str,
+        /// What aya or the kernel said.
+        #[source]
+        cause: Box<ProgramError>,
+    },
+    /// A program cannot be pinned.
+    #[error("pinning program {name} below --pin-dir")]
+    Pin {
+        /// The program.
+        name: &'static str,
+        /// What the kernel said.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+/// Loads all programs against the maps of a folder: pinned ones are used, missing ones made.
+pub(super) fn load(folder: &Folder, sizes: &Sizes, state_dir: &Path) -> Result<Ebpf, LoadError> {
+    if OBJECT.is_empty() {
+        return Err(LoadError::Empty);
+    }
+    let mut loader = EbpfLoader::new();
+    for (name, sizing) in MAPS {
+        loader.map_pin_path(name, folder.maps().join(name));
+        if let Some(entries) = sizes.of(sizing) {
+            loader.map_max_entries(name, entries);
+        }
+    }
+    let mut ebpf = loader.load(OBJECT).map_err(|cause| LoadError::Object {
+        advice: advice(&cause),
+        cause: Box::new(cause),
+    })?;
+    for name in programs() {
+        let program = classifier(&mut ebpf, name)?;
+        program
+            .load()
+            .map_err(|cause| refusal(name, cause, state_dir))?;
+    }
+    Ok(ebpf)
+}
+
+/// Pins the programs in a folder, in place of what is there.
+pub(super) fn pin_programs(ebpf: &mut Ebpf, folder: &Folder) -> Result<(), LoadError> {
+    for name in programs() {
+        let program = classifier(ebpf, name)?;
+        let failed = |cause| LoadError::Pin { name, cause };
+        let (pin, new) = (folder.programs().join(name), folder.programs().join("new"));
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        program
+            .pin(&new)
+            .map_err(|error| failed(io::Error::other(error)))?;
+        fs::rename(&new, &pin).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// A program of the object by its name.
+pub(super) fn classifier<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut SchedClassifier, LoadError> {
+    let program = ebpf
+        .program_mut(name)
+        .ok_or(LoadError::NoProgram { name })?;
+    program
+        .try_into()
+        .map_err(|cause: ProgramError| LoadError::Program {
+            name,
+            cause: Box::new(cause),
+        })
+}
+
+fn programs() -> impl Iterator<Item = &'static str> {
+    Hook::ALL.into_iter().map(Hook::program).chain(ADOPT)
+}
+
+fn refusal(name: &'static str, error: ProgramError, state_dir: &Path) -> LoadError {
+    match error {
+        ProgramError::LoadError { verifier_log, .. } if !verifier_log.to_string().is_empty() => {
+            let log = verifier_log.to_string();
+            LoadError::Refused {
+                name,
+                reason: verifier::reason(&log).to_owned(),
+                log: verifier::keep(&log, state_dir, name),
+            }
+        }
+        other => LoadError::Program {
+            name,
+            cause: Box::new(other),
+        },
+    }
+}
+
+/// What to do about an object that was refused.
+fn advice(error: &EbpfError) -> &'static str {
+    match error {
+        EbpfError::MapError(MapError::CreateError { io_error, .. })
+            if io_error.kind() == io::ErrorKind::OutOfMemory =>
+        {
+            "there is no memory for maps of this size; choose smaller --flows, --half-open, --slots"
+        }
+        EbpfError::MapError(MapError::CreateError { .. }) => {
+            "the kernel refused a map; sizes from 1 to some millions are possible"
+        }
+        EbpfError::MapError(MapError::IncompatiblePinnedMap { .. }) => {
+            "a pinned map is not ours; remove it, or choose another --pin-dir"
+        }
+        _ => "the kernel or this binary is not what it should be",
+    }
+}

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Where things are pinned: the folders under `--pin-dir`, and what is in them.
+//!
+//! ```text
+//! <pin-dir>/v1/maps/FLOWS_V4       every map
+//!             /progs/weiche_egress every program
+//!             /links/7-ingress     what is attached: a tcx link, or a symbolic link whose target
+//!                                  describes a clsact filter
+//! <pin-dir>/next                   being built; `links` in it says that the maps are complete
+//! <pin-dir>/old                    replaced, about to be removed
+//! ```
+//!
+//! A folder `vN` is always whole: it is built as `next` and renamed. Names have no dots, because
+//! bpffs refuses them.
+
+use lb_common::wire::LAYOUT;
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+/// `BPF_FS_MAGIC` of `include/uapi/linux/magic.h`.
+const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+
+/// Where bpffs is by convention.
+const BPFFS: &str = "/sys/fs/bpf";
+
+/// A folder of pins cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PinError {
+    /// A path cannot be made, read, renamed or removed.
+    #[error("{action} {path} below --pin-dir")]
+    Folder {
+        /// What was tried.
+        action: &'static str,
+        /// The path.
+        path: String,
+        /// What the kernel said.
+        #[source]
+        cause: io::Error,
+    },
+    /// Mounting was refused.
+    #[error(
+        "no BPF file system at {path} and mounting one was refused: run \
+         `mount -t bpf bpf {path}` as root, or point --pin-dir below a mounted one"
+    )]
+    Mount {
+        /// The mount point.
+        path: String,
+        /// What the kernel said.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+/// The folder that `--pin-dir` names.
+#[derive(Clone, Debug)]
+pub struct Pins {
+    root: PathBuf,
+}
+
+impl Pins {
+    /// Below this folder.
+    pub fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+        }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Makes the folder, and mounts a BPF file system where none is: at `/sys/fs/bpf` for paths
+    /// below it, else at the folder itself, so that nothing that is there gets covered.
+    pub fn prepare(&self) -> Result<(), PinError> {
+        let at = if self.root.starts_with(BPFFS) {
+            Path::new(BPFFS)
+        } else {
+            &self.root
+        };
+        if !self.root.starts_with(BPFFS) {
+            make(&self.root)?;
+        }
+        if !is_bpffs(at) && !is_bpffs(&self.root) {
+            let mounted = rustix::mount::mount(
+                "bpf",
+                at,
+                "bpf",
+                rustix::mount::MountFlags::NOSUID
+                    | rustix::mount::MountFlags::NODEV
+                    | rustix::mount::MountFlags::NOEXEC,
+                Some(c"mode=0700"),
+            );
+            mounted.map_err(|cause| PinError::Mount {
+                path: at.display().to_string(),
+                cause: cause.into(),
+            })?;
+            tracing::info!(path = %at.display(), "mounted a BPF file system");
+        }
+        make(&self.root)
+    }
+
+    /// What serves.
+    pub fn current(&self) -> Folder {
+        Folder::new(self.root.join(format!("v{LAYOUT}")))
+    }
+
+    /// What is being built.
+    pub fn next(&self) -> Folder {
+        Folder::new(self.root.join("next"))
+    }
+
+    /// What has been replaced.
+    pub fn old(&self) -> Folder {
+        Folder::new(self.root.join("old"))
+    }
+
+    /// Every folder of pins there is, of other layouts too.
+    pub fn folders(&self) -> Vec<Folder> {
+        let folder = |name: &String| Folder::new(self.root.join(name));
+        names(&self.root)
+            .iter()
+            .map(folder)
+            .filter(Folder::exists)
+            .collect()
+    }
+
+    /// Removes the folder itself, if nothing is in it and nothing mounted on it.
+    pub fn remove_root(&self) -> Result<(), PinError> {
+        match fs::remove_dir(&self.root) {
+            Err(error) if error.kind() != io::ErrorKind::ResourceBusy => {
+                Err(failed("removing", &self.root)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Layouts that other versions of Weiche have left here.
+    pub fn other_layouts(&self) -> Vec<u32> {
+        let layouts = names(&self.root).into_iter().filter_map(|name| {
+            let layout = name.strip_prefix('v')?.parse().ok()?;
+            (layout != LAYOUT).then_some(layout)
+        });
+        layouts.collect()
+    }
+}
+
+/// One set of maps, programs and links.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Whether it is there.
+    pub fn exists(&self) -> bool {
+        self.path.is_dir()
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the maps are.
+    pub fn maps(&self) -> PathBuf {
+        self.path.join("maps")
+    }
+
+    /// Where the programs are.
+    pub fn programs(&self) -> PathBuf {
+        self.path.join("progs")
+    }
+
+    /// Where the links are.
+    pub fn links(&self) -> PathBuf {
+        self.path.join("links")
+    }
+
+    /// The pin of what is attached at a place.
+    pub fn link(&self, place: Place) -> PathBuf {
+        self.links().join(place.to_string())
+    }
+
+    /// All places where something is pinned as attached.
+    pub fn places(&self) -> Vec<Place> {
+        let mut places: Vec<_> = names(&self.links())
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .collect();
+        places.sort();
+        places
+    }
+
+    /// Makes the folder with room for maps and programs, but none for links.
+    pub fn create(&self) -> Result<(), PinError> {
+        make(&self.maps())?;
+        make(&self.programs())
+    }
+
+    /// Makes room for links: from now on the folder counts as filled.
+    pub fn create_links(&self) -> Result<(), PinError> {
+        make(&self.links())
+    }
+
+    /// Gives the folder another name.
+    pub fn rename(&self, to: &Self) -> Result<(), PinError> {
+        fs::rename(&self.path, &to.path).map_err(failed("renaming", &self.path))
+    }
+
+    /// Removes everything in it, and it. What was only pinned here ends.
+    pub fn remove(&self) -> Result<(), PinError> {
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failed("removing", &self.path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A hook at an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The interface's index.
+    pub ifindex: u32,
+    /// Which of its hooks.
+    pub hook: Hook,
+}
+
+/// The two hooks of an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hook {
+    /// Packets that leave the node's stack. Attached first: replies before requests.
+    Egress,
+    /// Packets that enter the node's stack.
+    Ingress,
+}
+
+impl Hook {
+    /// Both, in the order in which they are attached.
+    pub const ALL: [Self; 2] = [Self::Egress, Self::Ingress];
+
+    /// The program for it.
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::Ingress => "weiche_ingress",
+            Self::Egress => "weiche_egress",
+        }
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.ifindex, self.hook.name())
+    }
+}
+
+impl FromStr for Place {
+    type Err = NotAPlace;
+
+    fn from_str(text: &str) -> Result<Self, NotAPlace> {
+        let (ifindex, hook) = text.split_once('-').ok_or(NotAPlace)?;
+        let hook = Hook::ALL
+            .into_iter()
+            .find(|known| known.name() == hook)
+            .ok_or(NotAPlace)?;
+        let ifindex = ifindex.parse().or(Err(NotAPlace))?;
+        Ok(Self { ifindex, hook })
+    }
+}
+
+/// A name in a folder of links that is none of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAPlace;
+
+fn is_bpffs(path: &Path) -> bool {
+    rustix::fs::statfs(path)
+        .is_ok_and(|stat| u64::try_from(stat.f_type).is_ok_and(|kind| kind == BPF_FS_MAGIC))
+}
+
+fn make(path: &Path) -> Result<(), PinError> {
+    fs::create_dir_all(path).map_err(failed("making", path))
+}
+
+fn names(path: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(path) else {
+        return Vec::new();
+    };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.collect()
+}
+
+fn failed(action: &'static str, path: &Path) -> impl Fn(io::Error) -> PinError {
+    let path = path.display().to_string();
+    move |cause| PinError::Folder {
+        action,
+        path: path.clone(),
+        cause,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_have_names() {
+        let place = |ifindex, hook| Ok(Place { ifindex, hook });
+        for (text, parsed) in [
+            ("7-ingress", place(7, Hook::Ingress)),
+            ("4294967295-egress", place(u32::MAX, Hook::Egress)),
+            ("7-", Err(NotAPlace)),
+            ("-ingress", Err(NotAPlace)),
+            ("7-sideways", Err(NotAPlace)),
+            ("7", Err(NotAPlace)),
+        ] {
+            assert_eq!(text.parse(), parsed, "{text}");
+            if let Ok(place) = parsed {
+                assert_eq!(place.to_string(), text);
+            }
+        }
+    }
+}
