@@ -50,6 +50,13 @@ macro_rules! reasons {
                 )
             }
 
+            /// The number, as counters are indexed by it.
+            pub const fn number(self) -> u8 {
+                match self {
+                    $(Self::$name => $number,)+
+                }
+            }
+
             /// The metric label: lower case with underscores.
             pub const fn label(self) -> &'static str {
                 match self {

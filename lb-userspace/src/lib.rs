@@ -6,6 +6,8 @@
 
 pub mod config;
 
+pub mod agent;
+
 pub mod watch;
 pub mod model;
 pub mod plan;
@@ -15,3 +17,4 @@ pub mod maps;
 pub mod datapath;
 
 pub mod clock;
+pub mod observe;

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The node's agent: wires the source of changes, the reconciler, the maps and the edges together,
+//! and ends when it is told to. What it has pinned goes on serving.
+
+mod log;
+mod source;
+mod publish;
+
+pub use source::SourceError;
+
+use crate::{
+    clock,
+    config::{Config, Seed, SeedError, SeedKind},
+    datapath::{Datapath, DatapathError, Options, edges::EdgesError, lock},
+    maps::{
+        StoreError,
+        kernel::{KernelStore, OpenError},
+    },
+    model::Change,
+    observe::StatusError,
+    reconcile::{self, Report, Settings},
+};
+use publish::Publisher;
+use std::{fs, io, path::PathBuf};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+};
+
+/// Changes that wait for the reconciler; a source that is faster waits.
+const CHANGES: usize = 1_024;
+
+/// The agent cannot run, or not go on. What served before goes on serving.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The state folder cannot be used.
+    #[error("making --state-dir {path}")]
+    StateDir {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// Another agent uses the state folder.
+    #[error(transparent)]
+    Locked(#[from] lock::LockError),
+    /// The seed cannot be had.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
+    /// Programs or maps cannot be set up.
+    #[error(transparent)]
+    Datapath(#[from] DatapathError),
+    /// The maps that were set up cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The maps cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Objects cannot be followed.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Links cannot be followed.
+    #[error(transparent)]
+    Edges(#[from] EdgesError),
+    /// The agent's state cannot be written.
+    #[error(transparent)]
+    Status(#[from] StatusError),
+    /// The runtime cannot be had.
+    #[error("setting up the agent's event loop or signals")]
+    Runtime(#[source] io::Error),
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub fn run(config: &Config) -> Result<(), AgentError> {
+    log::to_stderr();
+    tracing::info!("weiche {}: {config}", env!("CARGO_PKG_VERSION"));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime
+        .map_err(AgentError::Runtime)?
+        .block_on(serve(config))
+}
+
+async fn serve(config: &Config) -> Result<(), AgentError> {
+    let mut term = signal(SignalKind::terminate()).map_err(AgentError::Runtime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Runtime)?;
+    fs::create_dir_all(&config.state_dir).map_err(|cause| AgentError::StateDir {
+        path: config.state_dir.clone(),
+        cause,
+    })?;
+    let _state_lock = lock::take(&config.state_dir)?;
+    let seed = source::secret_seed(config)?;
+    let mut datapath = Datapath::open(&Options {
+        pin_dir: config.pin_dir.clone(),
+        state_dir: config.state_dir.clone(),
+        attach: config.attach,
+        sizes: config.sizes,
+    })?;
+    datapath.follow_log();
+    let store = KernelStore::open(&datapath.maps())?;
+    let edges = datapath.edges(config.globs.clone())?;
+    let (sender, changes) = mpsc::channel(CHANGES);
+    let handle = source::open(config, sender).await?;
+    let kind = seed.map_or(SeedKind::Weak, |seed| seed.kind);
+    let publisher = Publisher::new(config, kind, clock::unix_s());
+    let (reports, reported) = watch::channel(Report::default());
+    tokio::select! {
+        end = edges.follow(|states| publisher.edges(states)) => match end? {},
+        end = publisher.run(handle.status(), reported) => match end? {},
+        end = sync(config, seed, changes, store, reports) => end?,
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("ending; what is pinned goes on serving");
+    Ok(())
+}
+
+/// Brings changes into the maps, until the source ends.
+async fn sync(
+    config: &Config,
+    seed: Option<Seed>,
+    mut changes: mpsc::Receiver<Change>,
+    store: KernelStore,
+    reports: watch::Sender<Report>,
+) -> Result<(), StoreError> {
+    let settings = |seed| Settings::new(&config.node_name, config.node(seed));
+    if let Some(seed) = seed {
+        return reconcile::run::run(changes, store, settings(&seed), reports).await;
+    }
+    let (seed, read) = source::weak_seed(&mut changes).await;
+    let (sender, forwarded) = mpsc::channel(CHANGES);
+    let forward = async move {
+        for change in read {
+            sender.send(change).await?;
+        }
+        while let Some(change) = changes.recv().await {
+            sender.send(change).await?;
+        }
+        Ok::<(), mpsc::error::SendError<Change>>(())
+    };
+    let run = reconcile::run::run(forwarded, store, settings(&seed), reports);
+    // If the receiver is gone, its own end says why.
+    let (_forwarded, end) = tokio::join!(forward, run);
+    end
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Gathers what the agent's parts say about themselves into `status.json`.
+
+use crate::{
+    config::{Config, SeedKind, Source},
+    datapath::edges::EdgeState,
+    observe::{Status, StatusError, Sync},
+    reconcile::Report,
+    watch::status::Status as WatchStatus,
+};
+use std::{convert::Infallible, path::PathBuf, time::Duration};
+use tokio::sync::watch;
+
+/// Changes that come together are written together.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The one place where the parts' states meet.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    status: watch::Sender<Status>,
+    state_dir: PathBuf,
+}
+
+impl Publisher {
+    pub(super) fn new(config: &Config, seed: SeedKind, now_s: u64) -> Self {
+        let mode = match config.source {
+            Source::Manifests(_) => "standalone",
+            Source::Cluster(_) => "cluster",
+        };
+        let status = Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            mode: mode.to_owned(),
+            pid: std::process::id(),
+            started_s: now_s,
+            node_name: config.node_name.clone(),
+            pin_dir: config.pin_dir.clone(),
+            seed,
+            watch: WatchStatus::default(),
+            sync: Sync::default(),
+            edges: Vec::new(),
+        };
+        Self {
+            status: watch::Sender::new(status),
+            state_dir: config.state_dir.clone(),
+        }
+    }
+
+    /// The edges have changed.
+    pub(super) fn edges(&self, edges: Vec<EdgeState>) {
+        self.status.send_modify(|status| status.edges = edges);
+    }
+
+    /// Writes the file, and again after each change.
+    pub(super) async fn run(
+        &self,
+        source: watch::Receiver<WatchStatus>,
+        reports: watch::Receiver<Report>,
+    ) -> Result<Infallible, StatusError> {
+        let ((), (), end) = tokio::join!(self.watch(source), self.sync(reports), self.write());
+        end
+    }
+
+    async fn watch(&self, mut states: watch::Receiver<WatchStatus>) {
+        loop {
+            let state = states.borrow_and_update().clone();
+            self.status.send_modify(|status| status.watch = state);
+            if states.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn sync(&self, mut reports: watch::Receiver<Report>) {
+        while reports.changed().await.is_ok() {
+            let sync = Sync::from(&*reports.borrow_and_update());
+            self.status.send_modify(|status| status.sync = sync);
+        }
+    }
+
+    async fn write(&self) -> Result<Infallible, StatusError> {
+        let mut changed = self.status.subscribe();
+        loop {
+            let status = changed.borrow_and_update().clone();
+            status.write(&self.state_dir)?;
+            tokio::time::sleep(PAUSE).await;
+            if changed.changed().await.is_err() {
+                // We hold the sender ourselves.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Where changes come from, and the seed for the choices that follow from them.
+
+use crate::{
+    config::{Config, Seed, SeedError, Source},
+    model::{Change, Kind},
+    watch::{Handle, cluster, standalone},
+};
+use tokio::sync::mpsc;
+
+/// The source of objects cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The folders of manifests.
+    #[error(transparent)]
+    Standalone(#[from] standalone::StartError),
+    /// The API server.
+    #[error(transparent)]
+    Cluster(#[from] Box<cluster::StartError>),
+}
+
+/// Starts the source that the settings name.
+pub(super) async fn open(
+    config: &Config,
+    changes: mpsc::Sender<Change>,
+) -> Result<Handle, SourceError> {
+    match &config.source {
+        Source::Manifests(folders) => {
+            let settings = standalone::Settings {
+                folders: folders.clone(),
+                cidrs: config.service_cidrs.clone(),
+                state_dir: config.state_dir.clone(),
+            };
+            Ok(standalone::spawn(settings, changes)?)
+        }
+        Source::Cluster(kubeconfig) => {
+            let [low, _] = Seed::weak(&config.node_name).words;
+            let settings = cluster::Settings {
+                kubeconfig: kubeconfig.clone(),
+                jitter_seed: low,
+            };
+            Ok(cluster::spawn(settings, changes).await.map_err(Box::new)?)
+        }
+    }
+}
+
+/// The seed that is known before anything is listed; `None` = only [`weak_seed`] is left.
+pub(super) fn secret_seed(config: &Config) -> Result<Option<Seed>, SeedError> {
+    match (&config.seed_file, &config.source) {
+        (Some(file), _) => Seed::read(file).map(Some),
+        (None, Source::Manifests(_)) => Seed::read_or_make(&config.state_dir).map(Some),
+        (None, Source::Cluster(_)) => Ok(None),
+    }
+}
+
+/// What all nodes of a cluster agree on without a secret: the UID of the Service
+/// `default/kubernetes`. Also returns the changes that were read to find it.
+pub(super) async fn weak_seed(changes: &mut mpsc::Receiver<Change>) -> (Seed, Vec<Change>) {
+    let mut read = Vec::new();
+    let mut uid = String::new();
+    while let Some(change) = changes.recv().await {
+        let listed = change == Change::Listed(Kind::Service);
+        if let Change::Service(service) = &change
+            && &*service.name.namespace == "default"
+            && &*service.name.name == "kubernetes"
+        {
+            service.uid.as_ref().clone_into(&mut uid);
+        }
+        read.push(change);
+        if listed {
+            break;
+        }
+    }
+    (Seed::weak(&uid), read)
+}

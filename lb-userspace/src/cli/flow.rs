@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `weiche flow list`: from the pinned maps alone.
+
+use super::{
+    PinDir,
+    output::{self, Output},
+    service::{meant, protocol},
+};
+use clap::{Args, Subcommand};
+use lb_common::{family::WideAddress, tables::Stage, wire::Flow};
+use lb_userspace::{
+    clock,
+    datapath::pin::Pins,
+    maps::{
+        Store as _,
+        kernel::{FlowEntry, KernelFlows, KernelStore},
+    },
+};
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum FlowCommand {
+    /// Connections that are tracked, half-open ones included.
+    #[command(after_long_help = "Example: weiche flow list --service default/web -o json")]
+    List(ListArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// Only flows to this Service: `namespace/name`, or `name` for namespace `default`.
+    #[arg(long, value_name = "SERVICE")]
+    service: Option<String>,
+    #[command(flatten)]
+    pins: PinDir,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// One flow, as it is listed.
+#[derive(Debug, Serialize)]
+struct Row {
+    service: String,
+    protocol: String,
+    client: String,
+    address: String,
+    backend: String,
+    state: &'static str,
+    age_s: u64,
+    /// How long it may still be silent; 0 for tombstones.
+    expires_s: u64,
+}
+
+pub(super) fn execute(command: &FlowCommand) -> anyhow::Result<()> {
+    let FlowCommand::List(args) = command;
+    let maps = Pins::new(&args.pins.pin_dir).current().maps();
+    let labels: BTreeMap<_, _> = KernelStore::open(&maps)?.labels()?.into_iter().collect();
+    let now_ns = clock::monotonic_ns();
+    let mut rows = Vec::new();
+    for entry in KernelFlows::open(&maps)?.list()? {
+        let id = entry.flow.service_id;
+        let label = labels.get(&id).cloned().unwrap_or_else(|| format!("#{id}"));
+        if args
+            .service
+            .as_ref()
+            .is_none_or(|typed| meant(typed, &label))
+        {
+            rows.push(row(&entry, label, now_ns));
+        }
+    }
+    output::rows(
+        args.output.format,
+        [
+            "SERVICE",
+            "PROTOCOL",
+            "CLIENT",
+            "ADDRESS",
+            "BACKEND",
+            "STATE",
+            "AGE",
+            "EXPIRES IN",
+        ],
+        &rows,
+        |row| {
+            [
+                row.service.clone(),
+                row.protocol.clone(),
+                row.client.clone(),
+                row.address.clone(),
+                row.backend.clone(),
+                row.state.to_owned(),
+                format!("{} s", row.age_s),
+                format!("{} s", row.expires_s),
+            ]
+        },
+    )
+}
+
+fn row(entry: &FlowEntry, service: String, now_ns: u64) -> Row {
+    const SECOND: u64 = 1_000_000_000;
+    let Flow {
+        born_ns,
+        expires_ns,
+        address,
+        port,
+        ..
+    } = entry.flow;
+    Row {
+        service,
+        protocol: protocol(entry.protocol),
+        client: entry.client.to_string(),
+        address: entry.service.to_string(),
+        backend: SocketAddr::new(like(entry.client, address), u16::from_be_bytes(port)).to_string(),
+        state: match entry.stage {
+            Stage::HalfOpen => "half-open",
+            Stage::Established if expires_ns <= now_ns => "tombstone",
+            Stage::Established => "tracked",
+        },
+        age_s: now_ns.saturating_sub(born_ns) / SECOND,
+        expires_s: expires_ns.saturating_sub(now_ns) / SECOND,
+    }
+}
+
+/// A wide address, in the family of another one.
+fn like(other: SocketAddr, wide: WideAddress) -> IpAddr {
+    let [a, b, c, d, ..] = wide;
+    if other.is_ipv4() {
+        IpAddr::from([a, b, c, d])
+    } else {
+        IpAddr::from(wide)
+    }
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `weiche run`: the flags, turned into settings.
+
+use super::{PinDir, StateDir};
+use clap::Args;
+use ipnet::IpNet;
+use lb_common::wire::Timeouts;
+use lb_userspace::{
+    agent,
+    config::{Config, Given, Timeout},
+    datapath::{AttachMode, Sizes, edges::Glob},
+};
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+The agent ends by SIGTERM or SIGINT, and everything it has set up goes on serving: programs and maps
+are pinned. The next one takes over without a gap, also with other sizes. `weiche cleanup` ends it.
+
+Examples:
+  A folder of manifests, no cluster:
+      weiche run --manifests /etc/weiche/manifests
+  A cluster, from outside a pod, with a seed that no client knows:
+      weiche run --kubeconfig /etc/kubernetes/weiche.conf --seed-file /etc/weiche/seed
+  Other interfaces than the usual ones:
+      weiche run --manifests m --edge 'tap*' --edge 'veth*' --uplink eth1")]
+pub(super) struct RunArgs {
+    /// Folder of Kubernetes YAML (Service, Pod, `EndpointSlice`, Node, Namespace), followed for
+    /// changes: standalone mode. Several are merged by kind, namespace and name.
+    #[arg(long, value_name = "DIR")]
+    manifests: Vec<PathBuf>,
+    /// How to reach the API server: cluster mode. Without it and without --manifests, the service
+    /// account of the pod that weiche runs in.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// Interfaces where pods' packets enter: a name with `*` and `?`; may be repeated
+    /// [default: veth*, cali*, lxc*, eni*, azv*, gke*].
+    #[arg(long = "edge", value_name = "GLOB", help_heading = "Interfaces")]
+    edges: Vec<Glob>,
+    /// Interfaces towards other machines; may be repeated [default: those with a default route].
+    #[arg(long = "uplink", value_name = "GLOB", help_heading = "Interfaces")]
+    uplinks: Vec<Glob>,
+    /// How programs get onto interfaces.
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "auto",
+        help_heading = "Interfaces"
+    )]
+    attach: AttachMode,
+
+    #[command(flatten)]
+    pins: PinDir,
+    #[command(flatten)]
+    state: StateDir,
+    /// This node's name [default: the host's name].
+    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
+    node_name: Option<String>,
+    /// Where Cluster-IPs come from: one CIDR, or one of each family, comma-separated; a Service
+    /// without wishes gets the first one's family [default: `10.96.0.0/12,fd00:10:96::/112`].
+    #[arg(long = "service-cidr", value_name = "CIDR", value_delimiter = ',')]
+    service_cidrs: Vec<IpNet>,
+    /// File of 16 random bytes, the same on all nodes of a cluster: with it, no client can choose
+    /// its backend. Standalone mode makes one in --state-dir.
+    #[arg(long, value_name = "FILE")]
+    seed_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    sizes: SizeArgs,
+    #[command(flatten)]
+    timeouts: TimeoutArgs,
+}
+
+/// Kernel memory is taken when the agent starts; half a million flows cost some 300 MB.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Sizes (changing one at a restart keeps all flows)")]
+struct SizeArgs {
+    /// Addresses and ports that clients may dial, of each family.
+    #[arg(long, value_name = "N", default_value_t = 16_384)]
+    frontends: u32,
+    /// Endpoints, of all Services together.
+    #[arg(long, value_name = "N", default_value_t = 65_536)]
+    backends: u32,
+    /// Chunks of 128 slots; a Service port with up to 12 backends takes 10.
+    #[arg(long, value_name = "CHUNKS", default_value_t = 65_536)]
+    slots: u32,
+    /// Tracked connections, of each family.
+    #[arg(long, value_name = "N", default_value_t = 131_072)]
+    flows: u32,
+    /// TCP connections before their handshake is complete, of each family.
+    #[arg(long, value_name = "N", default_value_t = 32_768)]
+    half_open: u32,
+}
+
+/// Named as kube-proxy's where kube-proxy has them.
+#[derive(Clone, Copy, Debug, Args)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "clap names the flags after the fields"
+)]
+#[command(next_help_heading = "Time-outs (such as 30s, 10m, 1h30m)")]
+struct TimeoutArgs {
+    /// TCP before the handshake is complete.
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    conntrack_tcp_timeout_half_open: Timeout,
+    /// TCP that is established, and silent.
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    conntrack_tcp_timeout_established: Timeout,
+    /// TCP after one side has closed.
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    conntrack_tcp_timeout_close_wait: Timeout,
+    /// UDP without an answer.
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    conntrack_udp_timeout: Timeout,
+    /// UDP with answers.
+    #[arg(long, value_name = "TIME", default_value = "180s")]
+    conntrack_udp_timeout_stream: Timeout,
+    /// How long an ended flow's late packets are still translated.
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    conntrack_tombstone: Timeout,
+}
+
+pub(super) fn execute(args: RunArgs) -> anyhow::Result<()> {
+    Ok(agent::run(&Config::new(args.given())?)?)
+}
+
+impl RunArgs {
+    fn given(self) -> Given {
+        Given {
+            manifests: self.manifests,
+            kubeconfig: self.kubeconfig,
+            edges: self.edges,
+            uplinks: self.uplinks,
+            attach: self.attach,
+            pin_dir: self.pins.pin_dir,
+            state_dir: self.state.state_dir,
+            node_name: self.node_name,
+            service_cidrs: self.service_cidrs,
+            seed_file: self.seed_file,
+            sizes: self.sizes.sizes(),
+            timeouts: self.timeouts.timeouts(),
+        }
+    }
+}
+
+impl SizeArgs {
+    fn sizes(self) -> Sizes {
+        let SizeArgs {
+            frontends,
+            backends,
+            slots,
+            flows,
+            half_open,
+        } = self;
+        Sizes {
+            frontends,
+            backends,
+            slots,
+            flows,
+            half_open,
+        }
+    }
+}
+
+impl TimeoutArgs {
+    fn timeouts(self) -> Timeouts {
+        Timeouts {
+            half_open_ns: self.conntrack_tcp_timeout_half_open.ns,
+            established_ns: self.conntrack_tcp_timeout_established.ns,
+            close_wait_ns: self.conntrack_tcp_timeout_close_wait.ns,
+            udp_unanswered_ns: self.conntrack_udp_timeout.ns,
+            udp_answered_ns: self.conntrack_udp_timeout_stream.ns,
+            tombstone_ns: self.conntrack_tombstone.ns,
+        }
+    }
+}

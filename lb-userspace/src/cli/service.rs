@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `weiche service list` and `get`: from the pinned maps alone.
+
+use super::{
+    PinDir,
+    output::{self, Output},
+};
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use lb_common::wire::{Backend, BackendState, Service};
+use lb_userspace::{
+    datapath::pin::Pins,
+    maps::{Store as _, StoreError, backend_address, kernel::KernelStore},
+};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ServiceCommand {
+    /// Every address and port that clients may dial, with the backends behind it.
+    List(ListArgs),
+    /// One Service's addresses, with the state of each backend.
+    #[command(after_long_help = "Example: weiche service get default/web")]
+    Get(GetArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    pins: PinDir,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GetArgs {
+    /// `namespace/name`, or `name` for namespace `default`; `:port-name` narrows it to one port.
+    service: String,
+    #[command(flatten)]
+    pins: PinDir,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// One frontend, as it is listed.
+#[derive(Debug, Serialize)]
+struct Row {
+    service: String,
+    address: String,
+    port: u16,
+    protocol: String,
+    slots: u32,
+    backends: Vec<BackendRow>,
+}
+
+#[derive(Debug, Serialize)]
+struct BackendRow {
+    id: u32,
+    address: String,
+    state: &'static str,
+    slots: u32,
+}
+
+pub(super) fn execute(command: &ServiceCommand) -> anyhow::Result<()> {
+    match command {
+        ServiceCommand::List(args) => {
+            let rows = read(&args.pins)?;
+            output::rows(
+                args.output.format,
+                ["SERVICE", "ADDRESS", "PORT", "PROTOCOL", "BACKENDS"],
+                &rows,
+                |row| {
+                    let Row {
+                        service,
+                        address,
+                        port,
+                        protocol,
+                        backends,
+                        ..
+                    } = row;
+                    let backends = match backends.len() {
+                        0 => "none: refused".to_owned(),
+                        count => count.to_string(),
+                    };
+                    [
+                        service.clone(),
+                        address.clone(),
+                        port.to_string(),
+                        protocol.clone(),
+                        backends,
+                    ]
+                },
+            )
+        }
+        ServiceCommand::Get(args) => get(args),
+    }
+}
+
+fn get(args: &GetArgs) -> anyhow::Result<()> {
+    let mut rows = read(&args.pins)?;
+    rows.retain(|row| meant(&args.service, &row.service));
+    if rows.is_empty() {
+        bail!(
+            "the kernel has no Service {}; `weiche service list` shows all",
+            args.service
+        );
+    }
+    if args.output.format == output::Format::Json {
+        return output::json(&rows);
+    }
+    for row in &rows {
+        let Row {
+            service,
+            address,
+            port,
+            protocol,
+            slots,
+            ..
+        } = row;
+        output::text(&format!(
+            "{service} {address} port {port} {protocol}, {slots} slots"
+        ))?;
+        output::rows(
+            args.output.format,
+            ["  BACKEND", "ID", "STATE", "SHARE"],
+            &row.backends,
+            |backend| {
+                let share = f64::from(backend.slots) / f64::from((*slots).max(1)) * 100.0;
+                [
+                    format!("  {}", backend.address),
+                    backend.id.to_string(),
+                    backend.state.to_owned(),
+                    format!("{share:.1} %"),
+                ]
+            },
+        )?;
+    }
+    Ok(())
+}
+
+/// Whether what somebody typed means a label (`namespace/name:port`).
+pub(super) fn meant(typed: &str, label: &str) -> bool {
+    let typed = if typed.contains('/') {
+        typed.to_owned()
+    } else {
+        format!("default/{typed}")
+    };
+    label == typed
+        || label
+            .strip_prefix(&typed)
+            .is_some_and(|rest| rest.starts_with(':'))
+}
+
+fn read(pins: &PinDir) -> anyhow::Result<Vec<Row>> {
+    let store = KernelStore::open(&Pins::new(&pins.pin_dir).current().maps())?;
+    let labels: BTreeMap<_, _> = store.labels()?.into_iter().collect();
+    let backends: BTreeMap<_, _> = store.backends()?.into_iter().collect();
+    let mut rows = Vec::new();
+    for (frontend, service) in store.frontends()? {
+        let label = labels.get(&service.service_id).cloned();
+        rows.push(Row {
+            service: label.unwrap_or_else(|| format!("#{}", service.service_id)),
+            address: frontend.address.to_string(),
+            port: frontend.port,
+            protocol: protocol(frontend.protocol),
+            slots: service.slot_count,
+            backends: backends_of(&store, &service, &backends)?,
+        });
+    }
+    rows.sort_by(|a, b| {
+        let key = |row: &Row| (row.service.clone(), row.address.clone(), row.port);
+        key(a).cmp(&key(b))
+    });
+    Ok(rows)
+}
+
+/// The backends in a Service's slots, and how many slots each has.
+fn backends_of(
+    store: &KernelStore,
+    service: &Service,
+    backends: &BTreeMap<u32, Backend>,
+) -> Result<Vec<BackendRow>, StoreError> {
+    let chunks = service.slot_count.div_ceil(lb_common::wire::CHUNK_SLOTS);
+    let chunks = store.chunks(service.first_chunk, chunks)?;
+    let slots = chunks.iter().flat_map(|chunk| chunk.backends);
+    let slots = slots.take(usize::try_from(service.slot_count).unwrap_or(usize::MAX));
+    let mut counts = BTreeMap::<u32, u32>::new();
+    for id in slots {
+        *counts.entry(id).or_default() += 1;
+    }
+    let ids: BTreeSet<_> = counts.keys().copied().filter(|id| *id != 0).collect();
+    let row = |id: u32| {
+        let backend = backends.get(&id);
+        BackendRow {
+            id,
+            address: backend.map_or_else(String::new, |b| backend_address(b).to_string()),
+            state: backend.map_or("free", |b| state(b.state)),
+            slots: counts.get(&id).copied().unwrap_or(0),
+        }
+    };
+    Ok(ids.into_iter().map(row).collect())
+}
+
+fn state(byte: u8) -> &'static str {
+    match BackendState::from_byte(byte) {
+        BackendState::Free => "free",
+        BackendState::Active => "active",
+        BackendState::Draining => "draining",
+        BackendState::Quiet => "quiet",
+    }
+}
+
+/// A protocol number as people write it.
+pub(super) fn protocol(number: u8) -> String {
+    match number {
+        lb_common::wire::protocol::TCP => "TCP".to_owned(),
+        lb_common::wire::protocol::UDP => "UDP".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_are_found_as_people_type_them() {
+        for (typed, label, found) in [
+            ("web", "default/web:http", true),
+            ("default/web", "default/web:http", true),
+            ("default/web", "default/web", true),
+            ("default/web:http", "default/web:http", true),
+            ("default/web:https", "default/web:http", false),
+            ("web", "other/web:http", false),
+            ("we", "default/web:http", false),
+        ] {
+            assert_eq!(meant(typed, label), found, "{typed} {label}");
+        }
+    }
+}

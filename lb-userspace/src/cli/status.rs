@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `weiche status`: what the agent last said, and what the kernel counts.
+
+use super::{
+    PinDir, StateDir,
+    output::{self, Format, Output},
+};
+use clap::Args;
+use lb_common::verdict::{REASON_SLOTS, Reason};
+use lb_userspace::{
+    clock,
+    config::SeedKind,
+    datapath::{
+        attach::Backend,
+        edges::{EdgeState, Role},
+        pin::{Hook, Pins},
+    },
+    maps::kernel::KernelReasons,
+    observe::{Status, Sync},
+};
+use serde::Serialize;
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    pins: PinDir,
+    #[command(flatten)]
+    state: StateDir,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    /// Whether the agent that wrote `status` lives.
+    alive: bool,
+    status: Status,
+    /// How often packets ended for which reason; absent where the maps cannot be read.
+    packets: Option<Vec<Count>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Count {
+    hook: &'static str,
+    reason: &'static str,
+    packets: u64,
+}
+
+pub(super) fn execute(args: &StatusArgs) -> anyhow::Result<()> {
+    let status = Status::read(&args.state.state_dir)?;
+    let report = Report {
+        alive: status.alive(),
+        packets: counts(&args.pins),
+        status,
+    };
+    match args.output.format {
+        Format::Json => output::json(&report),
+        Format::Table => output::text(&describe(&report, clock::unix_s())),
+    }
+}
+
+fn counts(pins: &PinDir) -> Option<Vec<Count>> {
+    let maps = Pins::new(&pins.pin_dir).current().maps();
+    let sums = KernelReasons::open(&maps).ok()?.sums().ok()?;
+    let mut counts = Vec::new();
+    for (number, hook) in [Hook::Ingress, Hook::Egress].into_iter().enumerate() {
+        for reason in Reason::ALL {
+            let index = number * usize::try_from(REASON_SLOTS).ok()? + usize::from(reason.number());
+            let packets = sums.get(index).copied().unwrap_or(0);
+            if packets > 0 {
+                counts.push(Count {
+                    hook: hook.name(),
+                    reason: reason.label(),
+                    packets,
+                });
+            }
+        }
+    }
+    Some(counts)
+}
+
+fn describe(report: &Report, now_s: u64) -> String {
+    let Report {
+        alive,
+        status,
+        packets,
+    } = report;
+    let mut text = Text::default();
+    let life = if *alive {
+        let since = now_s.saturating_sub(status.started_s);
+        format!("running as pid {} for {since} s", status.pid)
+    } else {
+        format!(
+            "NOT running (was pid {}); what it pinned goes on serving",
+            status.pid
+        )
+    };
+    text.line("agent", &life);
+    text.line("version", &status.version);
+    text.line("node", &status.node_name);
+    text.line("mode", &format!("{}, {}", status.mode, status.watch.source));
+    text.line("pins", &status.pin_dir.display().to_string());
+    text.line("seed", seed(status.seed));
+    text.line("services", &services(&status.sync, now_s));
+    text.list("edges", status.edges.iter().map(edge));
+    text.list("foreign programs", status.edges.iter().flat_map(foreign));
+    let pending = status.watch.pending.iter();
+    text.list(
+        "pods that serve nothing yet",
+        pending.map(|pod| format!("{} of {}: {}", pod.pod, pod.service, pod.reason)),
+    );
+    let problems = status.watch.problems.iter().map(ToString::to_string);
+    text.list(
+        "problems",
+        problems.chain(status.sync.problems.iter().cloned()),
+    );
+    text.list("failures", status.sync.failures.iter().cloned());
+    let packets = packets.iter().flatten();
+    text.list(
+        "packets by hook and reason",
+        packets.map(|count| format!("{} {} {}", count.hook, count.reason, count.packets)),
+    );
+    text.0
+}
+
+fn seed(kind: SeedKind) -> &'static str {
+    match kind {
+        SeedKind::Secret => "secret",
+        SeedKind::Weak => "WEAK: clients may choose their backend; give --seed-file",
+    }
+}
+
+fn services(sync: &Sync, now_s: u64) -> String {
+    let Sync {
+        listed,
+        services_desired,
+        services_programmed,
+        last_s,
+        ..
+    } = sync;
+    if !listed {
+        return "not all listed yet; the last run's go on serving".to_owned();
+    }
+    let ago = now_s.saturating_sub(*last_s);
+    format!("{services_programmed} of {services_desired} programmed, last change {ago} s ago")
+}
+
+fn edge(edge: &EdgeState) -> String {
+    let role = match edge.role {
+        Role::Edge => "edge",
+        Role::Uplink => "uplink",
+    };
+    let state = match edge.backend {
+        Some(Backend::Tcx) => "serving by tcx".to_owned(),
+        Some(Backend::Clsact) => "serving by clsact".to_owned(),
+        None => format!("NOT serving: {}", edge.problem),
+    };
+    format!("{} ({role}, index {}): {state}", edge.name, edge.ifindex)
+}
+
+fn foreign(edge: &EdgeState) -> impl Iterator<Item = String> {
+    edge.foreign
+        .iter()
+        .map(|program| format!("{} {program}", edge.name))
+}
+
+/// Lines of `name  value`, and lists under a heading.
+#[derive(Debug, Default)]
+struct Text(String);
+
+impl Text {
+    fn line(&mut self, name: &str, value: &str) {
+        self.push(&format!("{name:<9} {value}"));
+    }
+
+    fn list(&mut self, heading: &str, items: impl Iterator<Item = String>) {
+        let mut items = items.peekable();
+        if items.peek().is_some() {
+            self.push(&format!("{heading}:"));
+        }
+        for item in items {
+            self.push(&format!("  {item}"));
+        }
+    }
+
+    fn push(&mut self, line: &str) {
+        if !self.0.is_empty() {
+            self.0.push('\n');
+        }
+        self.0.push_str(line);
+    }
+}

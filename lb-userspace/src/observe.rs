@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the agent says about itself: `status.json` in the state folder, rewritten when something
+//! changes, so that `weiche status` works while no agent lives. Holds no secrets.
+
+use crate::{
+    config::SeedKind,
+    datapath::edges::EdgeState,
+    plan::Problem,
+    reconcile::{Failure, Report},
+    watch,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// The agent's state at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Of the agent.
+    pub version: String,
+    /// `standalone` or `cluster`.
+    pub mode: String,
+    /// The agent's process.
+    pub pid: u32,
+    /// When it started, in seconds since 1970.
+    pub started_s: u64,
+    /// This node's name.
+    pub node_name: String,
+    /// Where things are pinned.
+    pub pin_dir: PathBuf,
+    /// How well the seed is kept from clients.
+    pub seed: SeedKind,
+    /// The source of objects.
+    pub watch: watch::status::Status,
+    /// The way into the maps.
+    pub sync: Sync,
+    /// The interfaces that carry our programs, or should.
+    pub edges: Vec<EdgeState>,
+}
+
+/// How far the maps are what they should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sync {
+    /// Whether every kind has been listed once; before, nothing is written.
+    pub listed: bool,
+    /// Services that have something to be programmed.
+    pub services_desired: usize,
+    /// Of those: whose maps are as they should be.
+    pub services_programmed: usize,
+    /// Services that wait for a write, or for room.
+    pub pending: usize,
+    /// What objects get wrong, with what to do; not all of them when there are very many.
+    pub problems: Vec<String>,
+    /// Writes that failed and are tried again; not all of them when there are very many.
+    pub failures: Vec<String>,
+    /// When the maps were last compared and written, in seconds since 1970; 0 = not yet.
+    pub last_s: u64,
+}
+
+impl From<&Report> for Sync {
+    fn from(report: &Report) -> Self {
+        let problem = |problem: &Problem| format!("{problem} ({})", problem.fault.remedy());
+        let failure = |failure: &Failure| {
+            let Failure {
+                about,
+                reason,
+                attempts,
+            } = failure;
+            format!("{about}: {reason} (tried {attempts} times)")
+        };
+        Self {
+            listed: report.listed,
+            services_desired: report.services_desired,
+            services_programmed: report.services_programmed,
+            pending: report.pending,
+            problems: report.problems.iter().map(problem).collect(),
+            failures: report.failures.iter().map(failure).collect(),
+            last_s: report.last_sync_s,
+        }
+    }
+}
+
+/// `status.json` cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    /// Not readable.
+    #[error("reading {path}: has `weiche run` (with the same --state-dir) run on this node?")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// Not what this version writes.
+    #[error("{path} is of another version of weiche; the agent rewrites it when it starts")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        cause: serde_json::Error,
+    },
+    /// Not writable.
+    #[error("writing {path}: give a writable --state-dir")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+impl Status {
+    /// The last state that an agent wrote.
+    pub fn read(state_dir: &Path) -> Result<Self, StatusError> {
+        let path = path(state_dir);
+        let text = fs::read(&path);
+        let text = text.map_err(|cause| StatusError::Read {
+            path: path.clone(),
+            cause,
+        })?;
+        serde_json::from_slice(&text).map_err(|cause| StatusError::Format { path, cause })
+    }
+
+    /// Replaces the file in one step.
+    pub fn write(&self, state_dir: &Path) -> Result<(), StatusError> {
+        let path = path(state_dir);
+        let failed = |cause| StatusError::Write {
+            path: path.clone(),
+            cause,
+        };
+        let mut text = serde_json::to_vec_pretty(self).map_err(|error| failed(error.into()))?;
+        text.push(b'\n');
+        let new = state_dir.join("status.json.new");
+        fs::write(&new, text)
+            .and_then(|()| fs::rename(&new, &path))
+            .map_err(failed)
+    }
+
+    /// Whether the agent that wrote this still lives.
+    pub fn alive(&self) -> bool {
+        // A number may have been given to another process since.
+        fs::read_to_string(format!("/proc/{}/comm", self.pid))
+            .is_ok_and(|name| name.trim() == "weiche")
+    }
+}
+
+fn path(state_dir: &Path) -> PathBuf {
+    state_dir.join("status.json")
+}
