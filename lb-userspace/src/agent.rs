@@ -11,7 +11,7 @@ pub use source::SourceError;
 use crate::{
     clock,
     config::{Config, Seed, SeedError, SeedKind},
-    datapath::{Datapath, DatapathError, Options, edges::EdgesError, lock},
+    datapath::{Datapath, DatapathError, Options, edges::EdgesError, kernel, lock},
     maps::{
         StoreError,
         kernel::{KernelStore, OpenError},
@@ -33,6 +33,9 @@ const CHANGES: usize = 1_024;
 /// The agent cannot run, or not go on. What served before goes on serving.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
+    /// The node cannot carry it.
+    #[error(transparent)]
+    Unfit(#[from] kernel::Unfit),
     /// The state folder cannot be used.
     #[error("making --state-dir {path}")]
     StateDir {
@@ -86,6 +89,7 @@ pub fn run(config: &Config) -> Result<(), AgentError> {
 async fn serve(config: &Config) -> Result<(), AgentError> {
     let mut term = signal(SignalKind::terminate()).map_err(AgentError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Runtime)?;
+    kernel::check()?;
     fs::create_dir_all(&config.state_dir).map_err(|cause| AgentError::StateDir {
         path: config.state_dir.clone(),
         cause,

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 
 /// Makes Kubernetes Services work inside the Linux kernel.
 ///
-/// `weiche run` is the node's agent. All other commands read what it has pinned and written, so they
-/// work while no agent lives.
+/// `weiche run` is the node's agent. All other commands read what it has pinned and written, so
+/// they work while no agent lives.
 #[derive(Debug, Parser)]
 #[command(
     name = "weiche",

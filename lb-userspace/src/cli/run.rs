@@ -82,7 +82,8 @@ struct SizeArgs {
     /// Endpoints, of all Services together.
     #[arg(long, value_name = "N", default_value_t = 65_536)]
     backends: u32,
-    /// Chunks of 128 slots; a Service port with up to 12 backends takes 10.
+    /// Chunks of 128 slots; a Service port takes one for each of its backends, rounded up to a
+    /// power of two.
     #[arg(long, value_name = "CHUNKS", default_value_t = 65_536)]
     slots: u32,
     /// Tracked connections, of each family.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The cluster's seed: what makes choices of backends the same on all nodes, and unknown to clients.
+//! The cluster's seed: what makes choices of backends the same on all nodes, and unknown to
+//! clients.
 //!
 //! It is read from a file, made once in standalone mode, and never shown anywhere.
 

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Putting our program on a hook, in place of an older one of ours without a gap, and taking it off.
+//! Putting our program on a hook, in place of an older one of ours without a gap, and taking it
+//! off.
 //!
 //! What is attached is written down as a pin, so that the next agent finds it: a tcx link pins
 //! itself; a clsact filter leaves a symbolic link, whose target names priority and handle.
 
+mod error;
 mod filter;
+
+pub use error::AttachError;
 
 use super::{
     load::{LoadError, classifier},
@@ -13,10 +17,13 @@ use super::{
 use aya::{
     Ebpf,
     programs::{
-        LinkOrder, ProgramError, TcAttach,
+        LinkOrder, TcAttach,
         links::{FdLink, LinkError, PinnedLink},
-        tc::{self, NlOptions, SchedClassifierLink, TcError, TcHandle},
+        tc::{self, NlOptions, SchedClassifierLink, TcHandle},
     },
+};
+use error::{
+    ABSENT, EXISTS, GONE, INVALID, NO_DEVICE, attach_error, pin_error, program_errno, tc_errno,
 };
 use filter::{Filter, attach_type, handle_of, priority};
 use std::{collections::BTreeSet, fs, io, os::unix::fs::symlink, path::Path};
@@ -29,57 +36,6 @@ pub enum Backend {
     Tcx,
     /// A filter of the interface's clsact qdisc.
     Clsact,
-}
-
-/// A program could not be put on a hook, or taken off.
-#[derive(Debug, thiserror::Error)]
-pub enum AttachError {
-    /// The kernel refused to attach.
-    #[error("attaching to {hook} of interface {ifindex} by {backend:?}", hook = place.hook.name(), ifindex = place.ifindex)]
-    Attach {
-        /// Where.
-        place: Place,
-        /// By which means.
-        backend: Backend,
-        /// What the kernel said.
-        #[source]
-        cause: Box<ProgramError>,
-    },
-    /// The clsact qdisc was refused.
-    #[error("adding a clsact qdisc to interface {ifindex}", ifindex = place.ifindex)]
-    Qdisc {
-        /// Where.
-        place: Place,
-        /// What the kernel said.
-        #[source]
-        cause: TcError,
-    },
-    /// What is attached cannot be pinned, or its pin not changed.
-    #[error("{action} pin {path}")]
-    Pin {
-        /// What was tried.
-        action: &'static str,
-        /// The pin.
-        path: String,
-        /// What the kernel said.
-        #[source]
-        cause: io::Error,
-    },
-    /// The object lacks the program.
-    #[error(transparent)]
-    Program(#[from] LoadError),
-}
-
-impl AttachError {
-    /// Whether the interface is gone, so that nobody needs to hear of it.
-    pub fn interface_gone(&self) -> bool {
-        let code = match self {
-            Self::Attach { cause, .. } => program_errno(cause),
-            Self::Qdisc { cause, .. } => tc_errno(cause),
-            Self::Pin { .. } | Self::Program(_) => None,
-        };
-        code == Some(rustix::io::Errno::NODEV.raw_os_error())
-    }
 }
 
 /// The loaded programs, and how they get onto hooks.
@@ -156,7 +112,7 @@ impl Attacher {
                     return Ok(());
                 }
                 unpin(&pin)?;
-                self.attach_clsact(&pin, place, None)
+                self.attach_clsact(&pin, place, filter_in(beside, place)?)
             }
             // --attach has changed: both are there for a moment, which no packet can tell.
             (Backend::Tcx, Some(Pinned::Clsact(filter))) => {
@@ -176,17 +132,7 @@ impl Attacher {
                 Ok(())
             }
             (Backend::Tcx, None) => self.attach_tcx(&pin, place),
-            (Backend::Clsact, None) => {
-                let taken = beside
-                    .map(|folder| read(&folder.link(place)))
-                    .transpose()?
-                    .flatten();
-                let taken = match taken {
-                    Some(Pinned::Clsact(filter)) => Some(filter),
-                    _ => None,
-                };
-                self.attach_clsact(&pin, place, taken)
-            }
+            (Backend::Clsact, None) => self.attach_clsact(&pin, place, filter_in(beside, place)?),
         }
     }
 
@@ -324,6 +270,14 @@ pub(super) fn detach(folder: &Folder, place: Place) -> Result<bool, AttachError>
     Ok(made_qdisc)
 }
 
+/// The filter that a folder has at a place.
+fn filter_in(folder: Option<&Folder>, place: Place) -> Result<Option<Filter>, AttachError> {
+    match folder.map(|folder| read(&folder.link(place))).transpose()? {
+        Some(Some(Pinned::Clsact(filter))) => Ok(Some(filter)),
+        _ => Ok(None),
+    }
+}
+
 /// What a pin says is attached; `None` = no pin.
 pub(super) fn read(pin: &Path) -> Result<Option<Pinned>, AttachError> {
     match fs::read_link(pin) {
@@ -364,52 +318,11 @@ fn forget(link: SchedClassifierLink) {
     std::mem::forget(link);
 }
 
-const GONE: i32 = rustix::io::Errno::NOLINK.raw_os_error();
-const EXISTS: i32 = rustix::io::Errno::EXIST.raw_os_error();
-const ABSENT: i32 = rustix::io::Errno::NOENT.raw_os_error();
-const INVALID: i32 = rustix::io::Errno::INVAL.raw_os_error();
-const NO_DEVICE: i32 = rustix::io::Errno::NODEV.raw_os_error();
-
-fn program_errno(error: &ProgramError) -> Option<i32> {
-    match error {
-        ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
-        ProgramError::TcError(error) => tc_errno(error),
-        ProgramError::NetlinkError(error) => error.raw_os_error(),
-        ProgramError::IOError(error) => error.raw_os_error(),
-        _ => None,
-    }
-}
-
-fn tc_errno(error: &TcError) -> Option<i32> {
-    match error {
-        TcError::NetlinkError(error) => error.raw_os_error(),
-        TcError::IoError(error) => error.raw_os_error(),
-        _ => None,
-    }
-}
-
 fn unpin(pin: &Path) -> Result<(), AttachError> {
     match fs::remove_file(pin) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(pin_error("removing", pin)(error))
         }
         _ => Ok(()),
-    }
-}
-
-fn attach_error(place: Place, backend: Backend) -> impl Fn(ProgramError) -> AttachError {
-    move |cause| AttachError::Attach {
-        place,
-        backend,
-        cause: Box::new(cause),
-    }
-}
-
-fn pin_error(action: &'static str, pin: &Path) -> impl Fn(io::Error) -> AttachError {
-    let path = pin.display().to_string();
-    move |cause| AttachError::Pin {
-        action,
-        path: path.clone(),
-        cause,
     }
 }

@@ -26,7 +26,7 @@ pub struct Runner {
 #[derive(Debug, thiserror::Error)]
 pub enum ChainError {
     /// The kernel refused to list programs.
-    #[error("listing the programs on {hook} of interface {ifindex}", hook = .0.hook.name(), ifindex = .0.ifindex)]
+    #[error("listing the programs on {0} (interface and hook)")]
     Tcx(Place, #[source] Box<ProgramError>),
     /// The kernel refused to list or remove filters.
     #[error("asking for the filters of interface {0}")]

@@ -103,7 +103,9 @@ impl Edges {
         loop {
             let choices = self.settle().await?;
             let states = self.states(&choices);
-            let failing = states.iter().any(|state| state.backend.is_none());
+            let failing = choices.iter().any(|(ifindex, choice)| {
+                choice.refusal.is_none() && !self.attached.get(ifindex).is_some_and(Result::is_ok)
+            });
             if last.as_ref() != Some(&states) {
                 report(states.clone());
                 last = Some(states);
@@ -137,8 +139,9 @@ impl Edges {
         self.foreign
             .retain(|ifindex, _| choices.contains_key(ifindex));
         for (ifindex, choice) in &choices {
-            let done = self.attached.get(ifindex).is_some_and(Result::is_ok);
-            if choice.refusal.is_none() && !done {
+            if let Some(refusal) = choice.refusal {
+                self.failed(*ifindex, choice, refusal.to_string());
+            } else if !self.attached.get(ifindex).is_some_and(Result::is_ok) {
                 self.attach(*ifindex, choice);
                 self.inspect(*ifindex).await;
             }
@@ -161,19 +164,20 @@ impl Edges {
             }
             // It went between the list and now; the next list will not have it.
             Err(error) if error.interface_gone() => {}
-            Err(error) => {
-                let sentence = sentence(&error);
-                if self
-                    .attached
-                    .get(&ifindex)
-                    .and_then(|known| known.as_ref().err())
-                    != Some(&sentence)
-                {
-                    tracing::warn!(interface = choice.name, ifindex, "{sentence}");
-                }
-                self.attached.insert(ifindex, Err(sentence));
-            }
+            Err(error) => self.failed(ifindex, choice, sentence(&error)),
         }
+    }
+
+    /// Remembers why an interface is not served; says it once.
+    fn failed(&mut self, ifindex: u32, choice: &Choice, sentence: String) {
+        let known = self
+            .attached
+            .get(&ifindex)
+            .and_then(|known| known.as_ref().err());
+        if known != Some(&sentence) {
+            tracing::warn!(interface = choice.name, ifindex, "{sentence}");
+        }
+        self.attached.insert(ifindex, Err(sentence));
     }
 
     /// Takes our programs off an interface that is gone or no longer wanted.
@@ -234,11 +238,7 @@ impl Edges {
 
     fn states(&self, choices: &BTreeMap<u32, Choice>) -> Vec<EdgeState> {
         let state = |(ifindex, choice): (&u32, &Choice)| {
-            let result = match (&choice.refusal, self.attached.get(ifindex)) {
-                (Some(refusal), _) => Err(refusal.to_string()),
-                (None, Some(result)) => result.clone(),
-                (None, None) => return None,
-            };
+            let result = self.attached.get(ifindex)?.clone();
             Some(EdgeState {
                 name: choice.name.clone(),
                 ifindex: *ifindex,

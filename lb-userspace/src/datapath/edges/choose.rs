@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which of the node's interfaces are edges: a function of the links and the patterns, nothing else.
+//! Which of the node's interfaces are edges: a function of the links and the patterns, nothing
+//! else.
 
 use super::glob::Glob;
 use serde::{Deserialize, Serialize};

@@ -20,7 +20,7 @@ use aya::{
 };
 use lb_common::{
     family::{Family, V4, V6},
-    wire::{Flow, Reverse, Tuple},
+    wire::{Flow, Reverse, Sealed as _, Tuple, fingerprint},
 };
 use std::path::Path;
 use zerocopy::IntoBytes as _;
@@ -166,12 +166,9 @@ fn established<F: Family>(
     let reverses: Table<F, Reverse> = open(from, reverse_name)?;
     let adopt = classifier(&mut attacher.ebpf, program)?;
     for key in keys::<F>(from, &flows, flows_name)? {
-        let Some(flow) = get(&flows, &key, flows_name)? else {
-            copied.ended += 1;
-            continue;
-        };
-        let reverse_key = reverse_key::<F>(&key.0, &flow.0);
-        let Some(reverse) = get(&reverses, &reverse_key, reverse_name)? else {
+        let Some((flow, reverse_key, reverse)) =
+            read_pair::<F>(&key, (&flows, flows_name), (&reverses, reverse_name))?
+        else {
             copied.ended += 1;
             continue;
         };
@@ -211,11 +208,9 @@ fn half_open<F: Family>(
     let reverses: Table<F, Reverse> = open(from, reverse_name)?;
     let mut new_reverses: Table<F, Reverse> = open(to, reverse_name)?;
     for key in keys::<F>(from, &flows, flows_name)? {
-        let Some(flow) = get(&flows, &key, flows_name)? else {
-            continue;
-        };
-        let reverse_key = reverse_key::<F>(&key.0, &flow.0);
-        let Some(reverse) = get(&reverses, &reverse_key, reverse_name)? else {
+        let Some((flow, reverse_key, reverse)) =
+            read_pair::<F>(&key, (&flows, flows_name), (&reverses, reverse_name))?
+        else {
             continue;
         };
         put(&mut new_flows, &key, &flow, flows_name)?;
@@ -244,6 +239,30 @@ fn keys<F: Family>(
     keys.sort_by_key(|key| key.0);
     keys.dedup_by_key(|key| key.0);
     Ok(keys)
+}
+
+/// Both entries of a flow; `None` = it has ended meanwhile.
+type Pair<F> = Option<(Wire<Flow>, Key<F>, Wire<Reverse>)>;
+
+fn read_pair<F: Family>(
+    key: &Key<F>,
+    (flows, flows_name): (&Table<F, Flow>, &'static str),
+    (reverses, reverse_name): (&Table<F, Reverse>, &'static str),
+) -> Result<Pair<F>, CopyError> {
+    // Freed elements are reused at once, so a value may be another key's: it is asked for again.
+    for _ in 0..2 {
+        let Some(flow) = get(flows, key, flows_name)? else {
+            return Ok(None);
+        };
+        let reverse_key = reverse_key::<F>(&key.0, &flow.0);
+        let Some(reverse) = get(reverses, &reverse_key, reverse_name)? else {
+            return Ok(None);
+        };
+        if flow.0.intact(fingerprint(&key.0)) && reverse.0.intact(fingerprint(&reverse_key.0)) {
+            return Ok(Some((flow, reverse_key, reverse)));
+        }
+    }
+    Ok(None)
 }
 
 fn get<K: Pod, V: Pod>(
