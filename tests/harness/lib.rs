@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the three suites share. `tests/README.md` says which suite a new test belongs to.
 
+pub mod control;
 pub mod figures;
 pub mod netns;
 pub mod observer;
 pub mod packet;
+pub mod script;
 pub mod tables;
 pub mod traffic;
 pub mod wait;

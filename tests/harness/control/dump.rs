@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Map contents as people read them.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use lb_common::wire::{Backend, BackendState, CHUNK_SLOTS, Service, protocol};
+use lb_userspace::maps::{Store, backend_address};
+
+/// Frontends, each with its backends and their shares of its slots.
+pub fn services(store: &impl Store) -> anyhow::Result<String> {
+    let labels: BTreeMap<_, _> = store.labels()?.into_iter().collect();
+    let backends: BTreeMap<_, _> = store.backends()?.into_iter().collect();
+    let mut text = String::new();
+    for (frontend, service) in store.frontends()? {
+        let unnamed = "(no label)".to_owned();
+        let label = labels.get(&service.service_id).unwrap_or(&unnamed);
+        write!(text, "{frontend} {label}")?;
+        if service.affinity_s > 0 {
+            write!(text, ", affinity {} s", service.affinity_s)?;
+        }
+        writeln!(text)?;
+        if service.slot_count == 0 {
+            let end = match service.flags & Service::ELSEWHERE {
+                0 => "refused: no endpoint",
+                _ => "dropped: no endpoint here",
+            };
+            writeln!(text, "  {end}")?;
+        }
+        for (id, slots) in shares(store, &service)? {
+            let percent = 100.0 * f64::from(slots) / f64::from(service.slot_count);
+            let address = backends.get(&id).map(backend_address);
+            let address = address.map_or_else(|| format!("id {id}?"), |known| known.to_string());
+            writeln!(text, "  {address} {percent:.1} %")?;
+        }
+    }
+    Ok(sorted(&text))
+}
+
+/// Backends and their states.
+pub fn backends(store: &impl Store) -> anyhow::Result<String> {
+    let lines = store
+        .backends()?
+        .into_iter()
+        .map(|(_, backend)| line(&backend));
+    let mut lines: Vec<_> = lines.collect();
+    lines.sort();
+    Ok(lines.concat())
+}
+
+fn line(backend: &Backend) -> String {
+    let state = match BackendState::from_byte(backend.state) {
+        BackendState::Free => "free",
+        BackendState::Active => "active",
+        BackendState::Draining => "draining",
+        BackendState::Quiet => "quiet",
+    };
+    let protocol = match backend.protocol {
+        protocol::TCP => "TCP",
+        protocol::UDP => "UDP",
+        _ => "?",
+    };
+    format!("{}/{protocol} {state}\n", backend_address(backend))
+}
+
+/// Slots by backend id.
+fn shares(store: &impl Store, service: &Service) -> anyhow::Result<BTreeMap<u32, u32>> {
+    let chunks = store.chunks(service.first_chunk, service.slot_count / CHUNK_SLOTS)?;
+    let mut shares = BTreeMap::new();
+    for id in chunks.iter().flat_map(|chunk| chunk.backends) {
+        let slots: &mut u32 = shares.entry(id).or_default();
+        *slots = slots.saturating_add(1);
+    }
+    Ok(shares)
+}
+
+/// Backends of each frontend in the order of their text: ids are no matter of what is wanted.
+fn sorted(text: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    for group in lines.chunk_by_mut(|_, next| next.starts_with(' ')) {
+        if let Some((_, backends)) = group.split_first_mut() {
+            backends.sort_unstable();
+        }
+    }
+    lines.iter().flat_map(|line| [line, "\n"]).collect()
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Every write to a store, one by one, to be done again: what a crash may leave behind is any
+//! prefix of it.
+
+use lb_common::wire::{Backend, Chunk, Node, Service};
+use lb_userspace::maps::{Capacity, Frontend, Store, StoreError};
+
+/// One write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// [`Store::put_frontend`].
+    PutFrontend(Frontend, Service),
+    /// [`Store::remove_frontend`].
+    RemoveFrontend(Frontend),
+    /// [`Store::put_backend`].
+    PutBackend(u32, Backend),
+    /// [`Store::remove_backend`].
+    RemoveBackend(u32),
+    /// One chunk of [`Store::put_chunks`].
+    PutChunk(u32, Box<Chunk>),
+    /// [`Store::put_counter`].
+    PutCounter(u64),
+    /// [`Store::put_label`].
+    PutLabel(u32, String),
+    /// [`Store::remove_label`].
+    RemoveLabel(u32),
+    /// [`Store::put_node`].
+    PutNode(Node),
+}
+
+impl Write {
+    /// Does it.
+    pub fn apply(&self, store: &mut impl Store) -> Result<(), StoreError> {
+        match self {
+            Self::PutFrontend(frontend, service) => store.put_frontend(*frontend, service),
+            Self::RemoveFrontend(frontend) => store.remove_frontend(*frontend),
+            Self::PutBackend(id, backend) => store.put_backend(*id, backend),
+            Self::RemoveBackend(id) => store.remove_backend(*id),
+            Self::PutChunk(index, chunk) => store.put_chunks(*index, &[**chunk]),
+            Self::PutCounter(counter) => store.put_counter(*counter),
+            Self::PutLabel(id, label) => store.put_label(*id, label),
+            Self::RemoveLabel(id) => store.remove_label(*id),
+            Self::PutNode(node) => store.put_node(node),
+        }
+    }
+}
+
+/// A store that takes notes.
+#[derive(Clone, Debug)]
+pub struct Journal<S> {
+    /// The store that is written.
+    pub store: S,
+    /// What was written, in order.
+    pub writes: Vec<Write>,
+    /// How many calls wrote it: a run of chunks is one.
+    pub calls: u64,
+}
+
+impl<S: Store> Journal<S> {
+    /// Takes notes from now on.
+    pub fn new(store: S) -> Self {
+        Self {
+            store,
+            writes: Vec::new(),
+            calls: 0,
+        }
+    }
+
+    fn write(&mut self, writes: Vec<Write>) -> Result<(), StoreError> {
+        self.calls = self.calls.saturating_add(1);
+        for write in writes {
+            write.apply(&mut self.store)?;
+            self.writes.push(write);
+        }
+        Ok(())
+    }
+}
+
+impl<S: Store> Store for Journal<S> {
+    fn capacity(&self) -> Capacity {
+        self.store.capacity()
+    }
+
+    fn frontends(&self) -> Result<Vec<(Frontend, Service)>, StoreError> {
+        self.store.frontends()
+    }
+
+    fn put_frontend(&mut self, frontend: Frontend, service: &Service) -> Result<(), StoreError> {
+        self.write(vec![Write::PutFrontend(frontend, *service)])
+    }
+
+    fn remove_frontend(&mut self, frontend: Frontend) -> Result<(), StoreError> {
+        self.write(vec![Write::RemoveFrontend(frontend)])
+    }
+
+    fn backends(&self) -> Result<Vec<(u32, Backend)>, StoreError> {
+        self.store.backends()
+    }
+
+    fn put_backend(&mut self, id: u32, backend: &Backend) -> Result<(), StoreError> {
+        self.write(vec![Write::PutBackend(id, *backend)])
+    }
+
+    fn remove_backend(&mut self, id: u32) -> Result<(), StoreError> {
+        self.write(vec![Write::RemoveBackend(id)])
+    }
+
+    fn chunks(&self, first: u32, count: u32) -> Result<Vec<Chunk>, StoreError> {
+        self.store.chunks(first, count)
+    }
+
+    fn put_chunks(&mut self, first: u32, chunks: &[Chunk]) -> Result<(), StoreError> {
+        let chunks = (first..).zip(chunks);
+        let writes = chunks.map(|(index, chunk)| Write::PutChunk(index, Box::new(*chunk)));
+        self.write(writes.collect())
+    }
+
+    fn counter(&self) -> Result<u64, StoreError> {
+        self.store.counter()
+    }
+
+    fn put_counter(&mut self, counter: u64) -> Result<(), StoreError> {
+        self.write(vec![Write::PutCounter(counter)])
+    }
+
+    fn labels(&self) -> Result<Vec<(u32, String)>, StoreError> {
+        self.store.labels()
+    }
+
+    fn put_label(&mut self, service_id: u32, label: &str) -> Result<(), StoreError> {
+        self.write(vec![Write::PutLabel(service_id, label.to_owned())])
+    }
+
+    fn remove_label(&mut self, service_id: u32) -> Result<(), StoreError> {
+        self.write(vec![Write::RemoveLabel(service_id)])
+    }
+
+    fn put_node(&mut self, node: &Node) -> Result<(), StoreError> {
+        self.write(vec![Write::PutNode(*node)])
+    }
+}

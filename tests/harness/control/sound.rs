@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What must be true of the maps at any moment: a packet that finds a frontend finds written slots
+//! and a living backend in each of them.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, ensure};
+use lb_common::wire::{Backend, BackendState, CHUNK_SLOTS, Service};
+use lb_userspace::maps::{Frontend, Store, memory::Memory};
+
+/// Checks every frontend that is there.
+pub fn check(store: &Memory) -> anyhow::Result<()> {
+    let frontends = store.frontends()?;
+    check_from(&frontends, store, |state| state == BackendState::Active)
+}
+
+/// Checks frontends as a packet has read them before: what they led to may have been lowered
+/// since, but it must still be there.
+pub fn check_late(frontends: &[(Frontend, Service)], store: &Memory) -> anyhow::Result<()> {
+    check_from(frontends, store, |state| state != BackendState::Free)
+}
+
+fn check_from(
+    frontends: &[(Frontend, Service)],
+    store: &Memory,
+    fits: impl Fn(BackendState) -> bool,
+) -> anyhow::Result<()> {
+    let backends: BTreeMap<_, _> = store.backends()?.into_iter().collect();
+    for (frontend, service) in frontends {
+        follow(*frontend, service, store, &backends, &fits)
+            .with_context(|| format!("{frontend}: {service:?}"))?;
+    }
+    Ok(())
+}
+
+fn follow(
+    frontend: Frontend,
+    service: &Service,
+    store: &Memory,
+    backends: &BTreeMap<u32, Backend>,
+    fits: impl Fn(BackendState) -> bool,
+) -> anyhow::Result<()> {
+    let chunks = service.slot_count / CHUNK_SLOTS;
+    ensure!(
+        service.slot_count % CHUNK_SLOTS == 0,
+        "slots fill no whole chunks"
+    );
+    ensure!(
+        chunks == 0 || chunks.is_power_of_two(),
+        "not a power of two"
+    );
+    ensure!(
+        service.version == service.version_end,
+        "the version differs at both ends"
+    );
+    let mut checked = 0;
+    for index in (service.first_chunk..).take(usize::try_from(chunks)?) {
+        let chunk = store
+            .chunk(index)
+            .with_context(|| format!("chunk {index} is not written"))?;
+        for &id in &chunk.backends {
+            // Neighbours repeat, and id 0 never is a backend.
+            if id == checked && id != 0 {
+                continue;
+            }
+            checked = id;
+            let backend = backends.get(&id);
+            let backend = backend.with_context(|| format!("a slot leads to the free id {id}"))?;
+            let state = BackendState::from_byte(backend.state);
+            ensure!(fits(state), "a slot leads to {backend:?}");
+            ensure!(backend.id == id, "{backend:?} is not {id}");
+            ensure!(
+                backend.protocol == frontend.protocol,
+                "protocol of {backend:?}"
+            );
+            let family = if frontend.address.is_ipv4() { 4 } else { 6 };
+            ensure!(backend.family == family, "family of {backend:?}");
+        }
+    }
+    Ok(())
+}
