@@ -4,6 +4,7 @@
 pub mod dump;
 pub mod journal;
 pub mod sound;
+pub mod worlds;
 
 use anyhow::Context as _;
 use lb_userspace::{
@@ -62,16 +63,13 @@ impl Agent {
     /// Rounds until nothing is left to do, or only waiting for room. After each, the maps must be
     /// sound.
     pub fn settle(&mut self) -> anyhow::Result<()> {
-        let end_ns = self.now_ns.saturating_add(REST_NS);
-        for _ in 0..ROUNDS {
-            self.sync();
-            sound::check(&self.store.store).context("after a round")?;
-            match self.reconciler.next_due_ns(self.now_ns) {
-                Some(due_ns) if due_ns <= end_ns => self.now_ns = due_ns.max(self.now_ns),
-                _ => return Ok(()),
-            }
-        }
-        anyhow::bail!("still not at rest: {:?}", self.report())
+        let look = |store: &Faulty<Memory>, _| sound::check(&store.store);
+        rest(
+            &mut self.reconciler,
+            &mut self.store,
+            &mut self.now_ns,
+            look,
+        )
     }
 
     /// What the agent says of itself.
@@ -98,6 +96,26 @@ impl Agent {
     }
 }
 
+/// Lets a reconciler work until it comes to rest; `look` sees the maps after each round, and when
+/// that was.
+pub fn rest<S: Store>(
+    reconciler: &mut Reconciler,
+    store: &mut S,
+    now_ns: &mut u64,
+    mut look: impl FnMut(&S, u64) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let end_ns = now_ns.saturating_add(REST_NS);
+    for _ in 0..ROUNDS {
+        reconciler.sync(store, *now_ns);
+        look(store, *now_ns).context("after a round")?;
+        match reconciler.next_due_ns(*now_ns) {
+            Some(due_ns) if due_ns <= end_ns => *now_ns = due_ns.max(*now_ns),
+            _ => return Ok(()),
+        }
+    }
+    anyhow::bail!("still not at rest: {:?}", reconciler.report())
+}
+
 /// Room for all that tests do.
 pub const AMPLE: Capacity = Capacity {
     frontends: 4_096,
@@ -105,9 +123,12 @@ pub const AMPLE: Capacity = Capacity {
     chunks: 4_096,
 };
 
+/// How often the maps are read before that counts as a failure.
+const TRIES: usize = 1_000;
+
 /// Reading fails as well; an agent would be started again.
 fn restore(store: &Faulty<Memory>, settings: &Settings) -> anyhow::Result<Reconciler> {
-    let mut tries = (0..100).map(|_| Reconciler::restore(store, settings));
+    let mut tries = (0..TRIES).map(|_| Reconciler::restore(store, settings));
     let first = tries.find_map(Result::ok);
-    first.context("the maps cannot be read in 100 tries")
+    first.context("the maps cannot be read")
 }

@@ -4,16 +4,16 @@
 //! A script is a list of sections, done in order; each begins with a line `-- WHAT: ARGUMENT --`
 //! and goes on to the next such line. What stands before the first one is a comment.
 //!
-//! | section | does |
-//! | --- | --- |
-//! | `-- set: NAME=NUMBER --` | before the first file: `faults` (per mille of map calls, 100 unless told), `frontends`, `backends`, `chunks` (sizes) |
-//! | `-- file: NAME --` | puts a manifest file into the folder, new or changed |
-//! | `-- remove: NAME --` | takes one away |
-//! | `-- restart: agent --` | the agent dies before it hears of the changes above, and starts again |
-//! | `-- expect: services --` | lets the agent come to rest; then the frontends must be these |
-//! | `-- expect: backends --` | … then the backends and their states |
-//! | `-- expect: problems --` | … then what objects get wrong |
-//! | `-- expect: failures --` | … then what waits to be written |
+//! - `-- set: NAME=NUMBER --`, before the first expectation: `faults` (per mille of map calls that
+//!   fail, 100 unless told), `frontends`, `backends`, `chunks` (sizes of maps).
+//! - `-- file: NAME --` puts a manifest file into the folder, new or changed.
+//! - `-- remove: NAME --` takes one away.
+//! - `-- restart: agent --`: the agent dies before it hears of the files above, and starts again.
+//! - `-- expect: services --` lets the agent come to rest; then the frontends must be these, each
+//!   with its backends and their shares of its slots.
+//! - `-- expect: backends --`: then these, with their states.
+//! - `-- expect: problems --`: then what objects get wrong.
+//! - `-- expect: failures --`: then what waits to be written.
 //!
 //! After the last section all files are taken away, and the maps must be empty. `WEICHE_BLESS=1`
 //! writes what came out into the script instead of comparing.

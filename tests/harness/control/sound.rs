@@ -42,7 +42,7 @@ fn follow(
 ) -> anyhow::Result<()> {
     let chunks = service.slot_count / CHUNK_SLOTS;
     ensure!(
-        service.slot_count % CHUNK_SLOTS == 0,
+        service.slot_count.is_multiple_of(CHUNK_SLOTS),
         "slots fill no whole chunks"
     );
     ensure!(

@@ -26,6 +26,11 @@ pub(super) const SUITES: &[Suite] = &[
         limit: minutes(10),
     },
     Suite {
+        name: "control_plane",
+        privileged: false,
+        limit: minutes(10),
+    },
+    Suite {
         name: "node",
         privileged: true,
         limit: minutes(20),

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Random worlds: few names, addresses and ports, so that they collide; some of them hostile.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use lb_userspace::model::{
+    Affinity, Change, Endpoint, EndpointSlice, Kind, Name, NodeObject, Policy, Protocol,
+    ServiceKind, ServiceObject, ServicePort, SlicePort,
+};
+
+use crate::chance::Chance;
+
+/// All objects of a cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Objects {
+    services: BTreeMap<Name, Arc<ServiceObject>>,
+    slices: BTreeMap<Name, Arc<EndpointSlice>>,
+    zone: Option<Arc<str>>,
+}
+
+/// The node that all is seen from.
+pub const NODE: &str = "node-a";
+
+impl Objects {
+    /// A random world.
+    pub fn random(chance: &mut Chance) -> Self {
+        let mut objects = Self::default();
+        objects.change(chance, 1);
+        objects
+    }
+
+    /// Makes one in `rarity` objects anew, or takes it away.
+    pub fn change(&mut self, chance: &mut Chance, rarity: usize) {
+        for name in SERVICES.map(|name| Name::new("default", name)) {
+            if chance.one_in(rarity) {
+                self.services.remove(&name);
+                if !chance.one_in(6) {
+                    let object = service(chance, &name);
+                    self.services.insert(name.clone(), Arc::new(object));
+                }
+            }
+            for suffix in ["-1", "-2", "-3"] {
+                let slice_name = Name::new("default", &format!("{}{suffix}", name.name));
+                if chance.one_in(rarity) {
+                    self.slices.remove(&slice_name);
+                    if !chance.one_in(5) {
+                        let object = slice(chance, &name, &slice_name);
+                        self.slices.insert(slice_name, Arc::new(object));
+                    }
+                }
+            }
+        }
+        if chance.one_in(rarity) {
+            self.zone = chance.one_in(2).then(|| "zone-1".into());
+        }
+    }
+
+    /// The complete lists of all kinds, objects in any order.
+    pub fn listing(&self, chance: &mut Chance) -> Vec<Change> {
+        let kinds = [Kind::Service, Kind::EndpointSlice, Kind::Node];
+        let mut objects = Self::default().differences(self, chance);
+        objects.push(Change::Node(self.node()));
+        chance.shuffle(&mut objects);
+        let begin = kinds.map(Change::Listing);
+        let end = kinds.map(Change::Listed);
+        begin.into_iter().chain(objects).chain(end).collect()
+    }
+
+    /// What leads from this world to another one, object by object, in any order.
+    pub fn differences(&self, to: &Self, chance: &mut Chance) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let gone = self
+            .services
+            .keys()
+            .filter(|name| !to.services.contains_key(name));
+        changes.extend(gone.cloned().map(Change::ServiceGone));
+        let gone = self
+            .slices
+            .keys()
+            .filter(|name| !to.slices.contains_key(name));
+        changes.extend(gone.cloned().map(Change::SliceGone));
+        let differs = to
+            .services
+            .iter()
+            .filter(|(name, new)| self.services.get(name) != Some(new));
+        changes.extend(differs.map(|(_, object)| Change::Service(object.clone())));
+        let differs = to
+            .slices
+            .iter()
+            .filter(|(name, new)| self.slices.get(name) != Some(new));
+        changes.extend(differs.map(|(_, object)| Change::Slice(object.clone())));
+        if self.zone != to.zone {
+            changes.push(Change::Node(to.node()));
+        }
+        chance.shuffle(&mut changes);
+        changes
+    }
+
+    fn node(&self) -> Arc<NodeObject> {
+        Arc::new(NodeObject {
+            name: NODE.into(),
+            addresses: vec![address("192.0.2.1")],
+            zone: self.zone.clone(),
+        })
+    }
+}
+
+const SERVICES: [&str; 6] = ["alpaca", "bandicoot", "camel", "dingo", "emu", "fox"];
+
+const CLUSTER_IPS: [&str; 8] = [
+    "10.96.0.1",
+    "10.96.0.2",
+    "10.96.0.3",
+    "10.96.0.4",
+    "fd00:96::1",
+    "fd00:96::2",
+    "fd00:96::3",
+    // An address of the node.
+    "192.0.2.1",
+];
+
+const ENDPOINTS: [&str; 12] = [
+    "10.244.0.1",
+    "10.244.0.2",
+    "10.244.0.3",
+    "10.244.0.4",
+    "10.244.0.5",
+    "10.244.0.6",
+    "fd00:244::1",
+    "fd00:244::2",
+    "fd00:244::3",
+    // Hostile ones, and a Service's address.
+    "169.254.169.254",
+    "ff02::1",
+    "10.96.0.1",
+];
+
+const PORT_NAMES: [&str; 3] = ["http", "http", "dns"];
+
+fn service(chance: &mut Chance, name: &Name) -> ServiceObject {
+    let policy = |local| {
+        if local {
+            Policy::Local
+        } else {
+            Policy::Cluster
+        }
+    };
+    ServiceObject {
+        name: name.clone(),
+        uid: "".into(),
+        created_s: i64::try_from(chance.below(3)).unwrap_or(0),
+        kind: match chance.below(16) {
+            0 => ServiceKind::ExternalName,
+            1 => ServiceKind::NodePort,
+            _ => ServiceKind::ClusterIp,
+        },
+        cluster_ips: several(chance, 3, |chance| address(chance.pick(&CLUSTER_IPS))),
+        ports: several(chance, 4, port),
+        internal_policy: policy(chance.one_in(4)),
+        external_policy: Policy::Cluster,
+        affinity: match chance.below(4) {
+            0 => Affinity::ClientIp { seconds: 10_800 },
+            _ => Affinity::None,
+        },
+        external_ips: Vec::new(),
+        load_balancer_ips: Vec::new(),
+        proxy_name: chance.one_in(24).then(|| "other".into()),
+        headless: chance.one_in(24),
+    }
+}
+
+fn port(chance: &mut Chance) -> ServicePort {
+    ServicePort {
+        name: (*chance.pick(&PORT_NAMES)).into(),
+        protocol: protocol(chance),
+        port: match chance.below(16) {
+            0 => 0,
+            _ => *chance.pick(&[80, 53, 443]),
+        },
+        node_port: 0,
+    }
+}
+
+fn slice(chance: &mut Chance, service: &Name, name: &Name) -> EndpointSlice {
+    EndpointSlice {
+        name: name.clone(),
+        service: service.name.clone(),
+        endpoints: several(chance, 8, endpoint),
+        ports: several(chance, 6, |chance| SlicePort {
+            name: (*chance.pick(&PORT_NAMES)).into(),
+            protocol: protocol(chance),
+            port: *chance.pick(&[8_080, 8_080, 8_080, 8_053, 8_053, 0]),
+        }),
+    }
+}
+
+fn endpoint(chance: &mut Chance) -> Endpoint {
+    Endpoint {
+        address: address(chance.pick(&ENDPOINTS)),
+        ready: !chance.one_in(4),
+        serving: !chance.one_in(4),
+        terminating: chance.one_in(4),
+        node: Some((*chance.pick(&[NODE, "node-b"])).into()),
+        zone: None,
+        hint_zones: hints(chance, &["zone-1", "zone-2"]),
+        hint_nodes: hints(chance, &[NODE, "node-b"]),
+        target: None,
+    }
+}
+
+fn hints(chance: &mut Chance, names: &[&str]) -> BTreeSet<Arc<str>> {
+    match chance.below(4) {
+        0 => BTreeSet::new(),
+        _ => BTreeSet::from([(*chance.pick(names)).into()]),
+    }
+}
+
+fn protocol(chance: &mut Chance) -> Protocol {
+    match chance.below(24) {
+        0 => Protocol::Sctp,
+        1..6 => Protocol::Udp,
+        _ => Protocol::Tcp,
+    }
+}
+
+/// Fewer than `bound`.
+fn several<T>(chance: &mut Chance, bound: usize, make: impl Fn(&mut Chance) -> T) -> Vec<T> {
+    (0..chance.below(bound)).map(|_| make(chance)).collect()
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().expect("an address of the tables above")
+}
