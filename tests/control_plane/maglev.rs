@@ -74,7 +74,7 @@ fn moves(count: u16, per_backend: u32, seed_of_run: u64) -> (f64, f64) {
         let new = maglev::table(seed, &after, slots);
         let (mut others, mut moved) = (0, 0);
         for (old, new) in old.iter().zip(&new) {
-            let (old, new) = (before[position(old)], after[position(new)]);
+            let (old, new) = (before[position(*old)], after[position(*new)]);
             if old != gone {
                 others += 1;
                 moved += u32::from(old != new);
@@ -91,7 +91,7 @@ fn moves(count: u16, per_backend: u32, seed_of_run: u64) -> (f64, f64) {
 fn imbalance(table: &[u32], count: u16) -> f64 {
     let mut shares = vec![0_u32; usize::from(count)];
     for backend in table {
-        shares[position(backend)] += 1;
+        shares[position(*backend)] += 1;
     }
     let slots = u32::try_from(table.len()).map_or(f64::NAN, f64::from);
     let even = slots / f64::from(count);
@@ -119,8 +119,8 @@ fn backends(count: u16, chance: &mut Chance) -> Vec<BackendKey> {
     keys.into_iter().collect()
 }
 
-fn position(cell: &u32) -> usize {
-    usize::try_from(*cell).expect("a position in memory")
+fn position(cell: u32) -> usize {
+    usize::try_from(cell).expect("a position in memory")
 }
 
 fn seed(chance: &mut Chance) -> [u64; 2] {

@@ -61,7 +61,7 @@ pub const FIGURES: &[Figure] = &[
     },
     Figure {
         name: "maglev-moves",
-        what: "backends at most, 200 seeds; one leaves: others' slots moved <= 3 % (100 each), 1 % (1,000)",
+        what: "backends; one leaves: 3 % of others' slots move at 100 each, 1 % at 1,000; 200 seeds",
         small: 40,
         full: 300,
     },
