@@ -15,7 +15,7 @@ mod log;
 mod resize;
 mod verifier;
 
-pub use load::{LoadError, Sizes};
+pub use load::{LoadError, OBJECT, Sizes};
 pub use resize::{Misfit, MoveError};
 
 use attach::{AttachError, Attacher, Backend};

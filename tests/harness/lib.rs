@@ -4,6 +4,8 @@
 pub mod chance;
 pub mod control;
 pub mod figures;
+pub mod kernel;
+pub mod link;
 pub mod netns;
 pub mod observer;
 pub mod packet;

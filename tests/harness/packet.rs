@@ -69,6 +69,7 @@ pub enum Extension {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lie {
     EtherType(u16),
+    Protocol(u8),
     Version(u8),
     HeaderWords(u8),
     TotalLength(u16),
@@ -239,6 +240,12 @@ impl Frame {
     #[must_use]
     pub fn claims_ether_type(self, value: u16) -> Self {
         self.lie(Lie::EtherType(value))
+    }
+
+    /// Another protocol in the IP header than what follows.
+    #[must_use]
+    pub fn claims_protocol(self, number: u8) -> Self {
+        self.lie(Lie::Protocol(number))
     }
 
     /// Another IP version (4 bits) than the family's.

@@ -48,6 +48,13 @@ pub struct Memory {
 pub struct Entries<F: Family> {
     /// `FRONTENDS`.
     pub frontends: BTreeMap<FrontendKey<F::Address>, Service>,
+    /// Conntrack.
+    pub flows: Flows<F>,
+}
+
+/// Conntrack of one family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flows<F: Family> {
     /// `FLOWS` and `REVERSE`.
     pub established: Pair<F>,
     /// `HALF_OPEN` and `HALF_REVERSE`.
@@ -84,6 +91,14 @@ impl<F: Family> Default for Entries<F> {
     fn default() -> Self {
         Self {
             frontends: BTreeMap::new(),
+            flows: Flows::default(),
+        }
+    }
+}
+
+impl<F: Family> Default for Flows<F> {
+    fn default() -> Self {
+        Self {
             established: Pair::default(),
             half_open: Pair::default(),
         }
@@ -99,7 +114,7 @@ impl<F: Family> Default for Pair<F> {
     }
 }
 
-impl<F: Family> Entries<F> {
+impl<F: Family> Flows<F> {
     /// The tables of a stage.
     pub fn stage(&self, stage: Stage) -> &Pair<F> {
         match stage {
@@ -114,12 +129,6 @@ impl<F: Family> Entries<F> {
             Stage::HalfOpen => &mut self.half_open,
             Stage::Established => &mut self.established,
         }
-    }
-
-    /// Forgets all flows.
-    pub fn clear_flows(&mut self) {
-        self.established = Pair::default();
-        self.half_open = Pair::default();
     }
 }
 
@@ -174,7 +183,7 @@ impl<F: Family> Tables<F> for Memory
 where
     Self: Holds<F>,
 {
-    type Place = (Stage, Tuple<F::Address>);
+    type Place = Tuple<F::Address>;
 
     fn service(&self, key: &FrontendKey<F::Address>) -> Found<Service> {
         whole(self.entries().frontends.get(key), fingerprint(key))
@@ -187,17 +196,19 @@ where
     }
 
     fn backend(&self, id: u32) -> Found<Backend> {
-        let backend = self.backends.get(&id);
-        let used =
-            backend.filter(|backend| BackendState::from_byte(backend.state) != BackendState::Free);
+        // An id that is free says so, whatever else there stands.
+        #[expect(clippy::as_conversions, reason = "the state is defined as this byte")]
+        let is_used = |backend: &&Backend| backend.state != BackendState::Free as u8;
+        let used = self.backends.get(&id).filter(is_used);
         whole(used, u64::from(id))
     }
 
     fn flow(&self, stage: Stage, key: &Tuple<F::Address>, into: &mut Flow) -> Found<Self::Place> {
-        let flow = whole(self.entries().stage(stage).flows.get(key), fingerprint(key))?;
-        Ok(flow.map(|flow| {
+        let table = &self.entries().flows.stage(stage).flows;
+        let found = whole(table.get(key), fingerprint(key))?;
+        Ok(found.map(|flow| {
             *into = flow;
-            (stage, *key)
+            *key
         }))
     }
 
@@ -210,7 +221,7 @@ where
         let capacity = self.capacity(stage);
         let soonest = |flow: &Flow| flow.expires_ns;
         insert(
-            &mut self.entries_mut().stage_mut(stage).flows,
+            &mut self.entries_mut().flows.stage_mut(stage).flows,
             stage,
             capacity,
             *key,
@@ -219,24 +230,33 @@ where
         )
     }
 
-    fn touch(&mut self, _stage: Stage, (stage, key): Self::Place, _flow: &Flow, touch: Touch) {
-        let Some(flow) = self.entries_mut().stage_mut(stage).flows.get_mut(&key) else {
+    fn touch(&mut self, stage: Stage, key: Self::Place, flow: &Flow, touch: Touch) {
+        let Some(found) = self
+            .entries_mut()
+            .flows
+            .stage_mut(stage)
+            .flows
+            .get_mut(&key)
+        else {
             return;
         };
-        flow.expires_ns = touch.expires_ns;
+        if found.born_ns != flow.born_ns {
+            return;
+        }
+        found.expires_ns = touch.expires_ns;
         match touch.side {
-            Side::Client => flow.client_seen = touch.seen,
-            Side::Backend => flow.backend_seen = touch.seen,
+            Side::Client => found.client_seen = touch.seen,
+            Side::Backend => found.backend_seen = touch.seen,
         }
     }
 
     fn remove_flow(&mut self, stage: Stage, key: &Tuple<F::Address>) {
-        self.entries_mut().stage_mut(stage).flows.remove(key);
+        self.entries_mut().flows.stage_mut(stage).flows.remove(key);
     }
 
     fn reverse(&self, stage: Stage, key: &Tuple<F::Address>, into: &mut Reverse) -> Found<()> {
-        let reverse = self.entries().stage(stage).reverse.get(key);
-        let found = whole(reverse, fingerprint(key))?;
+        let table = &self.entries().flows.stage(stage).reverse;
+        let found = whole(table.get(key), fingerprint(key))?;
         Ok(found.map(|reverse| *into = reverse))
     }
 
@@ -248,12 +268,16 @@ where
     ) -> Result<(), InsertError> {
         let capacity = self.capacity(stage);
         let oldest = |reverse: &Reverse| reverse.born_ns;
-        let table = &mut self.entries_mut().stage_mut(stage).reverse;
+        let table = &mut self.entries_mut().flows.stage_mut(stage).reverse;
         insert(table, stage, capacity, *key, *reverse, oldest)
     }
 
     fn remove_reverse(&mut self, stage: Stage, key: &Tuple<F::Address>) {
-        self.entries_mut().stage_mut(stage).reverse.remove(key);
+        self.entries_mut()
+            .flows
+            .stage_mut(stage)
+            .reverse
+            .remove(key);
     }
 }
 

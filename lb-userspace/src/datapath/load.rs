@@ -12,8 +12,8 @@ use aya::{
 };
 use std::{fs, io, path::Path};
 
-/// Built by `build.rs`.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weiche-bpf"));
+/// The BPF object, built by `build.rs`; empty if `AYA_BUILD_SKIP` was set then.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weiche-bpf"));
 
 /// Programs that the agent runs itself, to take over flows of other maps.
 pub(super) const ADOPT: [&str; 2] = ["weiche_adopt_v4", "weiche_adopt_v6"];

@@ -168,6 +168,7 @@ fn bend(bytes: &mut Vec<u8>, lie: Lie, is_ipv4: bool, at: usize, transport_at: u
     let length_at = at + if is_ipv4 { 2 } else { 4 };
     match lie {
         Lie::EtherType(value) => bytes[at - 2..at].copy_from_slice(&value.to_be_bytes()),
+        Lie::Protocol(value) => bytes[at + if is_ipv4 { 9 } else { 6 }] = value,
         Lie::Version(value) => bytes[at] = value << 4 | bytes[at] & 0x0f,
         Lie::HeaderWords(value) => bytes[at] = bytes[at] & 0xf0 | value,
         Lie::TotalLength(value) => {

@@ -26,7 +26,7 @@ fn insert(memory: &mut Memory, stage: Stage, port: u16, expires: u64) -> Result<
 }
 
 fn ports(memory: &Memory, stage: Stage) -> Vec<u16> {
-    let flows = &memory.v4.stage(stage).flows;
+    let flows = &memory.v4.flows.stage(stage).flows;
     flows
         .keys()
         .map(|key| u16::from_be_bytes(key.source_port))
@@ -41,7 +41,7 @@ fn an_insert_replaces_nothing() {
         insert(&mut memory, Stage::Established, 1, 6),
         Err(InsertError::Taken)
     );
-    assert_eq!(memory.v4.established.flows[&key(1)].expires_ns, 5);
+    assert_eq!(memory.v4.flows.established.flows[&key(1)].expires_ns, 5);
 }
 
 #[test]
@@ -66,20 +66,21 @@ fn only_the_half_open_table_gives_way() {
 fn a_touch_writes_the_words_of_one_side() {
     let mut memory = Memory::default();
     insert(&mut memory, Stage::HalfOpen, 1, 5).expect("there is room");
-    let found = Tables::<V4>::flow(&memory, Stage::HalfOpen, &key(1)).expect("it is whole");
-    let (flow, place) = found.expect("it was inserted");
+    let mut flow = Flow::default();
+    let found = Tables::<V4>::flow(&memory, Stage::HalfOpen, &key(1), &mut flow);
+    let place = found.expect("it is whole").expect("it was inserted");
     let touch = Touch {
         side: Side::Backend,
         seen: 3,
         expires_ns: 8,
     };
-    Tables::<V4>::touch(&mut memory, place, &flow, touch);
+    Tables::<V4>::touch(&mut memory, Stage::HalfOpen, place, &flow, touch);
     let touched = Flow {
         expires_ns: 8,
         backend_seen: 3,
         ..flow
     };
-    assert_eq!(memory.v4.half_open.flows[&key(1)], touched);
+    assert_eq!(memory.v4.flows.half_open.flows[&key(1)], touched);
 }
 
 #[test]
@@ -97,7 +98,10 @@ fn a_value_of_another_key_is_torn() {
     let service = Tables::<V4>::service(&memory, &key)
         .expect("it is whole")
         .expect("it is there");
-    assert_eq!(Tables::<V4>::slot(&memory, &service, 127), Some(1));
+    assert_eq!(
+        Tables::<V4>::slot(&memory, service.first_chunk, 127),
+        Some(1)
+    );
 
     memory
         .v4

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The real programs, loaded into the kernel of this machine and run on frames of a test.
+//!
+//! Nothing is attached or pinned: programs and maps vanish with the value. The clock is the
+//! test's. Tables are read and written as the types of [`crate::tables`], so that both can be
+//! compared; the kernel reads a flow's timer as zeros.
+
+mod maps;
+
+use crate::tables::Memory;
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
+    maps::{Array, MapData, PerCpuArray},
+    programs::{ProgramError, SchedClassifier},
+};
+use lb_common::{
+    family::{V4, V6},
+    verdict::{REASON_SLOTS, Reason},
+    wire::{Backend, Chunk, Node},
+};
+use lb_userspace::maps::pod::Wire;
+pub use maps::FamilyMaps;
+use maps::{array, map};
+
+/// Where a program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// TC ingress: `weiche_ingress`.
+    Ingress,
+    /// TC egress: `weiche_egress`.
+    Egress,
+}
+
+impl Hook {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Ingress, Self::Egress];
+
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        }
+    }
+
+    /// Its place in [`Hook::ALL`] and among the counters.
+    pub fn index(self) -> u32 {
+        match self {
+            Self::Ingress => 0,
+            Self::Egress => 1,
+        }
+    }
+
+    fn program(self) -> &'static str {
+        match self {
+            Self::Ingress => "weiche_ingress",
+            Self::Egress => "weiche_egress",
+        }
+    }
+}
+
+/// Entries that the maps have room for.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Of `FLOWS` and of `REVERSE`.
+    pub flows: u32,
+    /// Of `HALF_OPEN` and of `HALF_REVERSE`. The kernel keeps free elements of an LRU map on each
+    /// processor, so one that shall evict nothing must be some hundreds larger than it needs be.
+    pub half_open: u32,
+    /// Of `FRONTENDS`.
+    pub frontends: u32,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self {
+            flows: 16,
+            half_open: 1024,
+            frontends: 64,
+        }
+    }
+}
+
+/// How a program ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// What the hook would have got.
+    pub verdict: i32,
+    /// The frame as the program left it.
+    pub frame: Vec<u8>,
+}
+
+/// Programs and maps.
+pub struct Kernel {
+    /// The programs.
+    pub programs: Programs,
+    sizes: Sizes,
+    clock: Array<MapData, u64>,
+    node: Array<MapData, Wire<Node>>,
+    chunks: Array<MapData, Wire<Chunk>>,
+    backends: Array<MapData, Wire<Backend>>,
+    reasons: PerCpuArray<MapData, u64>,
+    /// What there is for IPv4.
+    pub v4: FamilyMaps<V4>,
+    /// What there is for IPv6.
+    pub v6: FamilyMaps<V6>,
+}
+
+/// The programs of both hooks.
+pub struct Programs {
+    ebpf: Ebpf,
+    frame: Vec<u8>,
+}
+
+impl Kernel {
+    /// Loads an object, with a clock that stands until [`Kernel::set_clock`].
+    pub fn load(object: &[u8], sizes: Sizes) -> Result<Self> {
+        let mut loader = EbpfLoader::new();
+        loader.override_global("INJECTED_CLOCK", &1_u32, true);
+        for (name, size) in [
+            ("FLOWS_V4", sizes.flows),
+            ("FLOWS_V6", sizes.flows),
+            ("REVERSE_V4", sizes.flows),
+            ("REVERSE_V6", sizes.flows),
+            ("HALF_OPEN_V4", sizes.half_open),
+            ("HALF_OPEN_V6", sizes.half_open),
+            ("HALF_REVERSE_V4", sizes.half_open),
+            ("HALF_REVERSE_V6", sizes.half_open),
+            ("FRONTENDS_V4", sizes.frontends),
+            ("FRONTENDS_V6", sizes.frontends),
+        ] {
+            loader.map_max_entries(name, size);
+        }
+        let mut ebpf = loader
+            .load(object)
+            .context("loading the object; this needs root")?;
+        for hook in Hook::ALL {
+            let program = ebpf
+                .program_mut(hook.program())
+                .context("the object has the program")?;
+            let program: &mut SchedClassifier = program.try_into()?;
+            program
+                .load()
+                .with_context(|| format!("loading {}", hook.program()))?;
+        }
+        Ok(Self {
+            sizes,
+            clock: array(&mut ebpf, "CLOCK")?,
+            node: array(&mut ebpf, "NODE")?,
+            chunks: array(&mut ebpf, "SLOTS")?,
+            backends: array(&mut ebpf, "BACKENDS")?,
+            reasons: PerCpuArray::try_from(map(&mut ebpf, "REASONS")?)?,
+            v4: FamilyMaps::take(&mut ebpf, "V4")?,
+            v6: FamilyMaps::take(&mut ebpf, "V6")?,
+            // Programs change no lengths, so a frame fits where it came from.
+            programs: Programs {
+                ebpf,
+                frame: vec![0; 1 << 16],
+            },
+        })
+    }
+
+    /// What the maps have room for.
+    pub fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
+    /// How often a hook's program has ended for a reason.
+    pub fn count(&self, hook: Hook, reason: Reason) -> Result<u64> {
+        #[expect(
+            clippy::as_conversions,
+            reason = "a reason's number is its discriminant"
+        )]
+        let index = hook.index() * REASON_SLOTS + reason as u32;
+        Ok(self.reasons.get(&index, 0)?.iter().sum())
+    }
+
+    /// Sets the clock.
+    pub fn set_clock(&mut self, now_ns: u64) -> Result<()> {
+        Ok(self.clock.set(0, &now_ns, 0)?)
+    }
+
+    /// Makes all tables, the settings and the clock equal to a memory's.
+    pub fn copy_from(&mut self, memory: &Memory) -> Result<()> {
+        self.copy_node(memory)?;
+        self.copy_services(memory)?;
+        self.copy_flows(memory)
+    }
+
+    /// Makes clock and settings equal to a memory's.
+    pub fn copy_node(&mut self, memory: &Memory) -> Result<()> {
+        self.set_clock(memory.now_ns)?;
+        Ok(self.node.set(0, &Wire(memory.node), 0)?)
+    }
+
+    /// Makes frontends, slots and backends equal to a memory's.
+    pub fn copy_services(&mut self, memory: &Memory) -> Result<()> {
+        for (index, chunk) in &memory.chunks {
+            self.chunks.set(*index, &Wire(*chunk), 0)?;
+        }
+        for id in 0..BACKENDS_COPIED {
+            let backend = memory.backends.get(&id).copied().unwrap_or_default();
+            self.backends.set(id, &Wire(backend), 0)?;
+        }
+        self.v4.copy_frontends(&memory.v4)?;
+        self.v6.copy_frontends(&memory.v6)
+    }
+
+    /// Makes conntrack equal to a memory's.
+    pub fn copy_flows(&mut self, memory: &Memory) -> Result<()> {
+        self.v4.copy_flows(&memory.v4.flows)?;
+        self.v6.copy_flows(&memory.v6.flows)
+    }
+}
+
+impl Programs {
+    /// Runs the program of a hook on one frame; nothing if the kernel refuses to make a packet of
+    /// it, as it does with frames that end before the IP header does.
+    pub fn run(&mut self, hook: Hook, frame: &[u8]) -> Result<Option<Ran>> {
+        let ran = self.repeat(hook, frame, 1);
+        match ran {
+            Ok((verdict, length)) => Ok(Some(Ran {
+                verdict,
+                frame: self.frame[..length].to_vec(),
+            })),
+            Err(error) if is_invalid(&error) => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("running {}", hook.program())),
+        }
+    }
+
+    /// Runs a program so many times on one frame, which it gets back as it left it.
+    pub fn repeat(
+        &mut self,
+        hook: Hook,
+        frame: &[u8],
+        times: u32,
+    ) -> Result<(i32, usize), ProgramError> {
+        let program = self
+            .ebpf
+            .program(hook.program())
+            .ok_or(ProgramError::NotLoaded)?;
+        let program: &SchedClassifier = program.try_into()?;
+        let ran = program.test_run(TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut self.frame),
+            repeat: times,
+            ..TestRunOptions::default()
+        })?;
+        let length = usize::try_from(ran.data_size_out).unwrap_or(usize::MAX);
+        Ok((ran.return_value.cast_signed(), length))
+    }
+
+    /// The program of a hook, for tests that attach it.
+    pub fn classifier(&mut self, hook: Hook) -> Result<&mut SchedClassifier> {
+        let program = self
+            .ebpf
+            .program_mut(hook.program())
+            .context("the object has the program")?;
+        Ok(program.try_into()?)
+    }
+}
+
+/// Backends that tests use have ids below this one.
+const BACKENDS_COPIED: u32 = 16;
+
+/// Whether the kernel found that the frame makes no packet.
+fn is_invalid(error: &ProgramError) -> bool {
+    match error {
+        ProgramError::SyscallError(error) => {
+            error.io_error.kind() == std::io::ErrorKind::InvalidInput
+        }
+        _ => false,
+    }
+}
