@@ -71,6 +71,24 @@ pub const FIGURES: &[Figure] = &[
         small: 2,
         full: 2,
     },
+    Figure {
+        name: "differential",
+        what: "generated packets, in sequences of 1 to 50; host and kernel agree on all",
+        small: 200_000,
+        full: 1_200_000,
+    },
+    Figure {
+        name: "sabotage",
+        what: "broken builds of the programs, each of which the differential catches",
+        small: 1,
+        full: 4,
+    },
+    Figure {
+        name: "torn-reads",
+        what: "lookups while another processor reuses the elements; 0 wrong values are used",
+        small: 20_000_000,
+        full: 100_000_000,
+    },
 ];
 
 /// What a check is asked to do.

@@ -31,6 +31,11 @@ pub(super) const SUITES: &[Suite] = &[
         limit: minutes(10),
     },
     Suite {
+        name: "datapath",
+        privileged: true,
+        limit: minutes(10),
+    },
+    Suite {
         name: "node",
         privileged: true,
         limit: minutes(20),

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Two flows that would look the same to a backend: the same client and port, by way of two
+//! Services, or of a Service and of the pod itself.
+
+use crate::play::{Cast, Play, play};
+use lb_common::{
+    verdict::Reason::{Forwarded, NoPort, Replied},
+    wire::{
+        Node,
+        protocol::{TCP, UDP},
+    },
+};
+use std::net::SocketAddr;
+use tests::packet::{Frame, opening, tcp, udp};
+
+/// Lets both Services lead to these pods, and dials both from one port.
+fn dial_both(play: &mut Play<'_>, protocol: u8, pods: &[SocketAddr]) -> [[SocketAddr; 2]; 2] {
+    let Cast {
+        client,
+        service,
+        other,
+        ..
+    } = play.cast;
+    play.service(service, protocol, pods);
+    play.service(other, protocol, pods);
+    [service, other].map(|to| play.ingress(&opening(protocol, client, to)).ends(Forwarded))
+}
+
+/// Each reply goes back to the Service that was dialled, at the client's own port.
+fn replies_are_told_apart(play: &mut Play<'_>, protocol: u8, seen: [[SocketAddr; 2]; 2]) {
+    let Cast {
+        client,
+        service,
+        other,
+        ..
+    } = play.cast;
+    assert_ne!(seen[0], seen[1]);
+    let answer = |source, destination| -> Frame {
+        if protocol == TCP {
+            tcp(source, destination).syn_ack()
+        } else {
+            udp(source, destination)
+        }
+    };
+    for ([source, pod], dialled) in seen.into_iter().zip([service, other]) {
+        play.egress(&answer(pod, source))
+            .becomes(Replied, &answer(dialled, client));
+    }
+}
+
+#[test]
+fn one_backend_sees_another_source_port() {
+    for protocol in [TCP, UDP] {
+        play(|play| {
+            let Cast {
+                client,
+                pods: [a, _, _],
+                ..
+            } = play.cast;
+            let seen = dial_both(play, protocol, &[a]);
+            let [[first, _], [second, _]] = seen;
+            assert_eq!(first, client, "nothing was in the way of the first");
+            assert_eq!(second.ip(), client.ip());
+            let Node {
+                port_first,
+                port_count,
+                ..
+            } = Node::default();
+            assert!((port_first..=port_first + (port_count - 1)).contains(&second.port()));
+            replies_are_told_apart(play, protocol, seen);
+        });
+    }
+}
+
+#[test]
+fn another_backend_comes_before_another_port() {
+    play(|play| {
+        let Cast { client, pods, .. } = play.cast;
+        let mut own_ports = 0;
+        for port in 1..=64 {
+            play.twin.reset().expect("the maps are emptied");
+            play.cast.client = SocketAddr::new(client.ip(), port);
+            let seen = dial_both(play, UDP, &pods);
+            replies_are_told_apart(play, UDP, seen);
+            own_ports += u32::from(seen[1][0].port() == port);
+        }
+        assert!(own_ports >= 60, "{own_ports} of 64 kept their port");
+    });
+}
+
+#[test]
+fn later_packets_keep_the_other_port() {
+    play(|play| {
+        let Cast {
+            client,
+            other,
+            pods: [a, _, _],
+            ..
+        } = play.cast;
+        let [_, [source, _]] = dial_both(play, TCP, &[a]);
+        play.egress(&tcp(a, source).syn_ack())
+            .becomes(Replied, &tcp(other, client).syn_ack());
+        for segment in [Frame::ack, Frame::fin, Frame::rst] {
+            play.ingress(&segment(tcp(client, other)))
+                .becomes(Forwarded, &segment(tcp(source, a)));
+        }
+        assert_eq!(play.flows(), [1, 1], "the second one is established");
+    });
+}
+
+#[test]
+fn a_port_is_free_again_when_its_flow_is_gone() {
+    play(|play| {
+        let Cast {
+            client,
+            service,
+            other,
+            pods: [a, _, _],
+            ..
+        } = play.cast;
+        play.service(service, UDP, &[a]);
+        play.service(other, UDP, &[a]);
+        play.ingress(&udp(client, service))
+            .becomes(Forwarded, &udp(client, a));
+        // Unanswered for 30 s, then a tombstone for 60 s.
+        play.wait(89);
+        let [source, _] = play.ingress(&udp(client, other)).ends(Forwarded);
+        assert_ne!(source, client);
+        play.wait(1);
+        let newcomer = &udp(client, service);
+        play.ingress(newcomer).becomes(Forwarded, &udp(client, a));
+    });
+    play(|play| {
+        let Cast {
+            client,
+            service,
+            other,
+            pods: [a, _, _],
+            ..
+        } = play.cast;
+        play.service(service, UDP, &[a]);
+        play.service(other, UDP, &[a]);
+        play.ingress(&udp(client, service))
+            .becomes(Forwarded, &udp(client, a));
+        play.wait(90);
+        play.ingress(&udp(client, other))
+            .becomes(Forwarded, &udp(client, a));
+    });
+}
+
+#[test]
+fn without_ports_to_give_out_the_second_flow_is_refused() {
+    play(|play| {
+        let Cast {
+            client,
+            service,
+            other,
+            pods: [a, _, _],
+            ..
+        } = play.cast;
+        play.twin.memory.node.port_count = 0;
+        play.service(service, UDP, &[a]);
+        play.service(other, UDP, &[a]);
+        play.ingress(&udp(client, service))
+            .becomes(Forwarded, &udp(client, a));
+        play.ingress(&udp(client, other)).stays(NoPort);
+        assert_eq!(play.flows(), [0, 1]);
+    });
+}

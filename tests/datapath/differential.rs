@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Host and kernel agree on generated packets: on the reason, every byte and every table after
+//! each of them; and no translation spoils a checksum.
+//!
+//! Packets come in sequences of 1 to 50, of a few conversations that share clients, Services and
+//! backends, so that flows are made, answered, ended, forgotten and in each other's way. Most are
+//! what hosts send; the others are bent, cut or damaged. The clock jumps, and the tables that the
+//! agent writes change in between.
+
+mod bend;
+mod script;
+mod tally;
+mod world;
+
+use crate::{
+    play::cast,
+    twin::{Outcome, Twin},
+};
+use anyhow::{Context as _, Result, ensure};
+use fastrand::Rng;
+use lb_common::verdict::Reason;
+use lb_userspace::datapath::OBJECT;
+use script::{Packet, Script};
+pub(crate) use tally::Tally;
+use tests::{
+    figures,
+    kernel::Sizes,
+    packet::sums::{Sum, Sums, sums},
+};
+use world::World;
+
+/// Packets of one sequence, at most.
+const SEQUENCE: u64 = 50;
+
+/// Fewer flows than there are conversations, so that tables are full at times.
+const SIZES: Sizes = Sizes {
+    flows: 3,
+    half_open: 1024,
+    frontends: 16,
+};
+
+#[test]
+fn host_and_kernel_agree() {
+    figures::check("differential", |run| {
+        let tally = differ(OBJECT, run.size, run.seed)?;
+        tally.is_broad()?;
+        Ok(tally.report())
+    });
+}
+
+/// Runs so many packets through the host's code and an object's; the first difference is an error.
+pub(crate) fn differ(object: &[u8], packets: u64, seed: u64) -> Result<Tally> {
+    let mut twin = Twin::load(object, SIZES)?;
+    let mut world = World::new(&mut twin)?;
+    let mut tally = Tally::default();
+    let mut sequence = 0;
+    while tally.packets() < packets {
+        sequence += 1;
+        // Each sequence has chance of its own, so that it fails alike when it is run alone.
+        let mut chance = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ sequence);
+        play(&mut twin, &mut world, &mut chance, &mut tally)
+            .with_context(|| format!("seed {seed}, sequence {sequence}"))?;
+        if sequence % 256 == 0 {
+            twin.compare_counters()?;
+        }
+    }
+    twin.compare_counters()?;
+    Ok(tally)
+}
+
+/// One sequence, from empty flow tables.
+fn play(twin: &mut Twin, world: &mut World, chance: &mut Rng, tally: &mut Tally) -> Result<()> {
+    let cast = cast(if chance.bool() { 4 } else { 6 });
+    world.restore(twin, chance)?;
+    let mut script = Script::new(&cast, chance);
+    for number in 1..=chance.u64(1..=SEQUENCE) {
+        world.maybe_change(twin, &cast, chance)?;
+        let now_ns = twin.memory.now_ns + script::pause_ns(chance);
+        twin.set_clock(now_ns)?;
+        let packet = script.next(chance);
+        let outcome = judge(twin, &packet, tally).with_context(|| {
+            let Packet { hook, bytes, .. } = &packet;
+            format!("packet {number} at {hook:?}, {now_ns} ns: {bytes:02x?}")
+        })?;
+        script.learn(&packet, &outcome);
+    }
+    Ok(())
+}
+
+fn judge(twin: &mut Twin, packet: &Packet, tally: &mut Tally) -> Result<Outcome> {
+    let outcome = twin.run(packet.hook, &packet.bytes)?;
+    let sums = harmless(packet, &outcome)?;
+    tally.count(packet, &outcome, sums);
+    Ok(outcome)
+}
+
+/// Whether a packet that was not translated is as it was, and a translated one has no checksum
+/// wrong that was right.
+fn harmless(packet: &Packet, outcome: &Outcome) -> Result<Option<Sums>> {
+    if !matches!(outcome.reason, Some(Reason::Forwarded | Reason::Replied)) {
+        ensure!(
+            packet.bytes == outcome.frame,
+            "{:?} has changed the packet",
+            outcome.reason
+        );
+        return Ok(None);
+    }
+    let (before, after) = (sums(&packet.bytes), sums(&outcome.frame));
+    for (before, after) in [
+        (before.header, after.header),
+        (before.transport, after.transport),
+    ] {
+        ensure!(
+            before == after || before == Sum::Wrong,
+            "checksums were {before:?} and are {after:?}: {:02x?}",
+            outcome.frame
+        );
+    }
+    Ok(Some(before))
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Packets that are not what a host would have sent in a quiet hour.
+
+use fastrand::Rng;
+use tests::packet::{Extension, Frame};
+
+/// How a frame differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Bend {
+    /// Not at all.
+    Straight,
+    /// IPv4 options or IPv6 extension headers.
+    Options,
+    /// A piece of a larger packet.
+    Fragment,
+    /// A VLAN tag, another protocol or `EtherType`.
+    Foreign,
+    /// A UDP datagram without checksum.
+    NoChecksum,
+    /// A length, version or offset that lies.
+    Lie,
+    /// The end is missing.
+    Truncated,
+    /// Some bits or bytes are others.
+    Damaged,
+}
+
+/// Bends a third of all frames, and turns them into bytes.
+pub(super) fn bend(frame: Frame, chance: &mut Rng) -> (Vec<u8>, Bend) {
+    let bytes = frame.bytes();
+    let is_ipv4 = bytes[14] >> 4 == 4;
+    let is_tcp = bytes[if is_ipv4 { 23 } else { 20 }] == 6;
+    match chance.u8(..24) {
+        0 => (with_options(frame, is_ipv4, chance).bytes(), Bend::Options),
+        1 => (
+            with_options(frame, is_ipv4, chance)
+                .payload(&[3; 200])
+                .bytes(),
+            Bend::Options,
+        ),
+        2 => {
+            let offset = chance.u16(..4);
+            (
+                frame.fragment(offset, offset == 0 || chance.bool()).bytes(),
+                Bend::Fragment,
+            )
+        }
+        3 => (foreign(frame, chance).bytes(), Bend::Foreign),
+        4 if !is_tcp => (frame.no_checksum().bytes(), Bend::NoChecksum),
+        4 | 5 => (lie(frame, is_ipv4, is_tcp, chance).bytes(), Bend::Lie),
+        6 => {
+            let frame = if chance.bool() {
+                with_options(frame, is_ipv4, chance)
+            } else {
+                frame
+            };
+            let mut bytes = frame.bytes();
+            bytes.truncate(chance.usize(..=bytes.len()));
+            (bytes, Bend::Truncated)
+        }
+        7 => {
+            let frame = if chance.bool() {
+                with_options(frame, is_ipv4, chance)
+            } else {
+                frame
+            };
+            (damaged(frame.bytes(), chance), Bend::Damaged)
+        }
+        _ => (bytes, Bend::Straight),
+    }
+}
+
+fn with_options(mut frame: Frame, is_ipv4: bool, chance: &mut Rng) -> Frame {
+    if is_ipv4 {
+        return frame.ipv4_options(&vec![1; usize::from(chance.u8(1..=10)) * 4]);
+    }
+    for _ in 0..chance.u8(1..=7) {
+        frame = frame.extension(match chance.u8(..16) {
+            0..4 => Extension::HopByHop(6 + 8 * chance.u8(..4)),
+            4..8 => Extension::Destination(6 + 8 * chance.u8(..4)),
+            8..12 => Extension::Routing(0),
+            12 => Extension::Routing(1),
+            13 | 14 => Extension::Fragment(0, false),
+            _ => Extension::Authentication(chance.u8(1..5)),
+        });
+    }
+    frame
+}
+
+fn foreign(frame: Frame, chance: &mut Rng) -> Frame {
+    match chance.u8(..4) {
+        0 => frame.tagged(0x8100, chance.u16(..)),
+        1 => frame.tagged(0x88a8, chance.u16(..)).tagged(0x8100, 1),
+        2 => frame.claims_ether_type(chance.u16(..)),
+        _ => {
+            let numbers = [0, 1, 17, 6, 41, 43, 44, 50, 51, 58, 59, 60, 132, 135];
+            frame.claims_protocol(chance.choice(numbers).unwrap_or(1))
+        }
+    }
+}
+
+fn lie(frame: Frame, is_ipv4: bool, is_tcp: bool, chance: &mut Rng) -> Frame {
+    // Mostly near the truth, where the comparisons are.
+    let length = if chance.bool() {
+        chance.u16(..120)
+    } else {
+        chance.u16(..)
+    };
+    match chance.u8(..5) {
+        0 => frame.claims_version(chance.u8(..16)),
+        1 if is_ipv4 => frame.claims_header_words(chance.u8(..16)),
+        2 if is_tcp => frame.claims_data_offset(chance.u8(..16)),
+        2 => frame.claims_udp_length(length),
+        _ => frame.claims_length(length),
+    }
+}
+
+fn damaged(mut bytes: Vec<u8>, chance: &mut Rng) -> Vec<u8> {
+    for _ in 0..chance.u8(1..=4) {
+        let at = chance.usize(..bytes.len());
+        bytes[at] = match chance.u8(..3) {
+            0 => bytes[at] ^ 1 << chance.u8(..8),
+            1 => chance.u8(..),
+            _ => [0, 0xff][usize::from(chance.bool())],
+        };
+    }
+    bytes
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Who sends what: a few conversations, each between a client, a Service and whatever backend the
+//! packets really reached.
+
+use super::{
+    bend::{Bend, bend},
+    world::services,
+};
+use crate::{
+    play::{Cast, ends_of},
+    twin::Outcome,
+};
+use fastrand::Rng;
+use lb_common::{
+    verdict::Reason,
+    wire::protocol::{TCP, UDP},
+};
+use std::net::SocketAddr;
+use tests::{
+    kernel::Hook,
+    packet::{Frame, flag, tcp, udp},
+};
+
+/// One packet, and where it belongs.
+pub(super) struct Packet {
+    /// Where it is sent through.
+    pub(super) hook: Hook,
+    /// The frame.
+    pub(super) bytes: Vec<u8>,
+    /// How it differs from what a host would have sent.
+    pub(super) bend: Bend,
+    conversation: usize,
+}
+
+/// The conversations of a sequence.
+pub(super) struct Script {
+    conversations: Vec<Conversation>,
+}
+
+struct Conversation {
+    protocol: u8,
+    client: SocketAddr,
+    service: SocketAddr,
+    /// The client as the backend sees it, and the backend.
+    reached: Option<[SocketAddr; 2]>,
+    stranger: SocketAddr,
+    /// How far the connection has come in [`LIFE`].
+    step: usize,
+}
+
+/// Who speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speaker {
+    Client,
+    Pod,
+}
+
+/// A TCP connection from its first segment to its last.
+const LIFE: [(Speaker, u8); 10] = [
+    (Speaker::Client, flag::SYN),
+    (Speaker::Pod, flag::SYN | flag::ACK),
+    (Speaker::Client, flag::ACK),
+    (Speaker::Client, flag::PSH | flag::ACK),
+    (Speaker::Pod, flag::PSH | flag::ACK),
+    (Speaker::Pod, flag::FIN | flag::ACK),
+    (Speaker::Client, flag::ACK),
+    (Speaker::Client, flag::FIN | flag::ACK),
+    (Speaker::Pod, flag::ACK),
+    (Speaker::Client, flag::ACK),
+];
+
+/// Flags that hosts send out of turn.
+const FLAGS: [u8; 6] = [
+    flag::SYN,
+    flag::ACK,
+    flag::SYN | flag::ACK,
+    flag::FIN | flag::ACK,
+    flag::RST,
+    flag::RST | flag::ACK,
+];
+
+const MILLISECOND: u64 = 1_000_000;
+const SECOND: u64 = 1_000 * MILLISECOND;
+
+/// How long nothing happens before the next packet.
+pub(super) fn pause_ns(chance: &mut Rng) -> u64 {
+    match chance.u8(..32) {
+        0..12 => 0,
+        12..18 => chance.u64(..1_000) * MILLISECOND,
+        18..24 => chance.u64(1..30) * SECOND,
+        // The time-outs, and one second to either side of them.
+        24..28 => {
+            (*chance.choice(&[30, 60, 90, 120, 180, 240]).unwrap_or(&60) + chance.u64(..3) - 1)
+                * SECOND
+        }
+        28 | 29 => chance.u64(1..7_200) * SECOND,
+        _ => chance.u64(23..26) * 3_600 * SECOND,
+    }
+}
+
+impl Script {
+    /// One to five conversations; three quarters of them share client and port, so that they
+    /// meet at backends.
+    pub(super) fn new(cast: &Cast, chance: &mut Rng) -> Self {
+        let conversations = (0..chance.u8(1..=5)).map(|_| {
+            let port = cast.client.port() + u16::from(chance.u8(..4) == 0);
+            let [all, first, none] = services(cast);
+            Conversation {
+                protocol: if chance.bool() { TCP } else { UDP },
+                client: SocketAddr::new(cast.client.ip(), port),
+                service: match chance.u8(..16) {
+                    0 => none,
+                    1 => cast.stranger,
+                    number if number % 2 == 0 => all,
+                    _ => first,
+                },
+                reached: None,
+                stranger: cast.pods[2],
+                step: 0,
+            }
+        });
+        Self {
+            conversations: conversations.collect(),
+        }
+    }
+
+    /// The next packet of any of them.
+    pub(super) fn next(&mut self, chance: &mut Rng) -> Packet {
+        let index = chance.usize(..self.conversations.len());
+        let conversation = &mut self.conversations[index];
+        let (speaker, frame) = conversation.speak(chance);
+        // A few packets go through the hook of the other direction.
+        let astray = chance.u8(..24) == 0;
+        let hook = match (speaker, astray) {
+            (Speaker::Client, false) | (Speaker::Pod, true) => Hook::Ingress,
+            (Speaker::Pod, false) | (Speaker::Client, true) => Hook::Egress,
+        };
+        let (bytes, bend) = bend(frame, chance);
+        Packet {
+            hook,
+            bytes,
+            bend,
+            conversation: index,
+        }
+    }
+
+    /// Remembers which backend a client's packet has reached.
+    pub(super) fn learn(&mut self, packet: &Packet, outcome: &Outcome) {
+        if outcome.reason == Some(Reason::Forwarded)
+            && packet.bend != Bend::Damaged
+            && let Some(ends) = ends_of(&outcome.frame)
+        {
+            self.conversations[packet.conversation].reached = Some(ends);
+        }
+    }
+}
+
+impl Conversation {
+    fn speak(&mut self, chance: &mut Rng) -> (Speaker, Frame) {
+        let in_turn = chance.u8(..8) < 6;
+        let (speaker, flags) = if in_turn {
+            let turn = LIFE[self.step];
+            self.step = (self.step + 1) % LIFE.len();
+            turn
+        } else {
+            let speaker = if chance.bool() {
+                Speaker::Client
+            } else {
+                Speaker::Pod
+            };
+            let flags = chance.choice(FLAGS).unwrap_or(flag::ACK);
+            (
+                speaker,
+                if chance.u8(..8) == 0 {
+                    chance.u8(..)
+                } else {
+                    flags
+                },
+            )
+        };
+        let (source, destination) = match (speaker, self.reached) {
+            (Speaker::Client, _) => (self.client, self.service),
+            (Speaker::Pod, Some([seen, pod])) => (pod, seen),
+            (Speaker::Pod, None) => (self.stranger, self.client),
+        };
+        let frame = match self.protocol {
+            TCP => tcp(source, destination).flags(flags),
+            _ => udp(source, destination),
+        };
+        let payload: Vec<u8> = (0..chance.usize(..40)).map(|_| chance.u8(..)).collect();
+        (speaker, frame.payload(&payload))
+    }
+}

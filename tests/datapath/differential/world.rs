@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the agent would have written: Services and backends that the conversations share, and
+//! their changes.
+
+use crate::{
+    play::{Cast, cast},
+    tear::{Tear, VALUES, tear},
+    twin::Twin,
+};
+use anyhow::Result;
+use fastrand::Rng;
+use lb_common::wire::{
+    BackendState::{Active, Draining, Free, Quiet},
+    protocol::{TCP, UDP},
+};
+use std::net::SocketAddr;
+use tests::tables::Memory;
+
+/// The tables as each sequence finds them.
+pub(super) struct World {
+    start: Memory,
+    changed: bool,
+}
+
+impl World {
+    /// Two Services of each family and protocol that share a backend, and a third without any.
+    pub(super) fn new(twin: &mut Twin) -> Result<Self> {
+        twin.reset()?;
+        let memory = &mut twin.memory;
+        for cast in [cast(4), cast(6)] {
+            for protocol in [TCP, UDP] {
+                let ids = ids(&cast, protocol);
+                for (id, pod) in ids.into_iter().zip(cast.pods) {
+                    memory.add_backend(id, pod, protocol);
+                }
+                let [first, ..] = ids;
+                for (service, ids) in services(&cast).into_iter().zip([&ids[..], &[first], &[]]) {
+                    memory.add_service(service, protocol, ids);
+                }
+            }
+        }
+        Ok(Self {
+            start: memory.clone(),
+            changed: true,
+        })
+    }
+
+    /// Makes the tables what they were at the start, but for the source ports to give out: many,
+    /// too few or none.
+    pub(super) fn restore(&mut self, twin: &mut Twin, chance: &mut Rng) -> Result<()> {
+        twin.memory.clone_from(&self.start);
+        twin.memory.node.port_count = match chance.u8(..8) {
+            0 => 0,
+            1 => 1,
+            _ => twin.memory.node.port_count,
+        };
+        if std::mem::take(&mut self.changed) {
+            return twin.copy();
+        }
+        twin.kernel.copy_node(&twin.memory)?;
+        twin.kernel.copy_flows(&twin.memory)
+    }
+
+    /// Now and then changes something that a conversation may be using.
+    pub(super) fn maybe_change(
+        &mut self,
+        twin: &mut Twin,
+        cast: &Cast,
+        chance: &mut Rng,
+    ) -> Result<()> {
+        if chance.u8(..24) != 0 {
+            return Ok(());
+        }
+        self.changed = true;
+        if chance.u8(..8) == 0 {
+            let how = if chance.bool() {
+                Tear::Halves
+            } else {
+                Tear::OtherKey
+            };
+            tear(&mut twin.memory, VALUES[chance.usize(..VALUES.len())], how);
+            return twin.copy();
+        }
+        change(&mut twin.memory, cast, chance);
+        twin.kernel.copy_services(&twin.memory)
+    }
+}
+
+/// The Services that conversations dial: one over all pods, one over the first, one over none.
+pub(super) fn services(cast: &Cast) -> [SocketAddr; 3] {
+    [
+        cast.service,
+        cast.other,
+        SocketAddr::new(cast.other.ip(), cast.other.port() + 1),
+    ]
+}
+
+fn ids(cast: &Cast, protocol: u8) -> [u32; 3] {
+    let first = match (cast.client.is_ipv4(), protocol) {
+        (true, TCP) => 1,
+        (true, _) => 4,
+        (false, TCP) => 7,
+        (false, _) => 10,
+    };
+    [first, first + 1, first + 2]
+}
+
+/// One change that the agent may make.
+fn change(memory: &mut Memory, cast: &Cast, chance: &mut Rng) {
+    let protocol = if chance.bool() { TCP } else { UDP };
+    let ids = ids(cast, protocol);
+    let index = chance.usize(..ids.len());
+    let service = services(cast)[chance.usize(..2)];
+    match chance.u8(..8) {
+        state @ 0..4 => {
+            let state = [Active, Draining, Quiet, Free][usize::from(state)];
+            if memory.backends.contains_key(&ids[index]) {
+                memory.set_backend(ids[index], state);
+            }
+        }
+        4 => drop(memory.backends.remove(&ids[index])),
+        5 => memory.add_backend(ids[index], cast.pods[chance.usize(..3)], protocol),
+        6 => memory.add_service(service, protocol, &ids[..index]),
+        _ => memory.remove_service(service, protocol),
+    }
+}

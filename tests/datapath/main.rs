@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The packet path on the host and in the kernel: rows, and a differential over generated packets.
+//! Needs root: the programs are loaded, but attached to nothing but links made for the purpose.
+
+mod play;
+mod tear;
+mod twin;
+
+mod forward;
+mod conntrack;
+mod backends;
+mod collisions;
+mod parse;
+mod limits;
+mod vlan;
+
+mod differential;
+mod sabotage;
+mod torn_reads;
+mod workshop;

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The packet path twice, on the host and in the kernel, from the same tables: each packet goes
+//! through both, and every difference between the two is an error.
+
+use anyhow::{Result, ensure};
+use lb_common::{
+    frame::Frames,
+    pipeline,
+    verdict::{Reason, Verdict},
+};
+use std::{collections::BTreeMap, fmt::Debug};
+use tests::{
+    kernel::{Hook, Kernel, Ran, Sizes},
+    tables::Memory,
+};
+
+/// What both made of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// Why it ended; nothing if the kernel's test run did not take the frame.
+    pub(crate) reason: Option<Reason>,
+    /// The frame as they left it.
+    pub(crate) frame: Vec<u8>,
+}
+
+/// Host and kernel.
+pub(crate) struct Twin {
+    /// The host's tables. Whoever changes them calls [`Twin::copy`], or changes the kernel's too.
+    pub(crate) memory: Memory,
+    /// The kernel's.
+    pub(crate) kernel: Kernel,
+    /// How often each hook's program should have ended for each reason.
+    counts: BTreeMap<(u32, Reason), u64>,
+}
+
+impl Twin {
+    /// Loads the programs with maps of these sizes.
+    pub(crate) fn load(object: &[u8], sizes: Sizes) -> Result<Self> {
+        let kernel = Kernel::load(object, sizes)?;
+        let mut twin = Self {
+            memory: Memory::default(),
+            kernel,
+            counts: BTreeMap::new(),
+        };
+        twin.reset()?;
+        Ok(twin)
+    }
+
+    /// Empties all tables of both.
+    pub(crate) fn reset(&mut self) -> Result<()> {
+        let sizes = self.kernel.sizes();
+        self.memory = Memory {
+            flow_capacity: usize::try_from(sizes.flows)?,
+            half_open_capacity: usize::try_from(sizes.half_open)?,
+            ..Memory::default()
+        };
+        for hook in Hook::ALL {
+            for reason in Reason::ALL {
+                self.counts
+                    .insert((hook.index(), *reason), self.kernel.count(hook, *reason)?);
+            }
+        }
+        self.copy()
+    }
+
+    /// Makes the kernel's tables equal to the host's.
+    pub(crate) fn copy(&mut self) -> Result<()> {
+        self.kernel.copy_from(&self.memory)
+    }
+
+    /// Sets both clocks.
+    pub(crate) fn set_clock(&mut self, now_ns: u64) -> Result<()> {
+        self.memory.now_ns = now_ns;
+        self.kernel.set_clock(now_ns)
+    }
+
+    /// Sends a frame through a hook of both and compares reason, verdict, bytes and tables.
+    pub(crate) fn run(&mut self, hook: Hook, frame: &[u8]) -> Result<Outcome> {
+        let ran = self.kernel.programs.run(hook, frame)?;
+        let mut bytes = frame.to_vec();
+        // The kernel's frames still hold the packet before; the host's are empty, so that whoever
+        // reads what was not written makes a difference.
+        let mut frames = Frames::new();
+        let reason = match hook {
+            Hook::Ingress => pipeline::ingress(&mut bytes[..], &mut self.memory, &mut frames),
+            Hook::Egress => pipeline::egress(&mut bytes[..], &mut self.memory, &mut frames),
+        };
+        let taken = ran.is_some();
+        if let Some(ran) = ran {
+            self.compare_end(hook, reason, &bytes, &ran)?;
+        }
+        same(
+            "IPv4 flows",
+            &self.memory.v4.flows,
+            &self.kernel.v4.flows()?,
+        )?;
+        same(
+            "IPv6 flows",
+            &self.memory.v6.flows,
+            &self.kernel.v6.flows()?,
+        )?;
+        Ok(Outcome {
+            reason: taken.then_some(reason),
+            frame: bytes,
+        })
+    }
+
+    /// Whether the kernel's counters are what all packets so far make them.
+    pub(crate) fn compare_counters(&self) -> Result<()> {
+        for hook in Hook::ALL {
+            let ahead = self.counters_ahead(hook);
+            ensure!(
+                ahead.is_empty(),
+                "the kernel has counted more often: {hook:?} {ahead:?}"
+            );
+        }
+        Ok(())
+    }
+
+    fn compare_end(&mut self, hook: Hook, reason: Reason, bytes: &[u8], ran: &Ran) -> Result<()> {
+        let verdict = match reason.verdict() {
+            // TCX_NEXT, TC_ACT_UNSPEC.
+            Verdict::Pass => -1,
+            // TCX_DROP, TC_ACT_SHOT.
+            Verdict::Drop => 2,
+        };
+        let count = self.counts.entry((hook.index(), reason)).or_default();
+        *count += 1;
+        let expected = *count;
+        let kernel = self.kernel.count(hook, reason)?;
+        ensure!(
+            kernel == expected,
+            "the host ended for {reason:?}, the kernel for another reason: {:?}",
+            self.counters_ahead(hook)
+        );
+        same("verdicts", &verdict, &ran.verdict)?;
+        same("frames", &bytes, &ran.frame.as_slice())
+    }
+
+    /// The reasons that the kernel has counted more often than the host.
+    fn counters_ahead(&self, hook: Hook) -> Vec<Reason> {
+        let ahead = |reason: &Reason| {
+            let count = self.kernel.count(hook, *reason).unwrap_or_default();
+            Some(&count) > self.counts.get(&(hook.index(), *reason))
+        };
+        Reason::ALL.iter().copied().filter(ahead).collect()
+    }
+}
+
+fn same<T: Debug + PartialEq>(what: &str, host: &T, kernel: &T) -> Result<()> {
+    let report = || format!("{what} differ\n  host   {host:x?}\n  kernel {kernel:x?}");
+    ensure!(host == kernel, report());
+    Ok(())
+}
