@@ -17,12 +17,12 @@ use crate::{
     twin::{Outcome, Twin},
 };
 use anyhow::{Context as _, Result, ensure};
-use fastrand::Rng;
 use lb_common::verdict::Reason;
 use lb_userspace::datapath::OBJECT;
 use script::{Packet, Script};
 pub(crate) use tally::Tally;
 use tests::{
+    chance::Chance,
     figures,
     kernel::Sizes,
     packet::sums::{Sum, Sums, sums},
@@ -57,7 +57,7 @@ pub(crate) fn differ(object: &[u8], packets: u64, seed: u64) -> Result<Tally> {
     while tally.packets() < packets {
         sequence += 1;
         // Each sequence has chance of its own, so that it fails alike when it is run alone.
-        let mut chance = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ sequence);
+        let mut chance = Chance::new(seed, sequence);
         play(&mut twin, &mut world, &mut chance, &mut tally)
             .with_context(|| format!("seed {seed}, sequence {sequence}"))?;
         if sequence % 256 == 0 {
@@ -69,11 +69,11 @@ pub(crate) fn differ(object: &[u8], packets: u64, seed: u64) -> Result<Tally> {
 }
 
 /// One sequence, from empty flow tables.
-fn play(twin: &mut Twin, world: &mut World, chance: &mut Rng, tally: &mut Tally) -> Result<()> {
-    let cast = cast(if chance.bool() { 4 } else { 6 });
+fn play(twin: &mut Twin, world: &mut World, chance: &mut Chance, tally: &mut Tally) -> Result<()> {
+    let cast = cast(if chance.one_in(2) { 4 } else { 6 });
     world.restore(twin, chance)?;
     let mut script = Script::new(&cast, chance);
-    for number in 1..=chance.u64(1..=SEQUENCE) {
+    for number in 1..=chance.between(1..SEQUENCE + 1) {
         world.maybe_change(twin, &cast, chance)?;
         let now_ns = twin.memory.now_ns + script::pause_ns(chance);
         twin.set_clock(now_ns)?;

@@ -12,6 +12,7 @@ mod backends;
 mod collisions;
 mod parse;
 mod limits;
+mod timers;
 mod vlan;
 
 mod differential;

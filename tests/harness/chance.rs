@@ -2,6 +2,7 @@
 //! Chance from a seed: the same seed makes the same choices.
 
 use lb_common::hash::hash;
+use std::ops::Range;
 
 /// A stream of choices.
 #[derive(Clone, Debug)]
@@ -30,6 +31,22 @@ impl Chance {
         let bound = u64::try_from(bound).unwrap_or(u64::MAX);
         let number = self.word().checked_rem(bound).unwrap_or(0);
         usize::try_from(number).unwrap_or(0)
+    }
+
+    /// A number in a range; its start if it is empty.
+    pub fn between(&mut self, range: Range<u64>) -> u64 {
+        let span = range.end.saturating_sub(range.start);
+        range.start + self.word().checked_rem(span).unwrap_or(0)
+    }
+
+    /// 8 bits.
+    pub fn byte(&mut self) -> u8 {
+        self.word().to_le_bytes()[0]
+    }
+
+    /// 16 bits.
+    pub fn half(&mut self) -> u16 {
+        u16::from_le_bytes([self.byte(), self.byte()])
     }
 
     /// True once in `bound` times.

@@ -116,8 +116,17 @@ pub struct Programs {
 impl Kernel {
     /// Loads an object, with a clock that stands until [`Kernel::set_clock`].
     pub fn load(object: &[u8], sizes: Sizes) -> Result<Self> {
+        Self::load_with(object, sizes, 1)
+    }
+
+    /// Loads an object that goes by the kernel's own clock, as it does for the agent.
+    pub fn load_in_real_time(object: &[u8], sizes: Sizes) -> Result<Self> {
+        Self::load_with(object, sizes, 0)
+    }
+
+    fn load_with(object: &[u8], sizes: Sizes, injected_clock: u32) -> Result<Self> {
         let mut loader = EbpfLoader::new();
-        loader.override_global("INJECTED_CLOCK", &1_u32, true);
+        loader.override_global("INJECTED_CLOCK", &injected_clock, true);
         for (name, size) in [
             ("FLOWS_V4", sizes.flows),
             ("FLOWS_V6", sizes.flows),

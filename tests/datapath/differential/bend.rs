@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Packets that are not what a host would have sent in a quiet hour.
 
-use fastrand::Rng;
-use tests::packet::{Extension, Frame};
+use tests::{
+    chance::Chance,
+    packet::{Extension, Frame},
+};
 
 /// How a frame differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,11 +28,11 @@ pub(super) enum Bend {
 }
 
 /// Bends a third of all frames, and turns them into bytes.
-pub(super) fn bend(frame: Frame, chance: &mut Rng) -> (Vec<u8>, Bend) {
+pub(super) fn bend(frame: Frame, chance: &mut Chance) -> (Vec<u8>, Bend) {
     let bytes = frame.bytes();
     let is_ipv4 = bytes[14] >> 4 == 4;
     let is_tcp = bytes[if is_ipv4 { 23 } else { 20 }] == 6;
-    match chance.u8(..24) {
+    match chance.below(24) {
         0 => (with_options(frame, is_ipv4, chance).bytes(), Bend::Options),
         1 => (
             with_options(frame, is_ipv4, chance)
@@ -39,9 +41,11 @@ pub(super) fn bend(frame: Frame, chance: &mut Rng) -> (Vec<u8>, Bend) {
             Bend::Options,
         ),
         2 => {
-            let offset = chance.u16(..4);
+            let offset = chance.half() % 4;
             (
-                frame.fragment(offset, offset == 0 || chance.bool()).bytes(),
+                frame
+                    .fragment(offset, offset == 0 || chance.one_in(2))
+                    .bytes(),
                 Bend::Fragment,
             )
         }
@@ -49,17 +53,17 @@ pub(super) fn bend(frame: Frame, chance: &mut Rng) -> (Vec<u8>, Bend) {
         4 if !is_tcp => (frame.no_checksum().bytes(), Bend::NoChecksum),
         4 | 5 => (lie(frame, is_ipv4, is_tcp, chance).bytes(), Bend::Lie),
         6 => {
-            let frame = if chance.bool() {
+            let frame = if chance.one_in(2) {
                 with_options(frame, is_ipv4, chance)
             } else {
                 frame
             };
             let mut bytes = frame.bytes();
-            bytes.truncate(chance.usize(..=bytes.len()));
+            bytes.truncate(chance.below(bytes.len() + 1));
             (bytes, Bend::Truncated)
         }
         7 => {
-            let frame = if chance.bool() {
+            let frame = if chance.one_in(2) {
                 with_options(frame, is_ipv4, chance)
             } else {
                 frame
@@ -70,58 +74,58 @@ pub(super) fn bend(frame: Frame, chance: &mut Rng) -> (Vec<u8>, Bend) {
     }
 }
 
-fn with_options(mut frame: Frame, is_ipv4: bool, chance: &mut Rng) -> Frame {
+fn with_options(mut frame: Frame, is_ipv4: bool, chance: &mut Chance) -> Frame {
     if is_ipv4 {
-        return frame.ipv4_options(&vec![1; usize::from(chance.u8(1..=10)) * 4]);
+        return frame.ipv4_options(&vec![1; (chance.below(10) + 1) * 4]);
     }
-    for _ in 0..chance.u8(1..=7) {
-        frame = frame.extension(match chance.u8(..16) {
-            0..4 => Extension::HopByHop(6 + 8 * chance.u8(..4)),
-            4..8 => Extension::Destination(6 + 8 * chance.u8(..4)),
+    for _ in 0..=chance.below(7) {
+        frame = frame.extension(match chance.below(16) {
+            0..4 => Extension::HopByHop(6 + 8 * (chance.byte() % 4)),
+            4..8 => Extension::Destination(6 + 8 * (chance.byte() % 4)),
             8..12 => Extension::Routing(0),
             12 => Extension::Routing(1),
             13 | 14 => Extension::Fragment(0, false),
-            _ => Extension::Authentication(chance.u8(1..5)),
+            _ => Extension::Authentication(chance.byte() % 4 + 1),
         });
     }
     frame
 }
 
-fn foreign(frame: Frame, chance: &mut Rng) -> Frame {
-    match chance.u8(..4) {
-        0 => frame.tagged(0x8100, chance.u16(..)),
-        1 => frame.tagged(0x88a8, chance.u16(..)).tagged(0x8100, 1),
-        2 => frame.claims_ether_type(chance.u16(..)),
+fn foreign(frame: Frame, chance: &mut Chance) -> Frame {
+    match chance.below(4) {
+        0 => frame.tagged(0x8100, chance.half()),
+        1 => frame.tagged(0x88a8, chance.half()).tagged(0x8100, 1),
+        2 => frame.claims_ether_type(chance.half()),
         _ => {
             let numbers = [0, 1, 17, 6, 41, 43, 44, 50, 51, 58, 59, 60, 132, 135];
-            frame.claims_protocol(chance.choice(numbers).unwrap_or(1))
+            frame.claims_protocol(*chance.pick(&numbers))
         }
     }
 }
 
-fn lie(frame: Frame, is_ipv4: bool, is_tcp: bool, chance: &mut Rng) -> Frame {
+fn lie(frame: Frame, is_ipv4: bool, is_tcp: bool, chance: &mut Chance) -> Frame {
     // Mostly near the truth, where the comparisons are.
-    let length = if chance.bool() {
-        chance.u16(..120)
+    let length = if chance.one_in(2) {
+        chance.half() % 120
     } else {
-        chance.u16(..)
+        chance.half()
     };
-    match chance.u8(..5) {
-        0 => frame.claims_version(chance.u8(..16)),
-        1 if is_ipv4 => frame.claims_header_words(chance.u8(..16)),
-        2 if is_tcp => frame.claims_data_offset(chance.u8(..16)),
+    match chance.below(5) {
+        0 => frame.claims_version(chance.byte() % 16),
+        1 if is_ipv4 => frame.claims_header_words(chance.byte() % 16),
+        2 if is_tcp => frame.claims_data_offset(chance.byte() % 16),
         2 => frame.claims_udp_length(length),
         _ => frame.claims_length(length),
     }
 }
 
-fn damaged(mut bytes: Vec<u8>, chance: &mut Rng) -> Vec<u8> {
-    for _ in 0..chance.u8(1..=4) {
-        let at = chance.usize(..bytes.len());
-        bytes[at] = match chance.u8(..3) {
-            0 => bytes[at] ^ 1 << chance.u8(..8),
-            1 => chance.u8(..),
-            _ => [0, 0xff][usize::from(chance.bool())],
+fn damaged(mut bytes: Vec<u8>, chance: &mut Chance) -> Vec<u8> {
+    for _ in 0..=chance.below(4) {
+        let at = chance.below(bytes.len());
+        bytes[at] = match chance.below(3) {
+            0 => bytes[at] ^ 1 << (chance.byte() % 8),
+            1 => chance.byte(),
+            _ => *chance.pick(&[0, 0xff]),
         };
     }
     bytes

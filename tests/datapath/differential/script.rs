@@ -10,13 +10,13 @@ use crate::{
     play::{Cast, ends_of},
     twin::Outcome,
 };
-use fastrand::Rng;
 use lb_common::{
     verdict::Reason,
     wire::protocol::{TCP, UDP},
 };
 use std::net::SocketAddr;
 use tests::{
+    chance::Chance,
     kernel::Hook,
     packet::{Frame, flag, tcp, udp},
 };
@@ -83,32 +83,29 @@ const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MILLISECOND;
 
 /// How long nothing happens before the next packet.
-pub(super) fn pause_ns(chance: &mut Rng) -> u64 {
-    match chance.u8(..32) {
+pub(super) fn pause_ns(chance: &mut Chance) -> u64 {
+    match chance.below(32) {
         0..12 => 0,
-        12..18 => chance.u64(..1_000) * MILLISECOND,
-        18..24 => chance.u64(1..30) * SECOND,
+        12..18 => chance.between(0..1_000) * MILLISECOND,
+        18..24 => chance.between(1..30) * SECOND,
         // The time-outs, and one second to either side of them.
-        24..28 => {
-            (*chance.choice(&[30, 60, 90, 120, 180, 240]).unwrap_or(&60) + chance.u64(..3) - 1)
-                * SECOND
-        }
-        28 | 29 => chance.u64(1..7_200) * SECOND,
-        _ => chance.u64(23..26) * 3_600 * SECOND,
+        24..28 => (*chance.pick(&[30, 60, 90, 120, 180, 240]) + chance.between(0..3) - 1) * SECOND,
+        28 | 29 => chance.between(1..7_200) * SECOND,
+        _ => chance.between(23..26) * 3_600 * SECOND,
     }
 }
 
 impl Script {
     /// One to five conversations; three quarters of them share client and port, so that they
     /// meet at backends.
-    pub(super) fn new(cast: &Cast, chance: &mut Rng) -> Self {
-        let conversations = (0..chance.u8(1..=5)).map(|_| {
-            let port = cast.client.port() + u16::from(chance.u8(..4) == 0);
+    pub(super) fn new(cast: &Cast, chance: &mut Chance) -> Self {
+        let conversations = (0..=chance.below(5)).map(|_| {
+            let port = cast.client.port() + u16::from(chance.one_in(4));
             let [all, first, none] = services(cast);
             Conversation {
-                protocol: if chance.bool() { TCP } else { UDP },
+                protocol: if chance.one_in(2) { TCP } else { UDP },
                 client: SocketAddr::new(cast.client.ip(), port),
-                service: match chance.u8(..16) {
+                service: match chance.below(16) {
                     0 => none,
                     1 => cast.stranger,
                     number if number % 2 == 0 => all,
@@ -125,12 +122,12 @@ impl Script {
     }
 
     /// The next packet of any of them.
-    pub(super) fn next(&mut self, chance: &mut Rng) -> Packet {
-        let index = chance.usize(..self.conversations.len());
+    pub(super) fn next(&mut self, chance: &mut Chance) -> Packet {
+        let index = chance.below(self.conversations.len());
         let conversation = &mut self.conversations[index];
         let (speaker, frame) = conversation.speak(chance);
         // A few packets go through the hook of the other direction.
-        let astray = chance.u8(..24) == 0;
+        let astray = chance.one_in(24);
         let hook = match (speaker, astray) {
             (Speaker::Client, false) | (Speaker::Pod, true) => Hook::Ingress,
             (Speaker::Pod, false) | (Speaker::Client, true) => Hook::Egress,
@@ -156,23 +153,23 @@ impl Script {
 }
 
 impl Conversation {
-    fn speak(&mut self, chance: &mut Rng) -> (Speaker, Frame) {
-        let in_turn = chance.u8(..8) < 6;
+    fn speak(&mut self, chance: &mut Chance) -> (Speaker, Frame) {
+        let in_turn = chance.below(8) < 6;
         let (speaker, flags) = if in_turn {
             let turn = LIFE[self.step];
             self.step = (self.step + 1) % LIFE.len();
             turn
         } else {
-            let speaker = if chance.bool() {
+            let speaker = if chance.one_in(2) {
                 Speaker::Client
             } else {
                 Speaker::Pod
             };
-            let flags = chance.choice(FLAGS).unwrap_or(flag::ACK);
+            let flags = *chance.pick(&FLAGS);
             (
                 speaker,
-                if chance.u8(..8) == 0 {
-                    chance.u8(..)
+                if chance.one_in(8) {
+                    chance.byte()
                 } else {
                     flags
                 },
@@ -187,7 +184,7 @@ impl Conversation {
             TCP => tcp(source, destination).flags(flags),
             _ => udp(source, destination),
         };
-        let payload: Vec<u8> = (0..chance.usize(..40)).map(|_| chance.u8(..)).collect();
+        let payload: Vec<u8> = (0..chance.below(40)).map(|_| chance.byte()).collect();
         (speaker, frame.payload(&payload))
     }
 }

@@ -8,13 +8,12 @@ use crate::{
     twin::Twin,
 };
 use anyhow::Result;
-use fastrand::Rng;
 use lb_common::wire::{
     BackendState::{Active, Draining, Free, Quiet},
     protocol::{TCP, UDP},
 };
 use std::net::SocketAddr;
-use tests::tables::Memory;
+use tests::{chance::Chance, tables::Memory};
 
 /// The tables as each sequence finds them.
 pub(super) struct World {
@@ -47,9 +46,9 @@ impl World {
 
     /// Makes the tables what they were at the start, but for the source ports to give out: many,
     /// too few or none.
-    pub(super) fn restore(&mut self, twin: &mut Twin, chance: &mut Rng) -> Result<()> {
+    pub(super) fn restore(&mut self, twin: &mut Twin, chance: &mut Chance) -> Result<()> {
         twin.memory.clone_from(&self.start);
-        twin.memory.node.port_count = match chance.u8(..8) {
+        twin.memory.node.port_count = match chance.below(8) {
             0 => 0,
             1 => 1,
             _ => twin.memory.node.port_count,
@@ -66,19 +65,19 @@ impl World {
         &mut self,
         twin: &mut Twin,
         cast: &Cast,
-        chance: &mut Rng,
+        chance: &mut Chance,
     ) -> Result<()> {
-        if chance.u8(..24) != 0 {
+        if !chance.one_in(24) {
             return Ok(());
         }
         self.changed = true;
-        if chance.u8(..8) == 0 {
-            let how = if chance.bool() {
+        if chance.one_in(8) {
+            let how = if chance.one_in(2) {
                 Tear::Halves
             } else {
                 Tear::OtherKey
             };
-            tear(&mut twin.memory, VALUES[chance.usize(..VALUES.len())], how);
+            tear(&mut twin.memory, *chance.pick(&VALUES), how);
             return twin.copy();
         }
         change(&mut twin.memory, cast, chance);
@@ -106,20 +105,20 @@ fn ids(cast: &Cast, protocol: u8) -> [u32; 3] {
 }
 
 /// One change that the agent may make.
-fn change(memory: &mut Memory, cast: &Cast, chance: &mut Rng) {
-    let protocol = if chance.bool() { TCP } else { UDP };
+fn change(memory: &mut Memory, cast: &Cast, chance: &mut Chance) {
+    let protocol = if chance.one_in(2) { TCP } else { UDP };
     let ids = ids(cast, protocol);
-    let index = chance.usize(..ids.len());
-    let service = services(cast)[chance.usize(..2)];
-    match chance.u8(..8) {
+    let index = chance.below(ids.len());
+    let service = services(cast)[chance.below(2)];
+    match chance.below(8) {
         state @ 0..4 => {
-            let state = [Active, Draining, Quiet, Free][usize::from(state)];
+            let state = [Active, Draining, Quiet, Free][state];
             if memory.backends.contains_key(&ids[index]) {
                 memory.set_backend(ids[index], state);
             }
         }
         4 => drop(memory.backends.remove(&ids[index])),
-        5 => memory.add_backend(ids[index], cast.pods[chance.usize(..3)], protocol),
+        5 => memory.add_backend(ids[index], cast.pods[chance.below(3)], protocol),
         6 => memory.add_service(service, protocol, &ids[..index]),
         _ => memory.remove_service(service, protocol),
     }
