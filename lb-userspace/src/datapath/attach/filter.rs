@@ -50,11 +50,15 @@ pub(super) const fn attach_type(hook: Hook) -> TcAttachType {
     }
 }
 
-/// Filters run by ascending priority: last at ingress, first at egress.
+/// Filters run by ascending priority: late at ingress, early at egress.
+///
+/// Not at the very ends: there must be room for others before and behind us, and for filters
+/// without a wish, which the kernel puts just before the first one (`tcf_auto_prio`).
 pub(super) const fn priority(hook: Hook) -> u16 {
     match hook {
-        Hook::Ingress => u16::MAX,
-        Hook::Egress => 1,
+        // The kernel begins to give out priorities at 49,152, downwards.
+        Hook::Ingress => 60_000,
+        Hook::Egress => 1_000,
     }
 }
 
