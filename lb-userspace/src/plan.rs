@@ -183,3 +183,6 @@ fn label(service: &ServiceObject, port_name: &str, port: u16, protocol: Protocol
     }
     .into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,9 @@
 
 mod scripts;
 
+mod start;
 mod planning;
+mod agreement;
 mod prefixes;
 mod faults;
 mod cost;

@@ -260,3 +260,6 @@ impl<K: Ord> List<K> {
         std::mem::take(&mut self.unnamed)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,3 +54,6 @@ fn only<'a>(endpoints: &Endpoints<'a>, test: impl Fn(&Endpoint) -> bool) -> Endp
     let kept = endpoints.iter().filter(|(_, endpoint)| test(endpoint));
     kept.map(|(key, endpoint)| (*key, *endpoint)).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Streams of changes, and whom they touch.
+
+use std::{net::IpAddr, sync::Arc};
+
+use super::{Touched, World};
+use crate::model::{Change, EndpointSlice, Kind, Name, NodeObject};
+
+fn slice(name: &str, service: &str) -> Change {
+    Change::Slice(Arc::new(EndpointSlice {
+        name: Name::new("default", name),
+        service: service.into(),
+        endpoints: Vec::new(),
+        ports: Vec::new(),
+    }))
+}
+
+fn node(name: &str, last: u8) -> Change {
+    Change::Node(Arc::new(NodeObject {
+        name: name.into(),
+        addresses: vec![IpAddr::from([192, 0, 2, last])],
+        zone: None,
+    }))
+}
+
+fn services(names: &[&str]) -> Touched {
+    Touched::Services(
+        names
+            .iter()
+            .map(|name| Name::new("default", name))
+            .collect(),
+    )
+}
+
+fn check(world: &mut World, what: &str, change: Change, touched: &Touched) {
+    assert_eq!(world.apply(change), *touched, "{what}");
+}
+
+#[test]
+fn a_slice_touches_its_service() {
+    let mut world = World::new("node-a");
+    check(
+        &mut world,
+        "new",
+        slice("s", "alpaca"),
+        &services(&["alpaca"]),
+    );
+    check(
+        &mut world,
+        "the same again",
+        slice("s", "alpaca"),
+        &services(&[]),
+    );
+    let both = services(&["alpaca", "bandicoot"]);
+    check(
+        &mut world,
+        "it changes hands",
+        slice("s", "bandicoot"),
+        &both,
+    );
+    let gone = Change::SliceGone(Name::new("default", "s"));
+    check(&mut world, "gone", gone.clone(), &services(&["bandicoot"]));
+    check(&mut world, "gone again", gone, &services(&[]));
+}
+
+#[test]
+fn what_a_new_list_does_not_name_is_gone() {
+    let mut world = World::new("node-a");
+    for (name, service) in [("one", "alpaca"), ("two", "bandicoot")] {
+        world.apply(slice(name, service));
+    }
+    let listing = Change::Listing(Kind::EndpointSlice);
+    let listed = Change::Listed(Kind::EndpointSlice);
+    check(&mut world, "a list begins", listing.clone(), &services(&[]));
+    check(
+        &mut world,
+        "it names one",
+        slice("one", "alpaca"),
+        &services(&[]),
+    );
+    check(&mut world, "it begins anew", listing, &services(&[]));
+    check(
+        &mut world,
+        "it names the other",
+        slice("two", "bandicoot"),
+        &services(&[]),
+    );
+    check(
+        &mut world,
+        "it ends",
+        listed.clone(),
+        &services(&["alpaca"]),
+    );
+    assert_eq!(world.slices(&Name::new("default", "alpaca")).count(), 0);
+    assert_eq!(world.slices(&Name::new("default", "bandicoot")).count(), 1);
+    check(&mut world, "it ends again", listed, &services(&[]));
+}
+
+#[test]
+fn all_is_listed_when_each_kind_has_been_once() {
+    let mut world = World::new("node-a");
+    for kind in [Kind::Service, Kind::EndpointSlice, Kind::Node] {
+        assert!(!world.all_listed(), "before {kind:?}");
+        world.apply(Change::Listing(kind));
+        assert!(!world.all_listed(), "amid {kind:?}");
+        world.apply(Change::Listed(kind));
+    }
+    assert!(world.all_listed());
+    world.apply(Change::Listing(Kind::Service));
+    assert!(world.all_listed(), "a second list does not undo the first");
+}
+
+#[test]
+fn only_facts_of_this_node_touch_everything() {
+    let mut world = World::new("node-a");
+    check(
+        &mut world,
+        "another node",
+        node("node-b", 2),
+        &services(&[]),
+    );
+    check(&mut world, "ours", node("node-a", 1), &Touched::Everything);
+    check(
+        &mut world,
+        "ours, as it was",
+        node("node-a", 1),
+        &services(&[]),
+    );
+    world.apply(Change::Listing(Kind::Node));
+    let listed = Change::Listed(Kind::Node);
+    check(
+        &mut world,
+        "a list without ours",
+        listed,
+        &Touched::Everything,
+    );
+    assert!(world.node().addresses.is_empty());
+    assert_eq!(*world.node().name, *"node-a", "the name stays");
+}

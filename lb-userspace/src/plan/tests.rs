@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the control-plane scripts do not say of planning.
+
+use std::{net::IpAddr, sync::Arc};
+
+use lb_common::wire::BackendState;
+
+use super::{BackendKey, Fault, Plan, maglev, plan};
+use crate::model::{
+    Affinity, Endpoint, EndpointSlice, Name, NodeFacts, Policy, Protocol, ServiceKind,
+    ServiceObject, ServicePort, SlicePort,
+};
+
+fn service(ports: Vec<ServicePort>) -> ServiceObject {
+    ServiceObject {
+        name: Name::new("default", "alpaca"),
+        uid: "".into(),
+        created_s: 0,
+        kind: ServiceKind::ClusterIp,
+        cluster_ips: vec![IpAddr::from([10, 96, 0, 10])],
+        ports,
+        internal_policy: Policy::Cluster,
+        external_policy: Policy::Cluster,
+        affinity: Affinity::None,
+        external_ips: Vec::new(),
+        load_balancer_ips: Vec::new(),
+        proxy_name: None,
+        headless: false,
+    }
+}
+
+fn port(name: &str, port: u16) -> ServicePort {
+    ServicePort {
+        name: name.into(),
+        protocol: Protocol::Tcp,
+        port,
+        node_port: 0,
+    }
+}
+
+fn endpoint(last: u8, ready: bool, serving: bool, terminating: bool) -> Endpoint {
+    Endpoint {
+        address: IpAddr::from([10, 244, 0, last]),
+        ready,
+        serving,
+        terminating,
+        node: None,
+        zone: None,
+        hint_zones: [].into(),
+        hint_nodes: [].into(),
+        target: None,
+    }
+}
+
+fn slice(name: &str, port: u16, endpoints: Vec<Endpoint>) -> EndpointSlice {
+    EndpointSlice {
+        name: Name::new("default", name),
+        service: "alpaca".into(),
+        endpoints,
+        ports: vec![SlicePort {
+            name: "http".into(),
+            protocol: Protocol::Tcp,
+            port,
+        }],
+    }
+}
+
+fn backends(plan: &Plan) -> Vec<(String, BackendState, bool)> {
+    let table = plan.tables.values().next().expect("a table");
+    let of = |(key, state): (&BackendKey, &BackendState)| {
+        let chosen = table.chosen.contains(key);
+        (format!("{}:{}", key.address, key.port), *state, chosen)
+    };
+    table.backends.iter().map(of).collect()
+}
+
+#[test]
+fn an_endpoint_in_two_slices_counts_once_in_its_best_state() {
+    let service = service(vec![port("http", 80)]);
+    let old = slice(
+        "a",
+        8_080,
+        vec![
+            endpoint(1, false, true, true),
+            endpoint(2, true, true, false),
+        ],
+    );
+    let new = slice("b", 8_080, vec![endpoint(1, true, true, false)]);
+    let node = NodeFacts::default();
+    let wanted = vec![
+        ("10.244.0.1:8080".to_owned(), BackendState::Active, true),
+        ("10.244.0.2:8080".to_owned(), BackendState::Active, true),
+    ];
+    assert_eq!(backends(&plan(&service, [&old, &new], &node)), wanted);
+    assert_eq!(backends(&plan(&service, [&new, &old], &node)), wanted);
+}
+
+#[test]
+fn each_slice_resolves_a_named_port_for_its_own_endpoints() {
+    let service = service(vec![port("http", 80)]);
+    let one = slice("a", 8_080, vec![endpoint(1, true, true, false)]);
+    let two = slice("b", 9_090, vec![endpoint(2, true, true, false)]);
+    let addresses = backends(&plan(&service, [&one, &two], &NodeFacts::default()));
+    let addresses: Vec<_> = addresses
+        .iter()
+        .map(|(address, _, _)| address.as_str())
+        .collect();
+    assert_eq!(addresses, ["10.244.0.1:8080", "10.244.0.2:9090"]);
+}
+
+#[test]
+fn port_zero_is_a_problem_of_its_object() {
+    let service = service(vec![port("zero", 0), port("http", 80)]);
+    let slice = slice("a", 0, vec![endpoint(1, true, true, false)]);
+    let plan = plan(&service, [&slice], &NodeFacts::default());
+    assert_eq!(plan.tables.len(), 1);
+    let problems: Vec<_> = plan.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        problems,
+        [
+            "Service default/alpaca: port \"zero\" has the number 0 and is left out; \
+             give the port a number from 1 to 65535",
+            "EndpointSlice default/a: port \"http\" has the number 0; its endpoints are left out; \
+             give the port a number from 1 to 65535",
+        ]
+    );
+}
+
+#[test]
+fn ten_thousand_bad_ports_make_a_short_list() {
+    let ports = (1..=10_000).map(|number| ServicePort {
+        protocol: Protocol::Sctp,
+        ..port("sctp", number)
+    });
+    let plan = plan(&service(ports.collect()), [], &NodeFacts::default());
+    assert!(plan.tables.is_empty());
+    assert_eq!(plan.problems.len(), 21);
+    let more = Fault::More { count: 9_980 };
+    assert!(plan.problems.iter().any(|problem| problem.fault == more));
+}
+
+#[test]
+fn ports_without_a_name_are_called_by_number() {
+    let udp = ServicePort {
+        protocol: Protocol::Udp,
+        ..port("", 53)
+    };
+    let plan = plan(&service(vec![port("", 53), udp]), [], &NodeFacts::default());
+    let labels: Vec<Arc<str>> = plan
+        .tables
+        .values()
+        .map(|table| table.label.clone())
+        .collect();
+    assert_eq!(
+        labels,
+        ["default/alpaca:53".into(), "default/alpaca:53/udp".into()]
+    );
+}
+
+#[test]
+fn slot_counts_are_whole_chunks_and_capped() {
+    let rows = [
+        (0, 0),
+        (1, 128),
+        (2, 256),
+        (3, 512),
+        (10, 1_024),
+        (300, 32_768),
+        (1_310, 131_072),
+        (5_000, 131_072),
+        (usize::MAX, 131_072),
+    ];
+    for (backends, slots) in rows {
+        assert_eq!(maglev::slot_count(backends), slots, "{backends} backends");
+    }
+}
