@@ -67,8 +67,12 @@ fn suggestions(
     let program = weiche.program.display();
     let (pins, state) = (weiche.pins.display(), weiche.state.display());
     suggestions.push((
-        "What the kernel knows, also while the agent is dead:",
-        format!("{program} service list --pin-dir {pins} --state-dir {state}"),
+        "What the kernel has, also while the agent is dead:",
+        format!("{program} service list --pin-dir {pins}"),
+    ));
+    suggestions.push((
+        "What the agent says of itself, and how packets ended:",
+        format!("{program} status --pin-dir {pins} --state-dir {state}"),
     ));
     suggestions
 }

@@ -95,6 +95,30 @@ pub const FIGURES: &[Figure] = &[
         small: 20_000_000,
         full: 100_000_000,
     },
+    Figure {
+        name: "cluster-ip-connections",
+        what: "connections to a Cluster-IP, of each family and protocol; none fails",
+        small: 10_000,
+        full: 10_000,
+    },
+    Figure {
+        name: "agent-killed",
+        what: "new flows, 500/s, while 200 are open and the agent is killed; none fails",
+        small: 6_000,
+        full: 60_000,
+    },
+    Figure {
+        name: "agent-killed-flows-doubled",
+        what: "the same with twice the room for flows after the restart; none fails",
+        small: 6_000,
+        full: 60_000,
+    },
+    Figure {
+        name: "sequence-probe",
+        what: "seconds of late packets after flows have ended; none leaves untranslated",
+        small: 10,
+        full: 60,
+    },
 ];
 
 /// What a check is asked to do.

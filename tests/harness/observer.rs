@@ -9,7 +9,10 @@ use std::{
     net::IpAddr,
     path::PathBuf,
     process::{ChildStderr, Command, Stdio},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -58,7 +61,10 @@ pub struct Seen {
 impl Observer {
     /// Captures what matches `filter` (in tcpdump's language) on `link`, from this call's return.
     pub fn start(lab: &Lab, at: &Namespace, link: &str, filter: &str) -> anyhow::Result<Self> {
-        let file = lab.dir().join(format!("{}-{link}.pcap", at.name()));
+        // Several may look at one link.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let file = lab.dir().join(format!("{number}.pcap"));
         let mut command = at.command("tcpdump");
         command.args(["-i", link, "-n", "-s", "0", "-B", "32768"]);
         command.args(["--immediate-mode", "-U", "-Z", "root", "-w"]);

@@ -4,3 +4,12 @@
 //! Needs root, and fails without it. Each test makes a lab of its own and leaves nothing behind.
 
 mod wiring;
+
+mod scene;
+mod untranslated;
+
+mod cluster_ip;
+mod backends;
+mod restart;
+mod probe;
+mod demo;

@@ -13,16 +13,6 @@ use tests::{
 
 const PORT: u16 = 8080;
 
-fn few(route: Route, count: u64) -> Burst {
-    Burst {
-        route,
-        count,
-        at_once: 4,
-        first_id: 0,
-        first_port: None,
-    }
-}
-
 #[test]
 fn pods_and_the_outside_reach_each_other() -> anyhow::Result<()> {
     for rp_filter in [RpFilter::Off, RpFilter::Strict, RpFilter::Loose] {
@@ -46,7 +36,7 @@ fn pods_and_the_outside_reach_each_other() -> anyhow::Result<()> {
                     from,
                     target,
                 };
-                let report = at.block_on(|| burst(few(route, 20)))?;
+                let report = at.block_on(|| burst(Burst::of(route, 20)))?;
                 assert_eq!(report.failures, [""; 0], "{rp_filter:?} {route:?}");
                 assert_eq!(report.pods.get("server"), Some(&20));
             }
@@ -109,7 +99,7 @@ fn the_observer_sees_packets_and_their_checksums() -> anyhow::Result<()> {
             pod.namespace.tx_offload_off("eth0")?;
         }
         let observer = Observer::start(&lab, &client.namespace, "eth0", "udp")?;
-        let report = client.namespace.block_on(|| burst(few(route, 10)))?;
+        let report = client.namespace.block_on(|| burst(Burst::of(route, 10)))?;
         assert_eq!(report.failures, [""; 0]);
         let capture = observer.stop()?;
         let packets = capture.packets()?;

@@ -59,11 +59,13 @@ impl Connection {
                     SocketAddr::V4(_) => TcpSocket::new_v4()?,
                     SocketAddr::V6(_) => TcpSocket::new_v6()?,
                 };
-                // A source port may be waiting in TIME_WAIT from an earlier run.
-                socket.set_reuseaddr(true)?;
-                socket
-                    .bind(from)
-                    .with_context(|| format!("binding to {from}"))?;
+                // To choose a port before it knows the target, the kernel would have to look for
+                // one that nobody uses to any target: slow, when thousands wait in TIME_WAIT.
+                if from.port() != 0 {
+                    socket.set_reuseaddr(true)?;
+                    let bound = socket.bind(from);
+                    bound.with_context(|| format!("binding to {from}"))?;
+                }
                 let stream = in_time("connecting", socket.connect(target)).await?;
                 stream.set_nodelay(true)?;
                 Socket::Tcp(BufReader::new(stream))

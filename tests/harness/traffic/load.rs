@@ -103,6 +103,25 @@ pub struct Burst {
     pub first_port: Option<u16>,
 }
 
+impl Burst {
+    /// So many over this route, 50 at a time, with ids from 0 and ports of the kernel's choice.
+    pub fn of(route: Route, count: u64) -> Self {
+        Self {
+            route,
+            count,
+            at_once: 50,
+            first_id: 0,
+            first_port: None,
+        }
+    }
+
+    /// The same with other ids: a server counts each flow's messages by its id.
+    #[must_use]
+    pub fn first_id(self, first_id: u64) -> Self {
+        Self { first_id, ..self }
+    }
+}
+
 /// Opens all of them and returns what came of it.
 pub async fn burst(burst: Burst) -> Report {
     let ledger = Ledger::default();

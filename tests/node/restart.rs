@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The agent may die and come back, with other sizes too: no flow notices.
+
+use serde_json::{Value, json};
+use tests::{
+    figures::{self, Run},
+    traffic::Load,
+};
+
+use crate::{scene::Scene, untranslated::Untranslated};
+
+/// Flows that stay open all the time.
+const OPEN: u64 = 200;
+/// New flows each second.
+const PER_SECOND: u64 = 500;
+
+#[test]
+fn a_killed_agent_interrupts_nothing() {
+    figures::check("agent-killed", |run| kill_and_restart(run, "65536"));
+}
+
+#[test]
+fn a_restart_with_more_room_interrupts_nothing() {
+    figures::check("agent-killed-flows-doubled", |run| {
+        kill_and_restart(run, "131072")
+    });
+}
+
+/// A third of the flows before, a third while the agent is dead, a third after its return.
+fn kill_and_restart(run: Run, flows: &str) -> anyhow::Result<Vec<(&'static str, Value)>> {
+    let mut scene = Scene::with_agent(3, &["--flows", "65536"])?;
+    let untranslated = Untranslated::watch(&scene)?;
+    let load = Load::start(&scene.client.namespace, scene.routes(), OPEN, PER_SECOND)?;
+    let third = usize::try_from(run.size / 3)?;
+    load.wait_for(third)?;
+    scene.kill_agent()?;
+    load.wait_for(third)?;
+    scene.start_agent(&["--flows", flows])?;
+    load.wait_for(third)?;
+    let report = load.stop()?;
+    scene.check(&report)?;
+    untranslated.none(&scene)?;
+    let messages: u64 = report.sent.values().sum();
+    Ok(vec![
+        ("failed", json!(0)),
+        ("flows", json!(report.sent.len())),
+        ("messages", json!(messages)),
+    ])
+}

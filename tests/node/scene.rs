@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The scene of most tests here: one client, some backends behind a Service of both families and
+//! protocols, and the real agent. What differs from it is said in the test.
+
+use std::{
+    fmt::Write as _,
+    fs::{self, File},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use rustix::process::Signal;
+use serde_json::Value;
+use tests::{
+    netns::{Lab, Node, Pod, Process, RpFilter},
+    traffic::{Protocol, Report, Route, Server},
+    wait,
+    weiche::{Frontend, Weiche},
+};
+
+/// The Service's IPv4 address.
+pub(crate) const V4: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 80);
+/// The Service's IPv6 address.
+pub(crate) const V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x10, 0x96, 0, 0, 0, 0, 0x80);
+/// The Service's port; its pods serve [`POD_PORT`].
+pub(crate) const PORT: u16 = 80;
+/// The pods' port.
+pub(crate) const POD_PORT: u16 = 8080;
+/// For the agent to do what it was told.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// All of it; goes away as a whole.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub(crate) servers: Vec<Server>,
+    pub(crate) backends: Vec<Pod>,
+    pub(crate) client: Pod,
+    pub(crate) node: Node,
+    pub(crate) weiche: Weiche,
+    agent: Option<Process>,
+    manifests: PathBuf,
+    pub(crate) lab: Lab,
+}
+
+impl Scene {
+    /// Sets the scene with backends `web-1`, `web-2` and so on; the agent does not run yet.
+    pub(crate) fn set(backends: u16, rp_filter: RpFilter) -> anyhow::Result<Self> {
+        let lab = Lab::new("test")?;
+        let node = Node::new(&lab, rp_filter)?;
+        let program = std::env::var_os("WEICHE_BIN").map_or_else(beside_tests, Ok)?;
+        let manifests = lab.dir().join("manifests");
+        fs::create_dir(&manifests)?;
+        let mut scene = Self {
+            servers: Vec::new(),
+            backends: Vec::new(),
+            client: node.add_pod(&lab, "client", 2)?,
+            node,
+            weiche: Weiche::new(program.as_ref(), &lab)?,
+            agent: None,
+            manifests,
+            lab,
+        };
+        // With the same seed, the same flows go to the same backends in every run.
+        fs::write(scene.lab.dir().join("seed"), [7; 16])?;
+        scene.write("service", &service())?;
+        for _backend in 0..backends {
+            scene.add_backend()?;
+        }
+        Ok(scene)
+    }
+
+    /// The same with the agent, once it has programmed the Service.
+    pub(crate) fn with_agent(backends: u16, flags: &[&str]) -> anyhow::Result<Self> {
+        let mut scene = Self::set(backends, RpFilter::Off)?;
+        scene.start_agent(flags)?;
+        scene.wait_for_backends(usize::from(backends))?;
+        Ok(scene)
+    }
+
+    /// Adds one more backend, served and in the manifests.
+    pub(crate) fn add_backend(&mut self) -> anyhow::Result<()> {
+        let number = u16::try_from(self.backends.len() + 1)?;
+        let name = format!("web-{number}");
+        let pod = self.node.add_pod(&self.lab, &name, 10 + number)?;
+        self.servers.push(Server::start(&pod, POD_PORT)?);
+        self.label(&pod, "web")?;
+        self.backends.push(pod);
+        Ok(())
+    }
+
+    /// Writes a pod's manifest with this label `app`; the Service selects `web`.
+    pub(crate) fn label(&self, pod: &Pod, app: &str) -> anyhow::Result<()> {
+        self.write(&pod.name, &pod_manifest(pod, app))
+    }
+
+    /// Takes a pod's manifest away.
+    pub(crate) fn forget(&self, pod: &Pod) -> anyhow::Result<()> {
+        fs::remove_file(self.manifests.join(format!("{}.yaml", pod.name)))
+            .context("removing a manifest")
+    }
+
+    /// Starts the agent with further flags and waits until it has worked in all manifests.
+    pub(crate) fn start_agent(&mut self, flags: &[&str]) -> anyhow::Result<()> {
+        let mut command = self.weiche.agent(&self.node, &[&self.manifests]);
+        command.arg("--seed-file").arg(self.lab.dir().join("seed"));
+        let mut options = File::options();
+        let log = options.create(true).append(true).open(self.log())?;
+        command.args(flags).stderr(log.try_clone()?).stdout(log);
+        let mut agent = Process::spawn(&mut command)?;
+        let pid = u64::from(agent.child().id());
+        let done = wait::until("the agent to be in charge", PATIENCE, || {
+            if let Ok(Some(status)) = agent.child().try_wait() {
+                return Some(Err(status));
+            }
+            self.is_in_charge(pid).then_some(Ok(()))
+        });
+        self.agent = Some(agent);
+        match done.with_context(|| self.last_words())? {
+            Ok(()) => Ok(()),
+            Err(status) => bail!("the agent has ended with {status}: {}", self.last_words()),
+        }
+    }
+
+    /// Kills the agent as a crash would.
+    pub(crate) fn kill_agent(&mut self) -> anyhow::Result<()> {
+        let mut agent = self.agent.take().context("no agent")?;
+        agent.signal(Signal::KILL)?;
+        agent.wait()?;
+        Ok(())
+    }
+
+    /// Waits until every frontend of the Service leads to so many backends.
+    pub(crate) fn wait_for_backends(&self, count: usize) -> anyhow::Result<Vec<Frontend>> {
+        let what = format!("4 frontends with {count} backends each");
+        let done = wait::until(&what, PATIENCE, || {
+            let frontends = self.weiche.frontends().ok()?;
+            let complete = |frontend: &Frontend| frontend.backends.len() == count;
+            (frontends.len() == 4 && frontends.iter().all(complete)).then_some(frontends)
+        });
+        done.with_context(|| self.last_words())
+    }
+
+    /// From the client to the Service, in both families and protocols.
+    pub(crate) fn routes(&self) -> Vec<Route> {
+        let mut routes = Vec::new();
+        let (v4, v6) = (self.client.v4.into(), self.client.v6.into());
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            for (from, address) in [(v4, IpAddr::from(V4)), (v6, IpAddr::from(V6))] {
+                let target = SocketAddr::new(address, PORT);
+                routes.push(Route {
+                    protocol,
+                    from,
+                    target,
+                });
+            }
+        }
+        routes
+    }
+
+    /// That no flow failed, and that each message of each flow was answered exactly once.
+    pub(crate) fn check(&self, report: &Report) -> anyhow::Result<()> {
+        if !report.failures.is_empty() {
+            let some = report.failures.iter().take(10);
+            let some = some.fold(String::new(), |text, line| format!("{text}\n  {line}"));
+            bail!("{} flows failed, such as{some}", report.failures.len());
+        }
+        report.join(&self.servers.iter().collect::<Vec<_>>())
+    }
+
+    /// Whether the status is this process's, and it has written down everything once.
+    fn is_in_charge(&self, pid: u64) -> bool {
+        let text = fs::read(self.weiche.state.join("status.json")).unwrap_or_default();
+        let status: Value = serde_json::from_slice(&text).unwrap_or_default();
+        let sync = &status["sync"];
+        let done = sync["services_desired"] == sync["services_programmed"];
+        status["pid"] == pid && sync["listed"] == true && done
+    }
+
+    fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        let draft = self.manifests.join(format!("{name}.draft"));
+        fs::write(&draft, text)?;
+        fs::rename(&draft, self.manifests.join(format!("{name}.yaml")))?;
+        Ok(())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.lab.dir().join("agent.log")
+    }
+
+    fn last_words(&self) -> String {
+        let text = fs::read_to_string(self.log()).unwrap_or_default();
+        format!("the agent says:\n{text}")
+    }
+}
+
+fn beside_tests() -> anyhow::Result<std::ffi::OsString> {
+    // target/debug/deps/node-HASH
+    let this = std::env::current_exe()?;
+    let target = this.ancestors().nth(2).context("no target folder")?;
+    Ok(target.join("weiche").into())
+}
+
+fn service() -> String {
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\nspec:\n  \
+         clusterIPs: ['{V4}', '{V6}']\n  clusterIP: '{V4}'\n  \
+         ipFamilies: [IPv4, IPv6]\n  ipFamilyPolicy: RequireDualStack\n  \
+         selector: {{app: web}}\n  ports:\n  \
+         - {{name: tcp, port: {PORT}, targetPort: {POD_PORT}}}\n  \
+         - {{name: udp, port: {PORT}, targetPort: {POD_PORT}, protocol: UDP}}\n"
+    )
+}
+
+fn pod_manifest(pod: &Pod, app: &str) -> String {
+    let Pod { name, v4, v6, .. } = pod;
+    let mut text =
+        format!("apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  labels: {{app: {app}}}\n");
+    let node = Node::NAME;
+    // Writing to a String cannot fail.
+    let _written = write!(
+        text,
+        "spec:\n  nodeName: {node}\n  containers: [{{name: server, image: none}}]\n\
+         status:\n  phase: Running\n  podIP: '{v4}'\n  podIPs: [{{ip: '{v4}'}}, {{ip: '{v6}'}}]\n  \
+         conditions: [{{type: Ready, status: 'True'}}]\n"
+    );
+    text
+}
