@@ -38,6 +38,7 @@ pub(super) async fn open(
             let settings = cluster::Settings {
                 kubeconfig: kubeconfig.clone(),
                 jitter_seed: low,
+                ..cluster::Settings::default()
             };
             Ok(cluster::spawn(settings, changes).await.map_err(Box::new)?)
         }

@@ -25,13 +25,27 @@ use crate::model::Change;
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// How cluster mode is to run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// A kubeconfig file, of which the current context counts; `None` = what Kubernetes gives to
     /// Pods.
     pub kubeconfig: Option<PathBuf>,
     /// Spreads the retries of many nodes; any number, best another one on each node.
     pub jitter_seed: u64,
+    /// The server ends a watch after this many seconds, and a connection that is silent for 5 s
+    /// more is given up; 30 by default. kube's default is 290 s, for which a connection that died
+    /// without a word would be believed.
+    pub watch_s: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            kubeconfig: None,
+            jitter_seed: 0,
+            watch_s: 30,
+        }
+    }
 }
 
 /// Why cluster mode cannot start. What happens later is a problem in the status: a cluster that
@@ -90,14 +104,19 @@ pub async fn spawn(
         source: format!("the API server {server}"),
         ..Status::default()
     });
-    let told = Told { changes, status };
-    let seed = settings.jitter_seed;
+    let (seed, watch_s) = (settings.jitter_seed, settings.watch_s);
+    let told = Told {
+        changes,
+        status,
+        seed,
+        watch_s,
+    };
     Ok(Handle::new(watched, async move {
-        // All three end together, when nobody takes changes any more.
+        // They end together, when nobody takes changes any more.
         tokio::join!(
-            services::follow(client.clone(), told.clone(), seed),
-            slices::follow(client.clone(), told.clone(), seed),
-            nodes::follow(client, told, seed),
+            services::follow(client.clone(), told.clone()),
+            slices::follow(client.clone(), told.clone()),
+            nodes::follow(client, told),
         );
     }))
 }

@@ -246,3 +246,6 @@ fn addresses<'a>(
     }
     parsed
 }
+
+#[cfg(test)]
+mod tests;

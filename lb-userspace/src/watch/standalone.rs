@@ -65,13 +65,13 @@ pub enum StartError {
         "folders cannot be watched; look at the limit fs.inotify.max_user_instances \
          (sysctl), which other programs of this user share"
     )]
-    Watcher(#[source] notify::Error),
+    Watcher(#[source] io::Error),
 }
 
 /// Starts following the folders; the first changes are a complete list.
 ///
 /// The stream ends when the handle is dropped, or the receiver of `changes` is. Must be called
-/// inside a tokio runtime with time enabled.
+/// inside a tokio runtime with I/O and time enabled.
 pub fn spawn(settings: Settings, changes: mpsc::Sender<Change>) -> Result<Handle, StartError> {
     let Settings {
         folders,

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Follows them for ever.
-pub(super) async fn follow(client: Client, told: Told, seed: u64) {
+pub(super) async fn follow(client: Client, told: Told) {
     let particulars = Particulars {
         api: Api::all(client),
         kind: Kind::Node,
@@ -25,5 +25,5 @@ pub(super) async fn follow(client: Client, told: Told, seed: u64) {
         },
         gone: |name| Change::NodeGone(name.name),
     };
-    source::follow(particulars, told, seed).await;
+    source::follow(particulars, told).await;
 }

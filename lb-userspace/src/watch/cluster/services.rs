@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Follows them for ever. Those that are not ours to serve are told too: planning decides.
-pub(super) async fn follow(client: Client, told: Told, seed: u64) {
+pub(super) async fn follow(client: Client, told: Told) {
     let particulars = Particulars {
         api: Api::all(client),
         kind: Kind::Service,
@@ -25,5 +25,5 @@ pub(super) async fn follow(client: Client, told: Told, seed: u64) {
         },
         gone: Change::ServiceGone,
     };
-    source::follow(particulars, told, seed).await;
+    source::follow(particulars, told).await;
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Follows them for ever.
-pub(super) async fn follow(client: Client, told: Told, seed: u64) {
+pub(super) async fn follow(client: Client, told: Told) {
     let particulars = Particulars {
         api: Api::all(client),
         kind: Kind::EndpointSlice,
@@ -26,5 +26,5 @@ pub(super) async fn follow(client: Client, told: Told, seed: u64) {
         },
         gone: Change::SliceGone,
     };
-    source::follow(particulars, told, seed).await;
+    source::follow(particulars, told).await;
 }

@@ -28,20 +28,20 @@ use crate::{
     watch::status::Status,
 };
 
-/// The server ends a watch after this long, and a connection that is silent for longer is given
-/// up. kube's default is 290 s, for which a connection that died without a word is believed.
-const WATCH_S: u32 = 30;
-const SILENCE: Duration = Duration::from_secs(35);
+/// How much longer than a watch may last a connection may be silent.
+const MARGIN_S: u64 = 5;
 /// A watch that has lasted this long works, even when there was nothing to say.
 const SETTLED: Duration = Duration::from_secs(1);
 /// Objects per page of a list.
 const PAGE: u32 = 500;
 
-/// Where all sources tell what they see.
+/// What all sources share.
 #[derive(Clone)]
 pub(super) struct Told {
     pub(super) changes: mpsc::Sender<Change>,
     pub(super) status: watch::Sender<Status>,
+    pub(super) seed: u64,
+    pub(super) watch_s: u32,
 }
 
 /// What is particular to a kind.
@@ -69,13 +69,14 @@ impl<K> Object for K where
 }
 
 /// Follows one kind until nobody takes changes any more.
-pub(super) async fn follow<K: Object>(particulars: Particulars<K>, told: Told, seed: u64) {
+pub(super) async fn follow<K: Object>(particulars: Particulars<K>, told: Told) {
     let plural = particulars.plural;
     let mut source = Source {
         report: Report::new(plural, particulars.kind, told.status),
         changes: told.changes.clone(),
         // The kinds are told apart by the lengths of their names.
-        patience: Patience::new(seed, plural.len().try_into().unwrap_or(0)),
+        patience: Patience::new(told.seed, plural.len().try_into().unwrap_or(0)),
+        watch_s: told.watch_s,
         particulars,
     };
     tokio::select! {
@@ -89,6 +90,7 @@ struct Source<K> {
     changes: mpsc::Sender<Change>,
     report: Report,
     patience: Patience,
+    watch_s: u32,
 }
 
 /// Why a list or a watch ended early.
@@ -133,8 +135,10 @@ impl<K: Object> Source<K> {
         params.label_selector = self.particulars.label.map(str::to_owned);
         let mut begun = false;
         loop {
-            let page = timeout(SILENCE, self.particulars.api.list(&params)).await;
-            let page = page.map_err(|_elapsed| silence("list"))?.map_err(stop)?;
+            let page = self
+                .heard(self.particulars.api.list(&params))
+                .await?
+                .map_err(stop)?;
             // Not before the first answer: an attempt that fails changes nothing.
             if !begun {
                 begun = true;
@@ -159,23 +163,25 @@ impl<K: Object> Source<K> {
 
     /// Follows changes after `version`, and keeps it; ends well when the server ends the watch.
     async fn watch(&mut self, version: &mut String) -> Result<(), Stop> {
-        let mut params = WatchParams::default().timeout(WATCH_S);
+        let mut params = WatchParams::default().timeout(self.watch_s);
         params.label_selector = self.particulars.label.map(str::to_owned);
-        let start = timeout(SILENCE, self.particulars.api.watch(&params, version)).await;
-        let events = start.map_err(|_elapsed| silence("watch"))?.map_err(stop)?;
+        let start = self
+            .heard(self.particulars.api.watch(&params, version))
+            .await?;
+        let events = start.map_err(stop)?;
         let mut events = std::pin::pin!(events);
         let mut settled = std::pin::pin!(sleep(SETTLED));
         let mut works = false;
         loop {
             let event = tokio::select! {
-                event = timeout(SILENCE, events.next()) => event,
+                event = self.heard(events.next()) => event?,
                 () = &mut settled, if !works => {
                     works = true;
                     self.well();
                     continue;
                 }
             };
-            match event.map_err(|_elapsed| silence("watch"))? {
+            match event {
                 Some(Ok(event)) => {
                     self.event(event, version).await?;
                     works = true;
@@ -188,6 +194,15 @@ impl<K: Object> Source<K> {
                 None => return Err(Stop::Failed("the watch was ended at once".to_owned())),
             }
         }
+    }
+
+    /// Waits no longer than a connection may be silent.
+    async fn heard<T>(&self, answer: impl Future<Output = T>) -> Result<T, Stop> {
+        let silence_s = u64::from(self.watch_s) + MARGIN_S;
+        let heard = timeout(Duration::from_secs(silence_s), answer).await;
+        heard.map_err(|_elapsed| {
+            Stop::Failed(format!("the server has been silent for {silence_s} s"))
+        })
     }
 
     async fn event(&mut self, event: WatchEvent<K>, version: &mut String) -> Result<(), Stop> {
@@ -234,13 +249,6 @@ impl<K: Object> Source<K> {
         self.report.trouble(Some(trouble));
         sleep(self.patience.after_failure()).await;
     }
-}
-
-fn silence(what: &str) -> Stop {
-    Stop::Failed(format!(
-        "nothing was heard of a {what} for {} s",
-        SILENCE.as_secs()
-    ))
 }
 
 fn stop(error: kube::Error) -> Stop {

@@ -23,6 +23,8 @@ const MAX_BYTES: u64 = 64 * 1024 * 1024;
 pub(super) struct Files {
     folders: Vec<PathBuf>,
     seen: BTreeMap<FileId, Stamp>,
+    /// Found empty at the last look.
+    emptied: BTreeMap<FileId, Stamp>,
 }
 
 /// What tells one version of a file from the next.
@@ -38,6 +40,7 @@ struct Stamp {
 #[derive(Debug)]
 pub(super) struct News {
     pub(super) file: FileId,
+    pub(super) path: PathBuf,
     pub(super) content: Content,
     stamp: Option<Stamp>,
 }
@@ -47,17 +50,14 @@ pub(super) struct News {
 pub(super) enum Content {
     /// It holds this now.
     Text(String),
+    /// It holds nothing any more, which is to be believed only when it is so at the next look:
+    /// between emptying a file and queueing the event, a kernel that has to wait for a disk can
+    /// take its time, and who rewrites a file empties it first.
+    Emptied,
     /// It is there and cannot be read.
     Unreadable(Problem),
     /// It is not there any more.
     Gone,
-}
-
-impl News {
-    /// Whether it is of the file at `path`.
-    pub(super) fn is_of(&self, path: &Path) -> bool {
-        *self.file.path == *path.display().to_string()
-    }
 }
 
 impl Files {
@@ -65,6 +65,7 @@ impl Files {
         Self {
             folders,
             seen: BTreeMap::new(),
+            emptied: BTreeMap::new(),
         }
     }
 
@@ -91,7 +92,11 @@ impl Files {
 
     /// Remembers that this has been worked in.
     pub(super) fn accept(&mut self, news: &News) {
+        self.emptied.remove(&news.file);
         match (&news.content, news.stamp) {
+            (Content::Emptied, Some(stamp)) => {
+                self.emptied.insert(news.file.clone(), stamp);
+            }
             (Content::Gone, _) => {
                 self.seen.remove(&news.file);
             }
@@ -122,27 +127,38 @@ impl Files {
             if stamp.is_some() && stamp.as_ref() == before && !touched.contains(&path) {
                 continue;
             }
-            match read(&path) {
-                Ok(text) => news.push(News {
-                    file,
-                    content: Content::Text(text),
-                    stamp,
-                }),
+            let content = match read(&path) {
+                Ok(text) if text.is_empty() && self.doubts(&file, stamp) => Content::Emptied,
+                Ok(text) => Content::Text(text),
                 // It vanished after it was listed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     there.remove(&file);
+                    continue;
                 }
-                Err(error) => news.push(unreadable(file, &error, stamp)),
-            }
+                Err(error) => unreadable(&file, &error),
+            };
+            news.push(News {
+                file,
+                path,
+                content,
+                stamp,
+            });
         }
         let of_folder = self.seen.keys().filter(|file| file.folder == folder);
         let gone = of_folder.filter(|file| !there.contains(*file));
         news.extend(gone.map(|file| News {
             file: file.clone(),
+            path: PathBuf::from(&*file.path),
             content: Content::Gone,
             stamp: None,
         }));
         news
+    }
+
+    /// Whether an empty file was something else before, and at the last look.
+    fn doubts(&self, file: &FileId, stamp: Option<Stamp>) -> bool {
+        let was_more = self.seen.get(file).is_some_and(|before| before.size > 0);
+        was_more && self.emptied.get(file).copied() != stamp
     }
 }
 
@@ -193,18 +209,13 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-fn unreadable(file: FileId, error: &io::Error, stamp: Option<Stamp>) -> News {
-    let problem = Problem {
+fn unreadable(file: &FileId, error: &io::Error) -> Content {
+    Content::Unreadable(Problem {
         place: file.path.to_string(),
         line: None,
         object: None,
         reason: format!("cannot be read ({error}): what it stated before stays in force"),
-    };
-    News {
-        file,
-        content: Content::Unreadable(problem),
-        stamp,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -216,6 +227,7 @@ mod tests {
         let said = news.iter().map(|news| match &news.content {
             Content::Text(text) => format!("{}={text}", name(&news.file)),
             Content::Unreadable(_) => format!("{} unreadable", name(&news.file)),
+            Content::Emptied => format!("{} emptied", name(&news.file)),
             Content::Gone => format!("{} gone", name(&news.file)),
         });
         let mut said: Vec<String> = said.collect();
@@ -265,6 +277,26 @@ mod tests {
         assert_eq!(step(&mut files, &[]), ["c.json gone", "i.yaml unreadable"]);
         std::os::unix::fs::symlink(path("e.txt"), path("k.yaml")).expect("a link");
         assert_eq!(step(&mut files, &[]), ["k.yaml=1"]);
+    }
+
+    #[test]
+    fn an_emptied_file_is_believed_at_the_second_look() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.yaml");
+        fs::write(&path, "").expect("a file");
+        let mut files = Files::new(vec![folder.path().to_owned()]);
+        assert_eq!(step(&mut files, &[]), ["a.yaml="]);
+        fs::write(&path, "1").expect("a file");
+        assert_eq!(step(&mut files, &[]), ["a.yaml=1"]);
+        fs::write(&path, "").expect("a file");
+        assert_eq!(step(&mut files, &[]), ["a.yaml emptied"]);
+        // Written again in between: another emptying, another doubt.
+        fs::write(&path, "2").expect("a file");
+        assert_eq!(step(&mut files, &[]), ["a.yaml=2"]);
+        fs::write(&path, "").expect("a file");
+        assert_eq!(step(&mut files, &[]), ["a.yaml emptied"]);
+        assert_eq!(step(&mut files, &[]), ["a.yaml="]);
+        assert_eq!(step(&mut files, &[]), [""; 0]);
     }
 
     #[test]

@@ -4,35 +4,38 @@
 //! A file that is being written is left alone until its writer closes it, so that half of it is
 //! never taken for all of it. Knows events, not contents.
 
+mod inotify;
+
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use notify::{
-    Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _,
-    event::{AccessKind, AccessMode, ModifyKind},
-};
-use tokio::sync::mpsc;
+use rustix::fs::inotify::ReadFlags;
+use tokio::time::sleep;
 
+use self::inotify::{Event, Inotify};
 use super::files::is_manifest;
+use crate::clock;
 
 /// Nothing may happen for this long before the folders are read.
 const QUIET: Duration = Duration::from_millis(30);
-/// A writer that keeps its file open, or never stops, is waited for this long.
+/// A writer that keeps its file open is waited for this long.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long the kernel's events may be on their way to us.
+/// A file changes a moment before its event is queued.
 const DELIVERY: Duration = Duration::from_millis(2);
 
 /// Events of all folders.
 pub(super) struct Quiet {
-    watcher: RecommendedWatcher,
-    events: mpsc::UnboundedReceiver<notify::Result<Event>>,
-    /// Changed since they were last read.
+    inotify: Inotify,
+    /// Changed since they were last read. The empty path: something that no path can name.
     touched: BTreeSet<PathBuf>,
-    /// Open for writing, as far as we know.
-    written: BTreeSet<PathBuf>,
+    /// Written to and not closed since, and for how long: `CLOCK_MONOTONIC` in nanoseconds. All of
+    /// them are in `touched` too.
+    written: BTreeMap<PathBuf, u64>,
 }
 
 impl Quiet {
@@ -40,89 +43,102 @@ impl Quiet {
     pub(super) const RESCAN: Duration = Duration::from_secs(10);
 
     /// Watches nothing yet.
-    pub(super) fn new() -> notify::Result<Self> {
-        let (sender, events) = mpsc::unbounded_channel();
-        let watcher = notify::recommended_watcher(move |event| {
-            // The receiver is gone only when the watching ends.
-            let _ = sender.send(event);
-        })?;
+    pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
-            watcher,
-            events,
+            inotify: Inotify::new()?,
             touched: BTreeSet::new(),
-            written: BTreeSet::new(),
+            written: BTreeMap::new(),
         })
     }
 
     /// Watches a folder, or watches it anew where another one has taken its name.
-    pub(super) fn watch(&mut self, folder: &Path) -> notify::Result<()> {
-        // Fails where it was not watched, or its watch went with the old folder.
-        let _ = self.watcher.unwatch(folder);
-        self.watcher.watch(folder, RecursiveMode::NonRecursive)
+    pub(super) fn watch(&mut self, folder: &Path) -> io::Result<()> {
+        self.inotify.watch(folder)
     }
 
     /// Waits until it is time to read: files have changed and are at rest, or a rescan is due.
     /// Returns the files that changed; they have to be read whatever their times say.
     pub(super) async fn wait(&mut self) -> BTreeSet<PathBuf> {
-        let rescan = tokio::time::sleep(Self::RESCAN);
-        tokio::pin!(rescan);
-        while self.touched.is_empty() {
-            tokio::select! {
-                event = self.events.recv() => self.take(event),
-                () = &mut rescan => return BTreeSet::new(),
-            }
-        }
-        let patience = tokio::time::sleep(PATIENCE);
-        tokio::pin!(patience);
+        let mut rescan = std::pin::pin!(sleep(Self::RESCAN));
         loop {
-            tokio::select! {
-                event = self.events.recv() => self.take(event),
-                () = tokio::time::sleep(QUIET), if self.written.is_empty() => break,
-                () = &mut patience => break,
+            while self.touched.is_empty() {
+                tokio::select! {
+                    events = self.inotify.wait() => self.take(events),
+                    () = &mut rescan => return BTreeSet::new(),
+                }
+            }
+            self.settle().await;
+            let ready = self.at_rest();
+            if !ready.is_empty() {
+                return ready;
             }
         }
-        self.written.clear();
-        std::mem::take(&mut self.touched)
     }
 
-    /// Files that somebody wrote to while they were being read: what was read of them is not to be
-    /// trusted, and the next [`wait`](Self::wait) names them.
+    /// Makes the next [`wait`](Self::wait) name a file that has to be looked at again.
+    pub(super) fn touch(&mut self, path: PathBuf) {
+        self.touched.insert(path);
+    }
+
+    /// Files that somebody wrote to before or while they were read: what was read of them is not
+    /// to be trusted, and the next [`wait`](Self::wait) names them.
     pub(super) async fn disturbed(&mut self) -> &BTreeSet<PathBuf> {
-        tokio::time::sleep(DELIVERY).await;
-        while let Ok(event) = self.events.try_recv() {
-            self.take(Some(event));
-        }
+        sleep(DELIVERY).await;
+        let events = self.inotify.drain();
+        self.take(events);
         &self.touched
     }
 
-    fn take(&mut self, event: Option<notify::Result<Event>>) {
-        let event = match event {
-            Some(Ok(event)) => event,
-            Some(Err(error)) => {
-                tracing::warn!(%error, "watching folders: an event was lost; rescanning");
-                self.touched.insert(PathBuf::new());
-                return;
+    async fn settle(&mut self) {
+        let mut patience = std::pin::pin!(sleep(PATIENCE));
+        loop {
+            tokio::select! {
+                events = self.inotify.wait() => self.take(events),
+                () = sleep(QUIET), if self.written.is_empty() => return,
+                () = &mut patience => return,
             }
-            // Cannot happen while `watcher` lives; never to be busy if it does.
-            None => return,
-        };
-        if event.need_rescan() {
-            self.touched.insert(PathBuf::new());
         }
-        for path in event.paths.into_iter().filter(|path| matters(path)) {
-            match event.kind {
-                EventKind::Modify(ModifyKind::Data(_)) => {
-                    self.written.insert(path.clone());
-                }
-                EventKind::Access(AccessKind::Close(AccessMode::Write))
-                | EventKind::Remove(_)
-                | EventKind::Modify(ModifyKind::Name(_)) => {
-                    self.written.remove(&path);
-                }
-                // Reading is no change, and we read ourselves.
-                EventKind::Access(_) => continue,
-                EventKind::Any | EventKind::Create(_) | EventKind::Modify(_) | EventKind::Other => {
-                }
+    }
+
+    /// Takes the changed files that nobody is writing, or whose writer has had his time.
+    fn at_rest(&mut self) -> BTreeSet<PathBuf> {
+        let now_ns = clock::monotonic_ns();
+        let hurried =
+            |since_ns: u64| Duration::from_nanos(now_ns.saturating_sub(since_ns)) < PATIENCE;
+        self.written.retain(|_, since_ns| hurried(*since_ns));
+        let touched = std::mem::take(&mut self.touched);
+        let (busy, ready) = touched
+            .into_iter()
+            .partition(|path| self.written.contains_key(path));
+        self.touched = busy;
+        ready
+    }
+
+    fn take(&mut self, events: io::Result<Vec<Event>>) {
+        let events = events.unwrap_or_else(|error| {
+            tracing::warn!(%error, "events of folders cannot be read; rescanning");
+            self.touched.insert(PathBuf::new());
+            Vec::new()
+        });
+        for Event { path, flags } in events {
+            let itself = ReadFlags::DELETE_SELF
+                | ReadFlags::IGNORED
+                | ReadFlags::MOVE_SELF
+                | ReadFlags::QUEUE_OVERFLOW
+                | ReadFlags::UNMOUNT;
+            if flags.intersects(itself) {
+                self.touched.insert(PathBuf::new());
+                continue;
+            }
+            if !matters(&path) {
+                continue;
+            }
+            if flags.contains(ReadFlags::MODIFY) {
+                let now_ns = clock::monotonic_ns();
+                self.written.entry(path.clone()).or_insert(now_ns);
+            } else if !flags.intersects(ReadFlags::ATTRIB | ReadFlags::CREATE) {
+                // Closed, renamed or deleted.
+                self.written.remove(&path);
             }
             self.touched.insert(path);
         }
@@ -132,6 +148,6 @@ impl Quiet {
 /// Manifests, and the links called `..data` through which a mounted `ConfigMap` swaps all its
 /// files at once.
 fn matters(path: &Path) -> bool {
-    let name = path.file_name().map(std::ffi::OsStr::as_encoded_bytes);
+    let name = path.file_name().map(OsStr::as_encoded_bytes);
     is_manifest(path) || name.is_some_and(|name| name.starts_with(b".."))
 }

@@ -76,7 +76,12 @@ impl Loop {
             .await?;
         problems.extend(unlisted);
         let disturbed = self.quiet.disturbed().await;
-        news.retain(|news| !disturbed.iter().any(|path| news.is_of(path)));
+        news.retain(|news| !disturbed.contains(&news.path));
+        for news in &news {
+            if matches!(news.content, Content::Emptied) {
+                self.quiet.touch(news.path.clone());
+            }
+        }
         let (round, unsaved) = self.blocking(|books| books.work_in(news)).await?;
         problems.extend(unsaved);
         for change in round.changes {
@@ -113,6 +118,7 @@ impl Books {
             self.files.accept(&news);
             match news.content {
                 Content::Text(text) => self.catalog.put(&news.file, &text),
+                Content::Emptied => {}
                 Content::Unreadable(problem) => self.catalog.unreadable(&news.file, problem),
                 Content::Gone => self.catalog.remove(&news.file),
             }

@@ -31,7 +31,8 @@ fn a_later_folder_completes_an_earlier_one() {
         &mut store,
         1,
         "status.json",
-        r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","labels":{"more":"y"}},"status":{"podIPs":[{"ip":"10.0.0.1"}]}}"#,
+        r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "labels": {"more": "y"}},
+            "status": {"podIPs": [{"ip": "10.0.0.1"}]}}"#,
     );
     let touched = put(&mut store, 0, "a.yaml", POD);
     assert_eq!(touched.len(), 1);
