@@ -119,6 +119,12 @@ pub const FIGURES: &[Figure] = &[
         small: 10,
         full: 60,
     },
+    Figure {
+        name: "both-modes",
+        what: "rounds of up to 7 edits; folders and an API server tell the same",
+        small: 20,
+        full: 300,
+    },
 ];
 
 /// What a check is asked to do.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the three suites share. `tests/README.md` says which suite a new test belongs to.
 
+pub mod api_server;
 pub mod chance;
 pub mod control;
 pub mod figures;

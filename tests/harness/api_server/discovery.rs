@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the server says about itself.
+
+use axum::Json;
+use serde_json::{Value, json};
+
+use super::objects::Resource;
+
+pub(super) fn version() -> Json<Value> {
+    Json(json!({
+        "major": "1",
+        "minor": "36",
+        "emulationMajor": "1",
+        "emulationMinor": "36",
+        "minCompatibilityMajor": "1",
+        "minCompatibilityMinor": "35",
+        "gitVersion": "v1.36.2",
+        "gitCommit": "98b35193b2ac7a23a673325f5e9b830ecd5ba406",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "go1.26.4",
+        "compiler": "gc",
+        "platform": "linux/amd64",
+    }))
+}
+
+pub(super) fn api() -> Json<Value> {
+    Json(json!({"kind": "APIVersions", "versions": ["v1"]}))
+}
+
+pub(super) fn apis() -> Json<Value> {
+    let version = json!({"groupVersion": "discovery.k8s.io/v1", "version": "v1"});
+    Json(json!({
+        "kind": "APIGroupList",
+        "apiVersion": "v1",
+        "groups": [{
+            "name": "discovery.k8s.io",
+            "versions": [version],
+            "preferredVersion": version,
+        }],
+    }))
+}
+
+pub(super) fn resources(group_version: &str) -> Json<Value> {
+    let served = Resource::ALL
+        .into_iter()
+        .filter(|it| it.api_version() == group_version);
+    let served = served.map(|resource| {
+        json!({
+            "name": resource.plural(),
+            "singularName": resource.kind().to_lowercase(),
+            "namespaced": resource != Resource::Nodes,
+            "kind": resource.kind(),
+            "verbs": ["list", "watch"],
+        })
+    });
+    Json(json!({
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": group_version,
+        "resources": served.collect::<Vec<_>>(),
+    }))
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The objects, their versions, and how the present came about. Knows no HTTP.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::{Map, Value};
+
+/// A server that has run for a while: nothing begins at version 1.
+const FIRST_VERSION: u64 = 200;
+
+/// What is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resource {
+    /// `services`.
+    Services,
+    /// `endpointslices`.
+    EndpointSlices,
+    /// `nodes`.
+    Nodes,
+}
+
+impl Resource {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Services, Self::EndpointSlices, Self::Nodes];
+
+    /// As paths and refusals call it.
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Services => "services",
+            Self::EndpointSlices => "endpointslices",
+            Self::Nodes => "nodes",
+        }
+    }
+
+    /// The kind of its objects.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Services => "Service",
+            Self::EndpointSlices => "EndpointSlice",
+            Self::Nodes => "Node",
+        }
+    }
+
+    /// Group and version of its objects.
+    pub const fn api_version(self) -> &'static str {
+        match self {
+            Self::Services | Self::Nodes => "v1",
+            Self::EndpointSlices => "discovery.k8s.io/v1",
+        }
+    }
+}
+
+/// Resource, namespace, name: lists come in this order.
+type Key = (Resource, String, String);
+type State = BTreeMap<Key, Arc<Value>>;
+
+/// One step from a version to the next.
+#[derive(Clone, Debug)]
+pub(super) struct Event {
+    pub(super) version: u64,
+    pub(super) resource: Resource,
+    /// As it was; `None`: it is new.
+    pub(super) before: Option<Arc<Value>>,
+    /// As it is; `None`: it is gone.
+    pub(super) after: Option<Arc<Value>>,
+    key: Key,
+}
+
+/// All objects of all versions since the last compaction.
+#[derive(Debug)]
+pub(super) struct Objects {
+    version: u64,
+    current: State,
+    /// The oldest version that is still known, and its objects.
+    oldest: (u64, State),
+    events: Vec<Event>,
+}
+
+impl Default for Objects {
+    fn default() -> Self {
+        Self {
+            version: FIRST_VERSION,
+            current: State::new(),
+            oldest: (FIRST_VERSION, State::new()),
+            events: Vec::new(),
+        }
+    }
+}
+
+impl Objects {
+    /// The present version.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Makes or changes an object and gives it a version, and a uid when it is new.
+    pub(super) fn put(&mut self, mut object: Value) -> u64 {
+        let kind = object["kind"].as_str().unwrap_or_default();
+        let resource = Resource::ALL.into_iter().find(|it| it.kind() == kind);
+        let resource = resource.unwrap_or_else(|| panic!("kind {kind:?} is not served"));
+        let fields = object.as_object_mut().expect("an object is a map");
+        fields.remove("kind");
+        fields.remove("apiVersion");
+        let metadata = fields
+            .entry("metadata")
+            .or_insert_with(|| Map::new().into());
+        let text = |field: &str| metadata[field].as_str().map(str::to_owned);
+        let name = text("name").expect("an object has a name");
+        let namespace = match resource {
+            Resource::Nodes => None,
+            _ => Some(text("namespace").unwrap_or_else(|| "default".to_owned())),
+        };
+        let key = (resource, namespace.clone().unwrap_or_default(), name);
+        let before = self.current.get(&key).cloned();
+        self.version += 1;
+        let born = before
+            .as_ref()
+            .map(|before| before["metadata"]["uid"].clone());
+        if metadata["uid"].is_null() {
+            let made = || format!("00000000-0000-4000-8000-{:012}", self.version).into();
+            metadata["uid"] = born.unwrap_or_else(made);
+        }
+        if let Some(namespace) = namespace {
+            metadata["namespace"] = namespace.into();
+        }
+        metadata["resourceVersion"] = self.version.to_string().into();
+        let after = Some(Arc::new(object));
+        self.step(key, before, after);
+        self.version
+    }
+
+    /// Deletes an object; `None` when it is not there.
+    pub(super) fn delete(
+        &mut self,
+        resource: Resource,
+        namespace: &str,
+        name: &str,
+    ) -> Option<u64> {
+        let key = (resource, namespace.to_owned(), name.to_owned());
+        let before = self.current.get(&key)?.clone();
+        self.version += 1;
+        self.step(key, Some(before), None);
+        Some(self.version)
+    }
+
+    /// Forgets all versions but the present one.
+    pub(super) fn compact(&mut self) {
+        // A version of its own, so that even the last one that anybody saw is gone.
+        self.version += 1;
+        self.oldest = (self.version, self.current.clone());
+        self.events.clear();
+    }
+
+    /// The objects of a resource at a version; `None` when it is gone or not there yet.
+    pub(super) fn at(&self, version: u64, resource: Resource) -> Option<Vec<Arc<Value>>> {
+        if version < self.oldest.0 || version > self.version {
+            return None;
+        }
+        let mut state = self.oldest.1.clone();
+        for event in self
+            .events
+            .iter()
+            .take_while(|event| event.version <= version)
+        {
+            match &event.after {
+                Some(after) => state.insert(event.key.clone(), after.clone()),
+                None => state.remove(&event.key),
+            };
+        }
+        let of_resource = state.into_iter().filter(|((it, ..), _)| *it == resource);
+        Some(of_resource.map(|(_, object)| object).collect())
+    }
+
+    /// What happened to a resource after a version; `None` when that is forgotten.
+    pub(super) fn since(&self, version: u64, resource: Resource) -> Option<Vec<Event>> {
+        if version < self.oldest.0 {
+            return None;
+        }
+        let later = self.events.iter().filter(|event| event.version > version);
+        Some(
+            later
+                .filter(|event| event.resource == resource)
+                .cloned()
+                .collect(),
+        )
+    }
+
+    fn step(&mut self, key: Key, before: Option<Arc<Value>>, after: Option<Arc<Value>>) {
+        match &after {
+            Some(after) => self.current.insert(key.clone(), after.clone()),
+            None => self.current.remove(&key),
+        };
+        self.events.push(Event {
+            version: self.version,
+            resource: key.0,
+            before,
+            after,
+            key,
+        });
+    }
+}

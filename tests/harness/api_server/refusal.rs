@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `Status` objects: how an API server says no.
+
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+use super::objects::Resource;
+
+/// A failure, as the body of an answer or inside a watch.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    pub(super) code: u16,
+    pub(super) reason: &'static str,
+    pub(super) message: String,
+    pub(super) resource: Option<Resource>,
+}
+
+impl Refusal {
+    /// One for a status code that a test asked for.
+    pub(super) fn of_code(code: u16, resource: Resource) -> Self {
+        let plural = resource.plural();
+        let (reason, message) = match code {
+            401 => ("Unauthorized", "Unauthorized".to_owned()),
+            403 => (
+                "Forbidden",
+                format!(
+                    "{plural} is forbidden: User \"plain-user\" cannot list resource \"{plural}\" \
+                     in API group \"\" at the cluster scope"
+                ),
+            ),
+            410 => return Self::expired("The resourceVersion for the provided list is too old."),
+            429 => (
+                "TooManyRequests",
+                "Too many requests, please try again later.".to_owned(),
+            ),
+            503 => (
+                "ServiceUnavailable",
+                "apiserver is shutting down".to_owned(),
+            ),
+            _ => ("InternalError", "an error on the server".to_owned()),
+        };
+        Self {
+            code,
+            reason,
+            message,
+            resource: (code == 403).then_some(resource),
+        }
+    }
+
+    /// A version that is forgotten.
+    pub(super) fn expired(message: &str) -> Self {
+        Self {
+            code: 410,
+            reason: "Expired",
+            message: message.to_owned(),
+            resource: None,
+        }
+    }
+
+    /// A request that makes no sense.
+    pub(super) fn bad_request(message: String) -> Self {
+        Self {
+            code: 400,
+            reason: "BadRequest",
+            message,
+            resource: None,
+        }
+    }
+
+    /// The `Status` object.
+    pub(super) fn body(&self) -> Value {
+        let mut body = json!({
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+            "reason": self.reason,
+            "code": self.code,
+        });
+        if let Some(resource) = self.resource {
+            body["details"] = json!({"kind": resource.plural()});
+        }
+        body
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let code = StatusCode::from_u16(self.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (code, Json(self.body())).into_response()
+    }
+}
+
+/// A path that is not served.
+pub(super) fn not_found() -> Response {
+    let refusal = Refusal {
+        code: 404,
+        reason: "NotFound",
+        message: "the server could not find the requested resource".to_owned(),
+        resource: None,
+    };
+    refusal.into_response()
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The watch side from outside: folders that change, an API server that misbehaves. No root.
+
+mod api_server;
+mod both;
+mod cluster;
+mod http;
+mod recorded;
+mod seen;
+mod standalone;
