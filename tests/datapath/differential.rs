@@ -75,7 +75,7 @@ fn play(twin: &mut Twin, world: &mut World, chance: &mut Chance, tally: &mut Tal
     let mut script = Script::new(&cast, chance);
     for number in 1..=chance.between(1..SEQUENCE + 1) {
         world.maybe_change(twin, &cast, chance)?;
-        let now_ns = twin.memory.now_ns + script::pause_ns(chance);
+        let now_ns = twin.memory.now_ns + script.pause_ns(chance);
         twin.set_clock(now_ns)?;
         let packet = script.next(chance);
         let outcome = judge(twin, &packet, tally).with_context(|| {
@@ -88,9 +88,11 @@ fn play(twin: &mut Twin, world: &mut World, chance: &mut Chance, tally: &mut Tal
 }
 
 fn judge(twin: &mut Twin, packet: &Packet, tally: &mut Tally) -> Result<Outcome> {
+    let before = twin.flows();
     let outcome = twin.run(packet.hook, &packet.bytes)?;
     let sums = harmless(packet, &outcome)?;
     tally.count(packet, &outcome, sums);
+    tally.count_flows(before, twin.flows());
     Ok(outcome)
 }
 

@@ -74,6 +74,15 @@ impl Twin {
         self.kernel.set_clock(now_ns)
     }
 
+    /// Half-open flows of both families, and all others.
+    pub(crate) fn flows(&self) -> [usize; 2] {
+        let Memory { v4, v6, .. } = &self.memory;
+        [
+            v4.flows.half_open.flows.len() + v6.flows.half_open.flows.len(),
+            v4.flows.established.flows.len() + v6.flows.established.flows.len(),
+        ]
+    }
+
     /// Sends a frame through a hook of both and compares reason, verdict, bytes and tables.
     pub(crate) fn run(&mut self, hook: Hook, frame: &[u8]) -> Result<Outcome> {
         let ran = self.kernel.programs.run(hook, frame)?;

@@ -9,6 +9,7 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
 };
 
 /// One change of the sources.
@@ -24,6 +25,8 @@ pub(crate) struct Change {
 
 /// Builds the programs with some changes.
 pub(crate) fn build(changes: &[Change]) -> Result<Vec<u8>> {
+    static BENCH: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = BENCH.lock().unwrap_or_else(PoisonError::into_inner);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     // Below target/, so that the linker of .cargo/config.toml is found.
     let bench = Path::new(env!("CARGO_TARGET_TMPDIR")).join("workshop");
@@ -42,7 +45,11 @@ pub(crate) fn build(changes: &[Change]) -> Result<Vec<u8>> {
 /// The two crates that the object is made of, in a workspace of their own.
 fn copy_sources(root: &Path, bench: &Path) -> Result<()> {
     for part in ["lb-common", "lb-ebpf"] {
-        copy(&root.join(part), &bench.join(part))?;
+        let place = bench.join(part);
+        if place.exists() {
+            fs::remove_dir_all(&place).with_context(|| format!("clearing {}", place.display()))?;
+        }
+        copy(&root.join(part), &place)?;
     }
     let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
     let manifest = manifest
@@ -62,8 +69,6 @@ fn copy_sources(root: &Path, bench: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies a folder. A file that is the same already stays as it is, so that cargo need not build
-/// what depends on it.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("making {}", to.display()))?;
     for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
@@ -71,11 +76,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         let (from, to) = (entry.path(), to.join(entry.file_name()));
         if entry.file_type()?.is_dir() {
             copy(&from, &to)?;
-            continue;
-        }
-        let wanted = fs::read(&from)?;
-        if fs::read(&to).ok().as_ref() != Some(&wanted) {
-            fs::write(&to, wanted).with_context(|| format!("writing {}", to.display()))?;
+        } else {
+            fs::copy(&from, &to).with_context(|| format!("copying {}", from.display()))?;
         }
     }
     Ok(())

@@ -92,7 +92,7 @@ pub const FIGURES: &[Figure] = &[
     Figure {
         name: "torn-reads",
         what: "lookups while another processor reuses the elements; 0 wrong values are used",
-        small: 20_000_000,
+        small: 10_000_000,
         full: 100_000_000,
     },
     Figure {

@@ -27,12 +27,12 @@ pub(super) enum Bend {
     Damaged,
 }
 
-/// Bends a third of all frames, and turns them into bytes.
+/// Bends two thirds of all frames, and turns them into bytes.
 pub(super) fn bend(frame: Frame, chance: &mut Chance) -> (Vec<u8>, Bend) {
     let bytes = frame.bytes();
     let is_ipv4 = bytes[14] >> 4 == 4;
     let is_tcp = bytes[if is_ipv4 { 23 } else { 20 }] == 6;
-    match chance.below(24) {
+    match chance.below(12) {
         0 => (with_options(frame, is_ipv4, chance).bytes(), Bend::Options),
         1 => (
             with_options(frame, is_ipv4, chance)

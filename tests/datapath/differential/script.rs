@@ -34,6 +34,8 @@ pub(super) struct Packet {
 
 /// The conversations of a sequence.
 pub(super) struct Script {
+    /// Everybody speaks in turn, whole and soon, so that connections live to their end.
+    calm: bool,
     conversations: Vec<Conversation>,
 }
 
@@ -82,9 +84,9 @@ const FLAGS: [u8; 6] = [
 const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MILLISECOND;
 
-/// How long nothing happens before the next packet.
-pub(super) fn pause_ns(chance: &mut Chance) -> u64 {
-    match chance.below(32) {
+/// How long nothing happens before a packet.
+fn pause_ns(calm: bool, chance: &mut Chance) -> u64 {
+    match chance.below(if calm { 20 } else { 32 }) {
         0..12 => 0,
         12..18 => chance.between(0..1_000) * MILLISECOND,
         18..24 => chance.between(1..30) * SECOND,
@@ -118,21 +120,31 @@ impl Script {
         });
         Self {
             conversations: conversations.collect(),
+            calm: chance.one_in(2),
         }
+    }
+
+    /// How long nothing happens before the next packet.
+    pub(super) fn pause_ns(&self, chance: &mut Chance) -> u64 {
+        pause_ns(self.calm, chance)
     }
 
     /// The next packet of any of them.
     pub(super) fn next(&mut self, chance: &mut Chance) -> Packet {
         let index = chance.below(self.conversations.len());
         let conversation = &mut self.conversations[index];
-        let (speaker, frame) = conversation.speak(chance);
+        let (speaker, frame) = conversation.speak(self.calm, chance);
         // A few packets go through the hook of the other direction.
-        let astray = chance.one_in(24);
+        let astray = !self.calm && chance.one_in(24);
         let hook = match (speaker, astray) {
             (Speaker::Client, false) | (Speaker::Pod, true) => Hook::Ingress,
             (Speaker::Pod, false) | (Speaker::Client, true) => Hook::Egress,
         };
-        let (bytes, bend) = bend(frame, chance);
+        let (bytes, bend) = if self.calm {
+            (frame.bytes(), Bend::Straight)
+        } else {
+            bend(frame, chance)
+        };
         Packet {
             hook,
             bytes,
@@ -153,8 +165,8 @@ impl Script {
 }
 
 impl Conversation {
-    fn speak(&mut self, chance: &mut Chance) -> (Speaker, Frame) {
-        let in_turn = chance.below(8) < 6;
+    fn speak(&mut self, calm: bool, chance: &mut Chance) -> (Speaker, Frame) {
+        let in_turn = calm || chance.below(8) < 6;
         let (speaker, flags) = if in_turn {
             let turn = LIFE[self.step];
             self.step = (self.step + 1) % LIFE.len();

@@ -20,6 +20,8 @@ pub(crate) struct Tally {
     checksums_right: u64,
     /// Translated packets of which no checksum could be judged.
     checksums_unknown: u64,
+    flows_begun: u64,
+    handshakes_completed: u64,
 }
 
 /// Reasons that one processor alone cannot meet: another one must be opening the same flow, or the
@@ -47,6 +49,12 @@ impl Tally {
             Some(Sum::Unknown) => self.checksums_unknown += 1,
             Some(Sum::Wrong | Sum::Absent) | None => {}
         }
+    }
+
+    /// Counts what a packet has done to the numbers of flows, half-open ones and others.
+    pub(super) fn count_flows(&mut self, before: [usize; 2], after: [usize; 2]) {
+        self.flows_begun += u64::from(after.iter().sum::<usize>() > before.iter().sum());
+        self.handshakes_completed += u64::from(after[0] < before[0] && after[1] > before[1]);
     }
 
     /// Whether every reason was met, and often enough to mean something.
@@ -91,6 +99,8 @@ impl Tally {
                 json!(self.checksums_right),
             ),
             ("checksums_not_to_be_judged", json!(self.checksums_unknown)),
+            ("flows_begun", json!(self.flows_begun)),
+            ("handshakes_completed", json!(self.handshakes_completed)),
             ("reasons", json!(reasons)),
             ("packets_by_kind", json!(bends)),
         ]
