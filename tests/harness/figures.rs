@@ -32,26 +32,26 @@ pub const FIGURES: &[Figure] = &[
     Figure {
         name: "agents-agree",
         what: "random worlds that two agents learn in different order; identical slots",
-        small: 100,
+        small: 300,
         full: 1_000,
     },
     Figure {
         name: "prefix-safety",
         what: "random pairs of worlds; every prefix of the writes between them is sound",
-        small: 100,
+        small: 300,
         full: 1_000,
     },
     Figure {
         name: "map-faults",
         what: "agents' lives with 10 to 50 % of map calls failing; right in the end, 0 leaks",
-        small: 100,
-        full: 1_000,
+        small: 500,
+        full: 2_000,
     },
     Figure {
         name: "small-maps",
         what: "the same in maps that are too small; sound at any time, 0 leaks",
-        small: 100,
-        full: 1_000,
+        small: 500,
+        full: 2_000,
     },
     Figure {
         name: "change-cost",

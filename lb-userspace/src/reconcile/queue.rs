@@ -9,9 +9,12 @@ use crate::{maps::StoreError, model::Name};
 /// Pause after a first failure; it doubles with each further one.
 pub(super) const FIRST_RETRY_NS: u64 = 50_000_000;
 
-/// Longest pause. Whoever waits for room is woken when something is freed; should the kernel have
-/// other reasons to call a map full, this is when it is asked again.
-const LAST_RETRY_NS: u64 = 30_000_000_000;
+/// Longest pause after a failure: once a fault is over, all is well within five seconds.
+const LAST_RETRY_NS: u64 = 3_200_000_000;
+
+/// Whoever waits for room is woken when something is freed; should the kernel have other reasons to
+/// call a map full, this is when it is asked again.
+const ROOM_RETRY_NS: u64 = 30_000_000_000;
 
 /// Services that are not as they should be.
 #[derive(Debug, Default)]
@@ -64,7 +67,7 @@ impl Queue {
         };
         let doublings = entry.attempts.min(16);
         let pause = if for_room {
-            LAST_RETRY_NS
+            ROOM_RETRY_NS
         } else {
             (FIRST_RETRY_NS << doublings).min(LAST_RETRY_NS)
         };

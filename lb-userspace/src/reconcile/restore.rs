@@ -209,6 +209,7 @@ impl Actual {
             {
                 let state = held.written;
                 held.exchange(None, state);
+                held.due_ns = None;
                 holds.extend(state.map(|state| (*backend, state)));
             }
         }

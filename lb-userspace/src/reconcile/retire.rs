@@ -39,7 +39,8 @@ impl Actual {
 
     /// When [`Actual::free_due`] has something to do.
     pub(super) fn next_due_ns(&self) -> Option<u64> {
-        self.retired.front().map(|retired| retired.due_ns)
+        let next = self.retired.front().map(|retired| retired.due_ns);
+        next.filter(|_| self.found.is_none())
     }
 
     /// Frees one thing, unless it came back into use; whether it did.

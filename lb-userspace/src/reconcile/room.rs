@@ -38,13 +38,14 @@ impl Actual {
             is_there,
         };
         for (key, table) in wanted {
-            let mut table = self.fit_frontends(table, &mut room)?;
-            table = self.fit_backends(&table, &mut room)?;
-            self.fit_label(&table)?;
-            table = self.fit_slots(key, &table, &mut room, due_ns)?;
-            if !table.frontends.is_empty() {
-                room.fitted.tables.insert(key.clone(), table);
+            let table = self.fit_frontends(table, &mut room)?;
+            if table.frontends.is_empty() {
+                continue;
             }
+            let table = self.fit_backends(&table, &mut room)?;
+            self.fit_label(&table)?;
+            let table = self.fit_slots(key, &table, &mut room, due_ns)?;
+            room.fitted.tables.insert(key.clone(), table);
         }
         Ok(room.fitted)
     }
