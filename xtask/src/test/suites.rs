@@ -31,6 +31,11 @@ pub(super) const SUITES: &[Suite] = &[
         limit: minutes(10),
     },
     Suite {
+        name: "watch",
+        privileged: false,
+        limit: minutes(10),
+    },
+    Suite {
         name: "datapath",
         privileged: true,
         limit: minutes(10),
