@@ -11,7 +11,7 @@ use lb_common::{
     family::NETWORK_AT,
     frame::{Frame, Frames},
     packet::OutOfPacket,
-    tables::{InsertError, Stage, Tables},
+    tables::{InsertError, Side, Stage, Tables, Touch},
     wire::{Flow, Tuple},
 };
 
@@ -51,11 +51,13 @@ fn adopt_parts<F: FamilyMaps>(
     packet.load_value(flow_at, &mut frame.flow)?;
     packet.load_value(reverse_key_at, &mut frame.reverse_key)?;
     packet.load_value(reverse_key_at + key_length, &mut frame.reverse)?;
-    // The flow first, as in `conntrack::open`. What is there already is newer.
+    // The flow first, as in `conntrack::open`.
     let tables = &mut KernelTables;
     let made = Tables::<F>::insert_flow(tables, Stage::Established, &frame.owner, &frame.flow);
-    if made == Err(InsertError::Full) {
-        return Ok(made);
+    match made {
+        Ok(()) => {}
+        Err(InsertError::Full) => return Ok(made),
+        Err(InsertError::Taken) => catch_up::<F>(tables, frame),
     }
     let (key, reverse) = (&frame.reverse_key, &frame.reverse);
     Ok(Tables::<F>::insert_reverse(
@@ -64,4 +66,37 @@ fn adopt_parts<F: FamilyMaps>(
         key,
         reverse,
     ))
+}
+
+/// The flow was taken over before, and packets have passed in the other table since: had they
+/// ended it, it would live on here as if nothing had been.
+#[inline(always)]
+fn catch_up<F: FamilyMaps>(tables: &mut KernelTables, frame: &mut Frame<F::Address>) {
+    let Flow {
+        born_ns,
+        expires_ns,
+        client_seen,
+        backend_seen,
+        ..
+    } = frame.flow;
+    let place = Tables::<F>::flow(tables, Stage::Established, &frame.owner, &mut frame.flow);
+    let Ok(Some(place)) = place else {
+        return;
+    };
+    let known = &frame.flow;
+    let new_seen = (client_seen & !known.client_seen) | (backend_seen & !known.backend_seen);
+    if known.born_ns != born_ns || (new_seen == 0 && expires_ns <= known.expires_ns) {
+        return;
+    }
+    for (side, seen) in [
+        (Side::Client, client_seen | known.client_seen),
+        (Side::Backend, backend_seen | known.backend_seen),
+    ] {
+        let touch = Touch {
+            side,
+            seen,
+            expires_ns,
+        };
+        Tables::<F>::touch(tables, Stage::Established, place, known, touch);
+    }
 }

@@ -5,9 +5,10 @@
 use crate::play::{Cast, cast, done};
 use anyhow::Result;
 use lb_common::{
+    conntrack::seen,
     family::{Family, V4, V6},
     wire::{
-        Timeouts,
+        Flow, Reverse, Timeouts, Tuple,
         protocol::{TCP, UDP},
     },
 };
@@ -19,6 +20,7 @@ use tests::{
     tables::{Flows, Memory},
     wait,
 };
+use zerocopy::IntoBytes as _;
 
 /// A flow's time-out. A packet prolongs a life only by a second or more.
 const LIFE: Duration = Duration::from_millis(1_500);
@@ -56,6 +58,19 @@ impl Alone {
         self.kernel.programs.run(hook, &frame.bytes()).map(drop)
     }
 
+    /// A TCP flow that would live for a day.
+    fn shake_hands(&mut self) -> Result<()> {
+        let Cast {
+            client,
+            service,
+            pods: [pod, ..],
+            ..
+        } = self.cast;
+        self.run(Hook::Ingress, &tcp(client, service).syn())?;
+        self.run(Hook::Egress, &tcp(pod, client).syn_ack())?;
+        self.run(Hook::Ingress, &tcp(client, service).ack())
+    }
+
     /// Established flows, and their reverse entries.
     fn entries(&self) -> Result<[usize; 2]> {
         fn count<F: Family>(maps: &FamilyMaps<F>) -> Result<[usize; 2]> {
@@ -64,6 +79,33 @@ impl Alone {
         }
         let ([f4, r4], [f6, r6]) = (count::<V4>(&self.kernel.v4)?, count::<V6>(&self.kernel.v6)?);
         Ok([f4 + f6, r4 + r6])
+    }
+
+    /// What the agent hands over of each flow, changed a little.
+    fn packets(&self, family: u8, change: impl Fn(&mut Flow)) -> Result<Vec<Vec<u8>>> {
+        fn of<F: Family>(maps: &FamilyMaps<F>, change: impl Fn(&mut Flow)) -> Result<Vec<Vec<u8>>> {
+            let Flows { established, .. } = maps.flows()?;
+            let packet = |(key, flow): (&Tuple<F::Address>, &Flow)| {
+                let mut flow = *flow;
+                let of_flow = |(_, reverse): &(_, &Reverse)| reverse.born_ns == flow.born_ns;
+                let (reverse_key, reverse) = established.reverse.iter().find(of_flow)?;
+                change(&mut flow);
+                let (key, reverse_key) = (key.as_bytes(), reverse_key.as_bytes());
+                let parts = [
+                    &[0; 14],
+                    key,
+                    flow.as_bytes(),
+                    reverse_key,
+                    reverse.as_bytes(),
+                ];
+                Some(parts.concat())
+            };
+            Ok(established.flows.iter().filter_map(packet).collect())
+        }
+        match family {
+            4 => of(&self.kernel.v4, change),
+            _ => of(&self.kernel.v6, change),
+        }
     }
 
     /// Waits until both entries of the only flow are gone, and says how long that took.
@@ -115,16 +157,58 @@ fn a_flow_in_use_stays() {
 fn a_flow_that_is_cut_short_goes_early() {
     both(|mut alone| {
         let Cast {
-            client,
-            service,
-            pods: [pod, ..],
-            ..
+            client, service, ..
         } = alone.cast;
-        alone.run(Hook::Ingress, &tcp(client, service).syn())?;
-        alone.run(Hook::Egress, &tcp(pod, client).syn_ack())?;
-        alone.run(Hook::Ingress, &tcp(client, service).ack())?;
+        alone.shake_hands()?;
         assert_eq!(alone.entries()?, [1, 1], "for a day");
         alone.run(Hook::Ingress, &tcp(client, service).rst())?;
+        alone.is_forgotten()?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_flow_that_was_taken_over_goes_in_its_time() {
+    both(|mut alone| {
+        let family = if alone.cast.client.is_ipv4() { 4 } else { 6 };
+        let question = udp(alone.cast.client, alone.cast.service);
+        alone.run(Hook::Ingress, &question)?;
+        let packets = alone.packets(family, |_| {})?;
+        alone.kernel.copy_flows(&Memory::default())?;
+        assert_eq!(alone.entries()?, [0, 0]);
+        for packet in &packets {
+            assert_eq!(alone.kernel.programs.adopt(family, packet)?, 0);
+            // Once more does no harm.
+            assert_eq!(alone.kernel.programs.adopt(family, packet)?, 0);
+        }
+        assert_eq!(alone.entries()?, [1, 1]);
+        assert_eq!(alone.packets(family, |_| {})?, packets);
+        let time = alone.is_forgotten()?;
+        assert!(time + 4 * SLACK > LIFE + TOMBSTONE, "after {time:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn the_end_of_a_flow_is_taken_over_after_the_flow() {
+    both(|mut alone| {
+        let family = if alone.cast.client.is_ipv4() { 4 } else { 6 };
+        alone.shake_hands()?;
+        // Another flow's end under the same key says nothing.
+        let other = alone.packets(family, |flow| {
+            flow.born_ns += 1;
+            flow.born_ns_end += 1;
+            flow.client_seen |= seen::RST;
+            flow.expires_ns = 1;
+        })?;
+        let before = alone.packets(family, |_| {})?;
+        assert_eq!(alone.kernel.programs.adopt(family, &other[0])?, 0);
+        assert_eq!(alone.packets(family, |_| {})?, before);
+        let ended = alone.packets(family, |flow| {
+            flow.client_seen |= seen::RST;
+            flow.expires_ns = 1;
+        })?;
+        assert_eq!(alone.kernel.programs.adopt(family, &ended[0])?, 0);
         alone.is_forgotten()?;
         Ok(())
     });

@@ -260,6 +260,22 @@ impl Programs {
         Ok((ran.return_value.cast_signed(), length))
     }
 
+    /// Runs the program that takes over a flow of this family (4 or 6); the packet is what the
+    /// agent hands to it.
+    pub fn adopt(&mut self, family: u8, packet: &[u8]) -> Result<u32> {
+        let program = self.ebpf.program_mut(&format!("weiche_adopt_v{family}"));
+        let program = program.context("the object has the program")?;
+        let program: &mut SchedClassifier = program.try_into()?;
+        if program.fd().is_err() {
+            program.load()?;
+        }
+        let run = TestRunOptions {
+            data_in: Some(packet),
+            ..TestRunOptions::default()
+        };
+        Ok(program.test_run(run)?.return_value)
+    }
+
     /// The program of a hook, for tests that attach it.
     pub fn classifier(&mut self, hook: Hook) -> Result<&mut SchedClassifier> {
         let program = self

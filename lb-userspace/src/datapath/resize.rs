@@ -110,7 +110,7 @@ pub(super) fn switch(
     }
     if old_flows == OldFlows::Copy {
         let copied = copy::flows(attacher, &old.maps(), &next.maps())?;
-        copied.report("copied what came in meanwhile");
+        copied.report("copied again, with what came in meanwhile");
     }
     places.retain(|place| place.hook == Hook::Egress);
     retire(pins, &places.into_iter().collect())
