@@ -114,6 +114,18 @@ pub const FIGURES: &[Figure] = &[
         full: 60_000,
     },
     Figure {
+        name: "agent-killed-while-moving",
+        what: "agents that die while they move to other sizes under load; no flow fails",
+        small: 12,
+        full: 100,
+    },
+    Figure {
+        name: "agent-killed-while-moving-clsact",
+        what: "the same with clsact filters; no flow fails",
+        small: 12,
+        full: 100,
+    },
+    Figure {
         name: "sequence-probe",
         what: "seconds of late packets after flows have ended; none leaves untranslated",
         small: 10,

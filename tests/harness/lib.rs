@@ -8,6 +8,7 @@ pub mod figures;
 pub mod kernel;
 pub mod link;
 pub mod netns;
+pub mod foreign;
 pub mod observer;
 pub mod packet;
 pub mod script;

@@ -10,6 +10,9 @@ mod untranslated;
 
 mod cluster_ip;
 mod backends;
+mod attach;
+mod foreign;
 mod restart;
+mod resize;
 mod probe;
 mod demo;

@@ -101,14 +101,21 @@ impl Scene {
             .context("removing a manifest")
     }
 
-    /// Starts the agent with further flags and waits until it has worked in all manifests.
-    pub(crate) fn start_agent(&mut self, flags: &[&str]) -> anyhow::Result<()> {
+    /// Starts the agent with further flags.
+    pub(crate) fn launch_agent(&mut self, flags: &[&str]) -> anyhow::Result<()> {
         let mut command = self.weiche.agent(&self.node, &[&self.manifests]);
         command.arg("--seed-file").arg(self.lab.dir().join("seed"));
         let mut options = File::options();
         let log = options.create(true).append(true).open(self.log())?;
         command.args(flags).stderr(log.try_clone()?).stdout(log);
-        let mut agent = Process::spawn(&mut command)?;
+        self.agent = Some(Process::spawn(&mut command)?);
+        Ok(())
+    }
+
+    /// Starts the agent with further flags and waits until it has worked in all manifests.
+    pub(crate) fn start_agent(&mut self, flags: &[&str]) -> anyhow::Result<()> {
+        self.launch_agent(flags)?;
+        let mut agent = self.agent.take().context("no agent")?;
         let pid = u64::from(agent.child().id());
         let done = wait::until("the agent to be in charge", PATIENCE, || {
             if let Ok(Some(status)) = agent.child().try_wait() {
@@ -189,7 +196,8 @@ impl Scene {
         self.lab.dir().join("agent.log")
     }
 
-    fn last_words(&self) -> String {
+    /// What the agents have said so far.
+    pub(crate) fn last_words(&self) -> String {
         let text = fs::read_to_string(self.log()).unwrap_or_default();
         format!("the agent says:\n{text}")
     }

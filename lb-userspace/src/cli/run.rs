@@ -41,7 +41,8 @@ pub(super) struct RunArgs {
     /// Interfaces towards other machines; may be repeated [default: those with a default route].
     #[arg(long = "uplink", value_name = "GLOB", help_heading = "Interfaces")]
     uplinks: Vec<Glob>,
-    /// How programs get onto interfaces.
+    /// How programs get onto interfaces. When a clsact qdisc is added or removed, the kernel
+    /// sends nothing on that interface for some milliseconds; restarts leave it in place.
     #[arg(
         long,
         value_name = "HOW",
