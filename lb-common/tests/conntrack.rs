@@ -74,8 +74,11 @@ fn check(what: &str, protocol: u8, segments: &[(Side, u8)], expected: State, sil
     );
 }
 
+/// What a complete handshake takes.
+const OPEN: [(Side, u8); 3] = [(C, SYN), (B, SYN | ACK), (C, ACK)];
+
 #[test]
-fn tcp_states_and_timeouts() {
+fn tcp_opens() {
     let tcp = protocol::TCP;
     check("a lone SYN", tcp, &[(C, SYN)], State::HalfOpen, 60);
     check(
@@ -85,8 +88,7 @@ fn tcp_states_and_timeouts() {
         State::HalfOpen,
         60,
     );
-    let open = [(C, SYN), (B, SYN | ACK), (C, ACK)];
-    check("the handshake", tcp, &open, State::Established, 86_400);
+    check("the handshake", tcp, &OPEN, State::Established, 86_400);
     check(
         "an ACK that answers nothing",
         tcp,
@@ -101,7 +103,12 @@ fn tcp_states_and_timeouts() {
         State::Closed,
         0,
     );
-    let and = |more: &[(Side, u8)]| [&open, more].concat();
+}
+
+#[test]
+fn tcp_goes_on_and_closes() {
+    let tcp = protocol::TCP;
+    let and = |more: &[(Side, u8)]| [&OPEN, more].concat();
     check(
         "data",
         tcp,
