@@ -12,15 +12,8 @@ pub(crate) fn run(release: bool) -> anyhow::Result<()> {
 /// Builds, with everything there already.
 pub(crate) fn binaries(release: bool) -> anyhow::Result<()> {
     step::step("building weiche and the demo", || {
-        let mut cargo = toolchain::tool("cargo");
-        cargo.args([
-            "build",
-            "--package",
-            "lb-userspace",
-            "--package",
-            "tests",
-            "--bins",
-        ]);
+        let mut cargo = toolchain::cargo("build");
+        cargo.arg("--bins");
         if release {
             cargo.arg("--release");
         }

@@ -17,15 +17,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
 }
 
 fn clippy_host() -> Command {
-    let mut cargo = toolchain::tool("cargo");
-    cargo.args([
-        "clippy",
-        "--workspace",
-        "--exclude",
-        "lb-ebpf",
-        "--all-targets",
-    ]);
-    cargo.args(["--", "-D", "warnings"]);
+    let mut cargo = toolchain::cargo("clippy");
+    cargo.args(["--all-targets", "--", "-D", "warnings"]);
     cargo
 }
 

@@ -39,6 +39,14 @@ pub(crate) fn tool(name: &str) -> Command {
     command
 }
 
+/// A verb of cargo for all crates but `lb-ebpf`, which builds for BPF alone. The same selection for
+/// every verb: cargo unifies features over it, and another one would build dependencies again.
+pub(crate) fn cargo(verb: &str) -> Command {
+    let mut cargo = tool("cargo");
+    cargo.args([verb, "--workspace", "--exclude", "lb-ebpf"]);
+    cargo
+}
+
 /// `rust-toolchain.toml` with this pin, so that plain `cargo build` and editors use it too.
 pub(crate) fn file() -> String {
     let components = COMPONENTS

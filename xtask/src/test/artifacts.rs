@@ -2,7 +2,7 @@
 //! Builds all test binaries and learns from cargo where they are.
 
 use super::suites::UNIT;
-use crate::{build, process, toolchain};
+use crate::{process, toolchain};
 use serde_json::Value;
 use std::{path::PathBuf, process::Stdio};
 
@@ -19,19 +19,9 @@ pub(super) struct Binary {
 
 /// Builds the tests, and the programs that the tests start.
 pub(super) fn build() -> anyhow::Result<Vec<Binary>> {
-    build::binaries(false)?;
-    let mut cargo = toolchain::tool("cargo");
-    cargo.args([
-        "test",
-        "--no-run",
-        "--workspace",
-        "--exclude",
-        "lb-ebpf",
-        "--all-targets",
-    ]);
-    cargo
-        .arg("--message-format=json-render-diagnostics")
-        .stderr(Stdio::inherit());
+    let mut cargo = toolchain::cargo("build");
+    cargo.args(["--all-targets", "--message-format=json-render-diagnostics"]);
+    cargo.stderr(Stdio::inherit());
     let messages = process::output(&mut cargo)?;
     Ok(messages.lines().filter_map(binary).collect())
 }
