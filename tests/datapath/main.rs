@@ -13,6 +13,7 @@ mod collisions;
 mod parse;
 mod limits;
 mod timers;
+mod verifier;
 mod vlan;
 
 mod differential;

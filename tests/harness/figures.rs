@@ -142,7 +142,7 @@ pub const FIGURES: &[Figure] = &[
 /// What a check is asked to do.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
-    /// How much of `Figure::what`.
+    /// How much of `Figure::what`; `WEICHE_SIZE` sets another size.
     pub size: u64,
     /// Where chance begins; `WEICHE_SEED` repeats a run.
     pub seed: u64,
@@ -162,11 +162,9 @@ where
     let figure = FIGURES.iter().find(|figure| figure.name == name);
     let figure = figure.unwrap_or_else(|| panic!("figures.rs does not list {name}"));
     let full = std::env::var_os("WEICHE_FULL").is_some();
-    let size = if full { figure.full } else { figure.small };
-    let seed = std::env::var("WEICHE_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(1);
+    let number = |name| std::env::var(name).ok()?.parse().ok();
+    let size = number("WEICHE_SIZE").unwrap_or(if full { figure.full } else { figure.small });
+    let seed = number("WEICHE_SEED").unwrap_or(1);
     let start = Instant::now();
     let result = check(Run { size, seed });
     let result =

@@ -14,5 +14,6 @@ pub mod packet;
 pub mod script;
 pub mod tables;
 pub mod traffic;
+pub mod verifier;
 pub mod wait;
 pub mod weiche;

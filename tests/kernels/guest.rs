@@ -25,6 +25,13 @@ const MOUNTS: &[(&str, &str)] = &[
     ("cgroup2", "/sys/fs/cgroup"),
 ];
 
+/// For the tests among the steps. Under emulation, everything takes its time.
+const VARIABLES: [(&str, &str); 3] = [
+    ("WEICHE_BIN", "/bin/weiche"),
+    ("WEICHE_GUEST", "1"),
+    ("WEICHE_SIZE", "240"),
+];
+
 fn main() -> anyhow::Result<()> {
     if let Err(error) = run() {
         println!("guest: {error:#}");
@@ -48,10 +55,7 @@ fn run() -> anyhow::Result<()> {
         let mut words = step.split('\t');
         let name = words.next().unwrap_or_default();
         let program = words.next().context("a step has a program")?;
-        let status = Command::new(program)
-            .args(words)
-            .env("WEICHE_BIN", "/bin/weiche")
-            .status();
+        let status = Command::new(program).args(words).envs(VARIABLES).status();
         match status.with_context(|| format!("starting {program}"))? {
             status if status.success() => println!("guest: {name}: ok"),
             status => println!("guest: {name}: failed ({status})"),

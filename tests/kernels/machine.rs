@@ -13,10 +13,18 @@ use std::{
 };
 
 /// From power-on to power-off.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(540);
 
-/// Boots a kernel, lets it run the steps, and says how many seconds that took.
-pub(crate) fn run(kernel: &Kernel, steps: &[(&str, &[&str])]) -> anyhow::Result<f64> {
+/// What became of a guest.
+pub(crate) struct Outcome {
+    /// From power-on to power-off, in tenths.
+    pub(crate) seconds: f64,
+    /// All that its console said.
+    pub(crate) console: String,
+}
+
+/// Boots a kernel and lets it run the steps.
+pub(crate) fn run(kernel: &Kernel, steps: &[(&str, &[&str])]) -> anyhow::Result<Outcome> {
     let folder = tempfile::tempdir()?;
     let initrd = folder.path().join("initrd");
     fs::write(&initrd, image(kernel, steps)?)?;
@@ -26,8 +34,10 @@ pub(crate) fn run(kernel: &Kernel, steps: &[(&str, &[&str])]) -> anyhow::Result<
     // It has ended, or it must.
     let _already_gone = machine.kill();
     machine.wait()?;
-    console?;
-    Ok((start.elapsed().as_secs_f64() * 10.0).round() / 10.0)
+    Ok(Outcome {
+        seconds: (start.elapsed().as_secs_f64() * 10.0).round() / 10.0,
+        console: console?,
+    })
 }
 
 fn image(kernel: &Kernel, steps: &[(&str, &[&str])]) -> anyhow::Result<Vec<u8>> {
@@ -129,7 +139,7 @@ fn follow(
     kernel: &Kernel,
     console: &Receiver<String>,
     steps: &[(&str, &[&str])],
-) -> anyhow::Result<()> {
+) -> anyhow::Result<String> {
     let end = Instant::now() + PATIENCE;
     let mut said = Vec::new();
     while let Ok(line) = console.recv_timeout(end.saturating_duration_since(Instant::now())) {
@@ -150,5 +160,5 @@ fn follow(
             said.join("\n")
         );
     }
-    Ok(())
+    Ok(said.join("\n"))
 }

@@ -9,7 +9,7 @@ mod machine;
 
 use anyhow::Context as _;
 use std::{env, fs, path::PathBuf, thread};
-use tests::figures;
+use tests::{figures, verifier::Counts};
 
 /// What each guest runs: a name for the report, then the program and its arguments.
 const STEPS: &[(&str, &[&str])] = &[
@@ -18,11 +18,23 @@ const STEPS: &[(&str, &[&str])] = &[
         "type information",
         &["sh", "-c", "read -r x < /sys/kernel/btf/vmlinux"],
     ),
-    ("namespaces", &["node", "wiring"]),
+    ("programs", &["datapath", "verifier::", "--nocapture"]),
+    (
+        "connections",
+        &["node", "cluster_ip::reverse_path_filters_do_not_matter"],
+    ),
+    (
+        "kill -9",
+        &["node", "restart::a_killed_agent_interrupts_nothing"],
+    ),
 ];
 
 /// Programs of ours, and the variable in which `cargo xtask test` says where they are.
-const OWN_PROGRAMS: &[(&str, &str)] = &[("weiche", "WEICHE_BIN"), ("node", "WEICHE_SUITE_NODE")];
+const OWN_PROGRAMS: &[(&str, &str)] = &[
+    ("weiche", "WEICHE_BIN"),
+    ("datapath", "WEICHE_SUITE_DATAPATH"),
+    ("node", "WEICHE_SUITE_NODE"),
+];
 
 /// Programs of the host that the steps need besides.
 const PROGRAMS: &[&str] = &[
@@ -45,10 +57,14 @@ fn other_kernels_load_and_serve() {
                 .collect::<Vec<_>>()
         });
         let mut report = Vec::new();
+        let mut consoles = String::new();
         for (kernel, result) in kernels.iter().zip(results) {
-            let seconds = result.with_context(|| format!("on Linux {}", kernel.series))?;
-            report.push((kernel.series, seconds.into()));
+            let guest = result.with_context(|| format!("on Linux {}", kernel.series))?;
+            report.push((kernel.series, guest.seconds.into()));
+            consoles.push_str(&guest.console);
+            consoles.push('\n');
         }
+        Counts::read(&consoles).check()?;
         Ok(report)
     });
 }

@@ -24,6 +24,7 @@ mod ci;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::{ffi::OsString, process::ExitCode};
+use test::Manner;
 
 /// Everything that one does with a checkout of Weiche.
 #[derive(Parser)]
@@ -82,7 +83,16 @@ fn main() -> ExitCode {
         Some(Verb::Setup) => setup::run(),
         Some(Verb::Run { command }) => run::run(&command),
         Some(Verb::Build { release }) => build::run(release),
-        Some(Verb::Test { full, names }) => test::run(full, &names),
+        Some(Verb::Test { full, names }) => {
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            test::run(
+                Manner {
+                    full,
+                    ..Manner::default()
+                },
+                &names,
+            )
+        }
         Some(Verb::Lint) => lint::run(),
         Some(Verb::Tidy) => tidy::run(),
         Some(Verb::Verifier { bless }) => verifier::run(bless),

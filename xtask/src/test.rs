@@ -16,8 +16,19 @@ use anyhow::bail;
 use suites::Selection;
 use summary::Summary;
 
-/// Runs all suites, or those in `names`; `full` asks for the large size of each figure.
-pub(crate) fn run(full: bool, names: &[String]) -> anyhow::Result<()> {
+/// How tests are run.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Manner {
+    /// With the large size of each figure, and without time limits.
+    pub(crate) full: bool,
+    /// Rewriting what they compare with.
+    pub(crate) bless: bool,
+    /// Showing what they print.
+    pub(crate) shown: bool,
+}
+
+/// Runs all suites, or those in `names`.
+pub(crate) fn run(manner: Manner, names: &[&str]) -> anyhow::Result<()> {
     let selection = Selection::parse(names)?;
     if selection.is_privileged() {
         process::need_root("test", "some suites make namespaces and load BPF programs")?;
@@ -32,7 +43,7 @@ pub(crate) fn run(full: bool, names: &[String]) -> anyhow::Result<()> {
     for chosen in selection.chosen() {
         let watch = step::Stopwatch::start();
         println!("==> suite {}", chosen.suite.name);
-        let summary = runner::run(chosen, &binaries, &report, full);
+        let summary = runner::run(chosen, &binaries, &report, manner);
         let time = step::seconds(watch.elapsed());
         match summary {
             Ok(summary) => {

@@ -1,9 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask verifier`: how many instructions the kernel's verifier walks for each program.
 //!
-//! The test `verifier` of the suite `datapath` loads and compares; see tests/datapath/verifier.rs.
+//! The tests load, count and compare: tests/datapath/verifier.rs on this kernel, tests/kernels on
+//! others.
 
-/// Compares with `tests/datapath/verifier.expect`, or rewrites it.
-pub(crate) fn run(_bless: bool) -> anyhow::Result<()> {
-    anyhow::bail!("there is no BPF program to load yet")
+use crate::test::{self, Manner};
+
+/// Shows the counts and compares them with `tests/datapath/verifier.expect`; with `bless`, rewrites
+/// that file, on this kernel and on those of the kernel matrix.
+pub(crate) fn run(bless: bool) -> anyhow::Result<()> {
+    let manner = Manner {
+        bless,
+        shown: true,
+        ..Manner::default()
+    };
+    let here = "datapath::verifier";
+    let names: &[&str] = if bless { &[here, "kernels"] } else { &[here] };
+    test::run(manner, names)
 }

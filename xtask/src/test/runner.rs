@@ -3,6 +3,7 @@
 //! suites in namespaces of their own, so that whatever they leave behind vanishes with them.
 
 use super::{
+    Manner,
     artifacts::Binary,
     figures::Report,
     suites::{Chosen, UNIT},
@@ -22,7 +23,7 @@ pub(super) fn run(
     chosen: &Chosen,
     binaries: &[Binary],
     report: &Report,
-    full: bool,
+    manner: Manner,
 ) -> anyhow::Result<Summary> {
     let mut total = Summary::default();
     let mut failed = Vec::new();
@@ -36,8 +37,14 @@ pub(super) fn run(
             let variable = format!("WEICHE_SUITE_{}", suite.suite.to_uppercase());
             command.env(variable, &suite.path);
         }
-        report.hand_to(&mut command, full);
-        let limit = (!full).then_some(chosen.suite.limit);
+        report.hand_to(&mut command, manner.full);
+        if manner.bless {
+            command.env("WEICHE_BLESS", "1");
+        }
+        if manner.shown {
+            command.arg("--nocapture");
+        }
+        let limit = (!manner.full).then_some(chosen.suite.limit);
         match run_binary(&mut command, limit) {
             Ok(summary) => total += summary,
             Err(error) => failed.push(format!("{}: {error:#}", binary.target)),

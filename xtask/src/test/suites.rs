@@ -38,7 +38,7 @@ pub(super) const SUITES: &[Suite] = &[
     Suite {
         name: "datapath",
         privileged: true,
-        limit: minutes(10),
+        limit: minutes(20),
     },
     Suite {
         name: "node",
@@ -67,7 +67,7 @@ pub(super) struct Selection {
 
 impl Selection {
     /// Reads `SUITE` and `SUITE::PART`; no name at all means every suite.
-    pub(super) fn parse(names: &[String]) -> anyhow::Result<Self> {
+    pub(super) fn parse(names: &[&str]) -> anyhow::Result<Self> {
         if names.is_empty() {
             let chosen = SUITES
                 .iter()
@@ -143,13 +143,11 @@ mod tests {
     fn names_choose_suites_and_parts() {
         let all = Selection::parse(&[]).expect("no name is fine");
         assert!(all.is_everything());
-        let part = Selection::parse(&["unit::checksum".to_owned()]).expect("a part is fine");
+        let part = Selection::parse(&["unit::checksum"]).expect("a part is fine");
         assert!(!part.is_everything());
         assert_eq!(part.chosen().len(), 1);
         assert_eq!(part.chosen()[0].part.as_deref(), Some("checksum"));
-        let error = Selection::parse(&["unti".to_owned()])
-            .err()
-            .expect("no such suite");
+        let error = Selection::parse(&["unti"]).err().expect("no such suite");
         assert!(
             error.to_string().contains("unit"),
             "the error names what there is: {error}"

@@ -44,7 +44,10 @@ pub(super) fn files(tree: &Tree) -> Vec<Finding> {
 pub(super) fn columns(tree: &Tree) -> Vec<Finding> {
     let of_file = |file: &File| {
         let long = (1..).zip(file.text.lines()).filter(|(_, line)| {
-            let is_text = line.trim_start().starts_with('"');
+            let is_text = line
+                .trim_start()
+                .trim_start_matches(['r', '#'])
+                .starts_with('"');
             let exempt = is_text || line.starts_with('|') || line.contains("https://");
             !exempt && line.chars().count() > COLUMNS
         });
