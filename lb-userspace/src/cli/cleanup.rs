@@ -19,9 +19,11 @@ pub(super) fn execute(args: &CleanupArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let places = runtime.block_on(clean_up(&args.pins.pin_dir))?;
-    output::text(&format!(
-        "took our programs off {places} hooks and removed {}",
-        args.pins.pin_dir.display()
-    ))
+    let pin_dir = args.pins.pin_dir.display();
+    output::text(&match runtime.block_on(clean_up(&args.pins.pin_dir))? {
+        Some(hooks) => {
+            format!("took our programs off {hooks} hooks, and our pins out of {pin_dir}")
+        }
+        None => format!("nothing of ours: there is no folder {pin_dir}"),
+    })
 }

@@ -33,13 +33,16 @@ pub enum CleanupError {
     Netlink(#[source] io::Error),
 }
 
-/// Detaches and removes; returns on how many hooks we were. Needs a running tokio.
-pub async fn clean_up(pin_dir: &Path) -> Result<usize, CleanupError> {
+/// Detaches and removes; returns on how many hooks we were, `None` where no such folder is. Needs a
+/// running tokio.
+pub async fn clean_up(pin_dir: &Path) -> Result<Option<usize>, CleanupError> {
     kernel::check()?;
     let pins = Pins::new(pin_dir);
     if !pins.root().exists() {
-        return Ok(0);
+        return Ok(None);
     }
+    // Before anything else: whatever the flag says, only pins are ever removed.
+    pins.check()?;
     let _lock = lock::take(pins.root())?;
     let mut hooks = BTreeSet::new();
     let mut made_qdiscs = BTreeSet::new();
@@ -62,5 +65,5 @@ pub async fn clean_up(pin_dir: &Path) -> Result<usize, CleanupError> {
         }
     }
     pins.remove_root()?;
-    Ok(hooks.len())
+    Ok(Some(hooks.len()))
 }

@@ -13,6 +13,8 @@
 //! A folder `vN` is always whole: it is built as `next` and renamed. Names have no dots, because
 //! bpffs refuses them.
 
+mod remove;
+
 use lb_common::wire::LAYOUT;
 use std::{
     fmt, fs, io,
@@ -52,6 +54,24 @@ pub enum PinError {
         #[source]
         cause: io::Error,
     },
+    /// Mounting would hide what is there.
+    #[error(
+        "{path} is an ordinary folder with something in it, which a BPF file system mounted there \
+         would hide: point --pin-dir at an empty or a new folder, or below /sys/fs/bpf"
+    )]
+    InUse {
+        /// The folder.
+        path: String,
+    },
+    /// Pins are on a BPF file system, and this is none.
+    #[error(
+        "{path} is not on a BPF file system, so no pins of Weiche are there; nothing was touched: \
+         give the --pin-dir that `weiche run` was given"
+    )]
+    NotPins {
+        /// The folder.
+        path: String,
+    },
 }
 
 /// The folder that `--pin-dir` names.
@@ -74,33 +94,36 @@ impl Pins {
     }
 
     /// Makes the folder, and mounts a BPF file system where none is: at `/sys/fs/bpf` for paths
-    /// below it, else at the folder itself, so that nothing that is there gets covered.
+    /// below it, else at the folder itself, which must be empty, so that nothing gets covered.
     pub fn prepare(&self) -> Result<(), PinError> {
-        let at = if self.root.starts_with(BPFFS) {
-            Path::new(BPFFS)
-        } else {
-            &self.root
-        };
-        if !self.root.starts_with(BPFFS) {
+        if self.root.starts_with(BPFFS) {
+            if !is_bpffs(Path::new(BPFFS)) && !is_bpffs(&self.root) {
+                mount_bpffs(Path::new(BPFFS))?;
+            }
             make(&self.root)?;
+            // `..` or a link may have led out of it.
+            return self.check();
         }
-        if !is_bpffs(at) && !is_bpffs(&self.root) {
-            let mounted = rustix::mount::mount(
-                "bpf",
-                at,
-                "bpf",
-                rustix::mount::MountFlags::NOSUID
-                    | rustix::mount::MountFlags::NODEV
-                    | rustix::mount::MountFlags::NOEXEC,
-                Some(c"mode=0700"),
-            );
-            mounted.map_err(|cause| PinError::Mount {
-                path: at.display().to_string(),
-                cause: cause.into(),
-            })?;
-            tracing::info!(path = %at.display(), "mounted a BPF file system");
+        make(&self.root)?;
+        if !is_bpffs(&self.root) {
+            if !names(&self.root).is_empty() {
+                return Err(PinError::InUse {
+                    path: self.root.display().to_string(),
+                });
+            }
+            mount_bpffs(&self.root)?;
         }
-        make(&self.root)
+        Ok(())
+    }
+
+    /// Refuses a folder that is not on a BPF file system.
+    pub fn check(&self) -> Result<(), PinError> {
+        if is_bpffs(&self.root) {
+            return Ok(());
+        }
+        Err(PinError::NotPins {
+            path: self.root.display().to_string(),
+        })
     }
 
     /// What serves.
@@ -118,11 +141,14 @@ impl Pins {
         Folder::new(self.root.join("old"))
     }
 
-    /// Every folder of pins there is, of other layouts too.
+    /// Every folder of pins there is, of other layouts too. Other names are not ours.
     pub fn folders(&self) -> Vec<Folder> {
+        let layout = |name: &str| name.strip_prefix('v')?.parse::<u32>().ok();
+        let ours = |name: &&String| layout(name).is_some() || ["next", "old"].contains(&&***name);
         let folder = |name: &String| Folder::new(self.root.join(name));
         names(&self.root)
             .iter()
+            .filter(ours)
             .map(folder)
             .filter(Folder::exists)
             .collect()
@@ -130,8 +156,9 @@ impl Pins {
 
     /// Removes the folder itself, if nothing is in it and nothing mounted on it.
     pub fn remove_root(&self) -> Result<(), PinError> {
+        use io::ErrorKind::{DirectoryNotEmpty, ResourceBusy};
         match fs::remove_dir(&self.root) {
-            Err(error) if error.kind() != io::ErrorKind::ResourceBusy => {
+            Err(error) if ![ResourceBusy, DirectoryNotEmpty].contains(&error.kind()) => {
                 Err(failed("removing", &self.root)(error))
             }
             _ => Ok(()),
@@ -215,14 +242,9 @@ impl Folder {
         fs::rename(&self.path, &to.path).map_err(failed("renaming", &self.path))
     }
 
-    /// Removes everything in it, and it. What was only pinned here ends.
+    /// Removes the pins in it, and it. What was only pinned here ends.
     pub fn remove(&self) -> Result<(), PinError> {
-        match fs::remove_dir_all(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(failed("removing", &self.path)(error))
-            }
-            _ => Ok(()),
-        }
+        remove::folder(&self.path)
     }
 }
 
@@ -292,6 +314,18 @@ pub struct NotAPlace;
 fn is_bpffs(path: &Path) -> bool {
     rustix::fs::statfs(path)
         .is_ok_and(|stat| u64::try_from(stat.f_type).is_ok_and(|kind| kind == BPF_FS_MAGIC))
+}
+
+fn mount_bpffs(at: &Path) -> Result<(), PinError> {
+    use rustix::mount::{MountFlags, mount};
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let mounted = mount("bpf", at, "bpf", flags, Some(c"mode=0700"));
+    mounted.map_err(|cause| PinError::Mount {
+        path: at.display().to_string(),
+        cause: cause.into(),
+    })?;
+    tracing::info!(path = %at.display(), "mounted a BPF file system");
+    Ok(())
 }
 
 fn make(path: &Path) -> Result<(), PinError> {
