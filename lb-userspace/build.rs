@@ -30,6 +30,9 @@ fn main() -> Result<()> {
         .join("../lb-ebpf");
     // SAFETY: a build script's main has started no thread that could read the environment.
     unsafe { env::set_var("RUSTC_BOOTSTRAP", "1") };
+    // Cargo would show each line of the nested cargo's progress as a warning, at every build.
+    // SAFETY: as above.
+    unsafe { env::set_var("CARGO_TERM_QUIET", "true") };
     build_ebpf(
         [Package {
             name: "lb-ebpf",
