@@ -22,6 +22,7 @@ mod maps;
 mod tables;
 mod snapshot;
 mod timer;
+mod orphans;
 mod clock;
 mod deliver;
 mod adopt;
@@ -41,6 +42,7 @@ use tables::KernelTables;
 pub fn weiche_ingress(ctx: TcContext) -> i32 {
     let end =
         frames().map(|frames| pipeline::ingress(&mut Skb::new(&ctx), &mut KernelTables, frames));
+    orphans::attend();
     deliver(&ctx, Hook::Ingress, end)
 }
 

@@ -2,14 +2,14 @@
 //! Every map of Weiche. Sizes are the smallest that make sense; the agent sets the real ones.
 
 use aya_ebpf::{
-    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue},
     macros::btf_map,
 };
 use lb_common::{
     family::{Family, V4, V6},
     frame::Frames,
     verdict::REASON_SLOTS,
-    wire::{Backend, Chunk, Flow, FrontendKey, Node, Reverse, Service, Tuple},
+    wire::{Backend, Chunk, Flow, FrontendKey, Node, Orphan, Reverse, Service, Tuple},
 };
 
 type A4 = <V4 as Family>::Address;
@@ -20,6 +20,7 @@ type Flows<A> = HashMap<Tuple<A>, Flow, 1024>;
 type Reverses<A> = HashMap<Tuple<A>, Reverse, 1024>;
 type HalfOpens<A> = LruHashMap<Tuple<A>, Flow, 1024>;
 type HalfReverses<A> = LruHashMap<Tuple<A>, Reverse, 1024>;
+type Orphans<A> = Queue<Orphan<A>, 1024>;
 
 #[btf_map]
 static FRONTENDS_V4: Frontends<A4> = HashMap::new();
@@ -41,6 +42,10 @@ static HALF_OPEN_V6: HalfOpens<A6> = LruHashMap::new();
 static HALF_REVERSE_V4: HalfReverses<A4> = LruHashMap::new();
 #[btf_map]
 static HALF_REVERSE_V6: HalfReverses<A6> = LruHashMap::new();
+#[btf_map]
+static ORPHANS_V4: Orphans<A4> = Queue::new();
+#[btf_map]
+static ORPHANS_V6: Orphans<A6> = Queue::new();
 
 #[btf_map]
 pub(crate) static SLOTS: Array<Chunk, 1024> = Array::new();
@@ -59,6 +64,10 @@ pub(crate) static CLOCK: Array<u64, 1> = Array::new();
 /// kernel allows no timer, and so no flow, in a per-CPU map.
 #[btf_map]
 static FRAMES: PerCpuArray<[u64; size_of::<Frames>() / 8], 1> = PerCpuArray::new();
+
+/// How many orphans the run on this processor has asked to be looked after.
+#[btf_map]
+pub(crate) static ASKED: PerCpuArray<u32, 1> = PerCpuArray::new();
 
 // No program reads the next two; they are declared here so that all maps are made, sized and
 // pinned in one place.
@@ -90,11 +99,14 @@ pub(crate) trait FamilyMaps: Family {
     fn half_opens() -> &'static HalfOpens<Self::Address>;
     /// Their reverse entries.
     fn half_reverses() -> &'static HalfReverses<Self::Address>;
+    /// Flows without a timer.
+    fn orphans() -> &'static Orphans<Self::Address>;
 }
 
 /// The maps of a family by their names.
 macro_rules! family_maps {
-    ($family:ident: $frontends:ident $flows:ident $reverses:ident $opens:ident $half:ident) => {
+    ($family:ident: $frontends:ident $flows:ident $reverses:ident $opens:ident $half:ident
+     $orphans:ident) => {
         impl FamilyMaps for $family {
             #[inline(always)]
             fn frontends() -> &'static Frontends<Self::Address> {
@@ -120,9 +132,14 @@ macro_rules! family_maps {
             fn half_reverses() -> &'static HalfReverses<Self::Address> {
                 &$half
             }
+
+            #[inline(always)]
+            fn orphans() -> &'static Orphans<Self::Address> {
+                &$orphans
+            }
         }
     };
 }
 
-family_maps!(V4: FRONTENDS_V4 FLOWS_V4 REVERSE_V4 HALF_OPEN_V4 HALF_REVERSE_V4);
-family_maps!(V6: FRONTENDS_V6 FLOWS_V6 REVERSE_V6 HALF_OPEN_V6 HALF_REVERSE_V6);
+family_maps!(V4: FRONTENDS_V4 FLOWS_V4 REVERSE_V4 HALF_OPEN_V4 HALF_REVERSE_V4 ORPHANS_V4);
+family_maps!(V6: FRONTENDS_V6 FLOWS_V6 REVERSE_V6 HALF_OPEN_V6 HALF_REVERSE_V6 ORPHANS_V6);

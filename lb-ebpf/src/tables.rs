@@ -4,6 +4,7 @@
 use crate::{
     clock,
     maps::{BACKENDS, FamilyMaps, NODE, SLOTS},
+    orphans,
     snapshot::whole,
     timer,
 };
@@ -89,11 +90,17 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
         if stage == Stage::HalfOpen {
             return F::half_opens().insert(key, flow, NOEXIST).map_err(refusal);
         }
-        F::flows().insert(key, flow, NOEXIST).map_err(refusal)?;
+        let inserted = F::flows().insert(key, flow, NOEXIST).map_err(refusal);
+        if inserted == Err(InsertError::Full) {
+            orphans::make_room();
+        }
+        inserted?;
         if let Some(place) = F::flows().get_ptr_mut(key) {
             let timeouts = self.node().timeouts;
             let delay_ns = conntrack::due(flow, clock::now_ns(), &timeouts).unwrap_or(0);
-            timer::arm::<F>(place, delay_ns);
+            if !timer::arm::<F>(place, delay_ns) {
+                orphans::note::<F>(key, flow.born_ns);
+            }
         }
         Ok(())
     }

@@ -5,13 +5,14 @@ use crate::{
     clock::now_ns,
     maps::{FamilyMaps, NODE},
     snapshot::copy_words,
-    tables::{FLOW_WORDS, words},
+    tables::FLOW_WORDS,
 };
 use aya_ebpf::{
     bindings::bpf_timer,
     cty::{c_int, c_void},
     helpers::generated::{bpf_timer_init, bpf_timer_set_callback, bpf_timer_start},
 };
+use core::mem::offset_of;
 use lb_common::{
     conntrack::{self, Target},
     wire::{Flow, Reverse, Tuple},
@@ -20,17 +21,22 @@ use lb_common::{
 /// `CLOCK_MONOTONIC` of `uapi/linux/time.h`.
 const CLOCK_MONOTONIC: u64 = 1;
 
-/// Starts the timer of a flow that was just made. It fires after `delay_ns`.
+/// Starts the timer of a flow that was just made. It fires after `delay_ns`. `false` means that
+/// the kernel has none to give now.
 #[inline(always)]
-pub(crate) fn arm<F: FamilyMaps>(flow: *mut Flow, delay_ns: u64) {
+#[must_use]
+pub(crate) fn arm<F: FamilyMaps>(flow: *mut Flow, delay_ns: u64) -> bool {
     let timer = timer_of(flow);
     let map = core::ptr::from_ref(F::flows()).cast_mut().cast::<c_void>();
     // SAFETY: the timer is part of a value of that very map, as the verifier checks.
-    unsafe { bpf_timer_init(timer, map, CLOCK_MONOTONIC) };
+    if unsafe { bpf_timer_init(timer, map, CLOCK_MONOTONIC) } != 0 {
+        return false;
+    }
     let callback = expire::<F> as *mut c_void;
     // SAFETY: the callback has the signature that the kernel calls, as the verifier checks.
     unsafe { bpf_timer_set_callback(timer, callback) };
     start(timer, delay_ns);
+    true
 }
 
 /// Moves the timer of a flow whose life has been shortened.
@@ -45,37 +51,44 @@ extern "C" fn expire<F: FamilyMaps>(
     key: *mut Tuple<F::Address>,
     flow: *mut Flow,
 ) -> c_int {
-    let Some(node) = NODE.get(0) else {
-        return 0;
-    };
     let mut copy = Flow::default();
     // SAFETY: the kernel hands over the value that the timer belongs to.
     unsafe { copy_words::<Flow, FLOW_WORDS>(flow, &mut copy) };
-    if let Some(delay_ns) = conntrack::due(&copy, now_ns(), &node.timeouts) {
-        start(timer_of(flow), delay_ns);
-        return 0;
-    }
     // SAFETY: the kernel hands over the key of the element that the timer belongs to.
     let key = unsafe { *key };
-    let mut reverse_key = key;
-    conntrack::write_reverse_key::<F>(&mut reverse_key, &key, &Target::of(&copy));
+    if let Some(delay_ns) = end_if_due::<F>(&key, &copy) {
+        start(timer_of(flow), delay_ns);
+    }
+    0
+}
+
+/// Takes both entries of a flow away if that is due; else says in how many nanoseconds it is.
+#[inline(always)]
+pub(crate) fn end_if_due<F: FamilyMaps>(key: &Tuple<F::Address>, flow: &Flow) -> Option<u64> {
+    let node = NODE.get(0)?;
+    let due = conntrack::due(flow, now_ns(), &node.timeouts);
+    if due.is_some() {
+        return due;
+    }
+    let mut reverse_key = *key;
+    conntrack::write_reverse_key::<F>(&mut reverse_key, key, &Target::of(flow));
     let own = F::reverses().get_ptr_mut(&reverse_key).is_some_and(|at| {
-        let mut reverse = Reverse::default();
-        // SAFETY: the pointer is from a lookup in a map of such values.
-        unsafe { copy_words::<Reverse, { words::<Reverse>() }>(at, &mut reverse) };
-        reverse.born_ns == copy.born_ns
+        let born_ns = at
+            .cast::<u64>()
+            .wrapping_byte_add(offset_of!(Reverse, born_ns));
+        // SAFETY: an aligned word of a map value; a whole copy would take too much of the stack.
+        (unsafe { born_ns.read_volatile() }) == flow.born_ns
     });
     if own {
         let _ = F::reverses().remove(&reverse_key);
     }
-    let _ = F::flows().remove(&key);
-    0
+    let _ = F::flows().remove(key);
+    None
 }
 
 #[inline(always)]
 fn timer_of(flow: *mut Flow) -> *mut bpf_timer {
-    flow.wrapping_byte_add(core::mem::offset_of!(Flow, timer))
-        .cast()
+    flow.wrapping_byte_add(offset_of!(Flow, timer)).cast()
 }
 
 #[inline(always)]

@@ -137,6 +137,12 @@ pub const FIGURES: &[Figure] = &[
         small: 20,
         full: 300,
     },
+    Figure {
+        name: "agent-dead-udp-churn",
+        what: "seconds of the UDP time-out, three times that without an agent; no table fills up",
+        small: 8,
+        full: 180,
+    },
 ];
 
 /// What a check is asked to do.

@@ -132,6 +132,8 @@ impl Kernel {
             ("FLOWS_V6", sizes.flows),
             ("REVERSE_V4", sizes.flows),
             ("REVERSE_V6", sizes.flows),
+            ("ORPHANS_V4", sizes.flows),
+            ("ORPHANS_V6", sizes.flows),
             ("HALF_OPEN_V4", sizes.half_open),
             ("HALF_OPEN_V6", sizes.half_open),
             ("HALF_REVERSE_V4", sizes.half_open),

@@ -15,4 +15,5 @@ mod foreign;
 mod restart;
 mod resize;
 mod probe;
+mod churn;
 mod demo;

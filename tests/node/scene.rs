@@ -28,8 +28,8 @@ pub(crate) const V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x10, 0x96, 0, 0, 0, 0, 0x
 pub(crate) const PORT: u16 = 80;
 /// The pods' port.
 pub(crate) const POD_PORT: u16 = 8080;
-/// For the agent to do what it was told.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// For the agent to do what it was told; under emulation (tests/kernels) that takes long.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// All of it; goes away as a whole.
 #[derive(Debug)]

@@ -46,7 +46,7 @@ pub(super) enum Sizing {
 }
 
 /// Every pinned map, and what decides its size.
-pub(super) const MAPS: [(&str, Sizing); 16] = [
+pub(super) const MAPS: [(&str, Sizing); 18] = [
     ("FRONTENDS_V4", Sizing::Frontends),
     ("FRONTENDS_V6", Sizing::Frontends),
     ("FLOWS_V4", Sizing::Flows),
@@ -57,6 +57,8 @@ pub(super) const MAPS: [(&str, Sizing); 16] = [
     ("HALF_OPEN_V6", Sizing::HalfOpen),
     ("HALF_REVERSE_V4", Sizing::HalfOpen),
     ("HALF_REVERSE_V6", Sizing::HalfOpen),
+    ("ORPHANS_V4", Sizing::Flows),
+    ("ORPHANS_V6", Sizing::Flows),
     ("SLOTS", Sizing::Slots),
     ("BACKENDS", Sizing::Backends),
     ("LABELS", Sizing::Frontends),
