@@ -29,6 +29,11 @@ const CAUSES: &[(&[&str], &str)] = &[
          a proxy or a mirror must be set",
     ),
     (
+        &["certificate"],
+        "the server's certificate is not trusted: install its authority's, be it that of the \
+         package ca-certificates or of a proxy in between",
+    ),
+    (
         &[
             "could not resolve",
             "temporary failure",
@@ -82,6 +87,10 @@ mod tests {
             (
                 "error: failed to download: [403] Forbidden",
                 Some("refuses"),
+            ),
+            (
+                "[60] SSL peer certificate or SSH remote key was not OK",
+                Some("certificate is not trusted"),
             ),
             (
                 "Temporary failure resolving 'deb.debian.org'",
