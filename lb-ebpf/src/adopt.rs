@@ -3,7 +3,7 @@
 //! a flow's timer, so the agent runs this one with the entries as its packet.
 
 use crate::{
-    maps::{FamilyMaps, frames},
+    maps::{FamilyMaps, FrameUse, frames},
     skb::Skb,
     tables::KernelTables,
 };
@@ -29,7 +29,7 @@ pub(crate) fn adopt<F: FamilyMaps>(
     packet: &Skb,
     pick: impl Fn(&mut Frames) -> &mut Frame<F::Address>,
 ) -> i32 {
-    let Some(frames) = frames() else {
+    let Some(frames) = frames(FrameUse::Adoption) else {
         return SHORT;
     };
     match adopt_parts::<F>(packet, pick(frames)) {

@@ -33,15 +33,15 @@ use lb_common::{
     family::{V4, V6},
     pipeline,
 };
-use maps::frames;
+use maps::{FrameUse, frames};
 use skb::Skb;
 use tables::KernelTables;
 
 /// TC ingress at an edge: towards the backend.
 #[classifier]
 pub fn weiche_ingress(ctx: TcContext) -> i32 {
-    let end =
-        frames().map(|frames| pipeline::ingress(&mut Skb::new(&ctx), &mut KernelTables, frames));
+    let end = frames(FrameUse::Packet)
+        .map(|frames| pipeline::ingress(&mut Skb::new(&ctx), &mut KernelTables, frames));
     orphans::attend();
     deliver(&ctx, Hook::Ingress, end)
 }
@@ -49,8 +49,8 @@ pub fn weiche_ingress(ctx: TcContext) -> i32 {
 /// TC egress at an edge: back to the client.
 #[classifier]
 pub fn weiche_egress(ctx: TcContext) -> i32 {
-    let end =
-        frames().map(|frames| pipeline::egress(&mut Skb::new(&ctx), &mut KernelTables, frames));
+    let end = frames(FrameUse::Packet)
+        .map(|frames| pipeline::egress(&mut Skb::new(&ctx), &mut KernelTables, frames));
     deliver(&ctx, Hook::Egress, end)
 }
 

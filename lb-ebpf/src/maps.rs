@@ -63,7 +63,7 @@ pub(crate) static CLOCK: Array<u64, 1> = Array::new();
 /// What a program works on while a packet passes: its stack holds 512 bytes. Words, because the
 /// kernel allows no timer, and so no flow, in a per-CPU map.
 #[btf_map]
-static FRAMES: PerCpuArray<[u64; size_of::<Frames>() / 8], 1> = PerCpuArray::new();
+static FRAMES: PerCpuArray<[u64; size_of::<Frames>() / 8], 2> = PerCpuArray::new();
 
 /// How many orphans the run on this processor has asked to be looked after.
 #[btf_map]
@@ -78,12 +78,21 @@ static COUNTER: Array<u64, 1> = Array::new();
 #[btf_map]
 static LABELS: HashMap<u32, [u8; 384], 1024> = HashMap::new();
 
-/// This processor's frames.
+/// Who works on a processor's frames.
+#[derive(Clone, Copy)]
+pub(crate) enum FrameUse {
+    /// A packet at a hook: in softirq, or with softirqs off.
+    Packet = 0,
+    /// The agent, which runs a program in a system call: packets may come in between.
+    Adoption = 1,
+}
+
+/// This processor's frames for a use.
 #[inline(always)]
-pub(crate) fn frames() -> Option<&'static mut Frames> {
-    let frames = FRAMES.get_ptr_mut(0)?.cast::<Frames>();
+pub(crate) fn frames(by: FrameUse) -> Option<&'static mut Frames> {
+    let frames = FRAMES.get_ptr_mut(by as u32)?.cast::<Frames>();
     // SAFETY: of that size and aligned to eight bytes, any bytes are frames, and no other program
-    // runs on this processor until this one has ended.
+    // with this use runs on this processor until this one has ended.
     Some(unsafe { &mut *frames })
 }
 
