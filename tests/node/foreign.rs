@@ -36,6 +36,12 @@ fn others_see_every_packet_that_we_pass() -> anyhow::Result<()> {
                 }
                 let before = put(&scene, hook, before, Then::Pass)?;
                 let behind = put(&scene, hook, behind, Then::Pass)?;
+                let counts = || Some((before.count().ok()?, behind.count().ok()?));
+                // A packet that came after the one was put there and before the other.
+                let ahead = wait::until("a quiet moment", PATIENCE, || {
+                    let (first, last) = counts()?;
+                    (counts()? == (first, last)).then(|| first.abs_diff(last))
+                })?;
                 if earlier {
                     scene.start_agent(&["--attach", attach])?;
                 }
@@ -44,8 +50,8 @@ fn others_see_every_packet_that_we_pass() -> anyhow::Result<()> {
                 // Requests and answers are several packets each.
                 let what = format!("both counters to agree ({attach}, {hook:?}, {earlier})");
                 let seen = wait::until(&what, PATIENCE, || {
-                    let (first, last) = (before.count().ok()?, behind.count().ok()?);
-                    (first == last && first > 400).then_some(first)
+                    let (first, last) = counts()?;
+                    (first == last + ahead && last > 400).then_some(last)
                 })?;
                 println!("{attach} {hook:?}: both saw {seen} packets");
                 let names = foreign_names(&scene, 2)?;
