@@ -60,7 +60,7 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
         let mut backend = Backend::default();
         let look = || BACKENDS.get_ptr_mut(id);
         let found = whole::<_, { words::<Backend>() }>(look, u64::from(id), &mut backend);
-        if backend.state == BackendState::Free as u8 {
+        if backend.state == BackendState::Free.byte() {
             // A free id holds zeros, id and all: no value of any backend.
             return Ok(None);
         }

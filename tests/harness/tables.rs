@@ -197,8 +197,7 @@ where
 
     fn backend(&self, id: u32) -> Found<Backend> {
         // An id that is free says so, whatever else there stands.
-        #[expect(clippy::as_conversions, reason = "the state is defined as this byte")]
-        let is_used = |backend: &&Backend| backend.state != BackendState::Free as u8;
+        let is_used = |backend: &&Backend| backend.state != BackendState::Free.byte();
         let used = self.backends.get(&id).filter(is_used);
         whole(used, u64::from(id))
     }

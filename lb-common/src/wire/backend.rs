@@ -20,6 +20,16 @@ pub enum BackendState {
 }
 
 impl BackendState {
+    /// The byte that stands for it in a map.
+    #[inline(always)]
+    #[expect(
+        clippy::as_conversions,
+        reason = "the discriminant; `From` is not const"
+    )]
+    pub const fn byte(self) -> u8 {
+        self as u8
+    }
+
     /// The state that a byte in a map stands for; unknown bytes count as free.
     #[inline(always)]
     pub const fn from_byte(byte: u8) -> Self {

@@ -143,7 +143,6 @@ impl Pins {
 
     /// Every folder of pins there is, of other layouts too. Other names are not ours.
     pub fn folders(&self) -> Vec<Folder> {
-        let layout = |name: &str| name.strip_prefix('v')?.parse::<u32>().ok();
         let ours = |name: &&String| layout(name).is_some() || ["next", "old"].contains(&&***name);
         let folder = |name: &String| Folder::new(self.root.join(name));
         names(&self.root)
@@ -167,11 +166,10 @@ impl Pins {
 
     /// Layouts that other versions of Weiche have left here.
     pub fn other_layouts(&self) -> Vec<u32> {
-        let layouts = names(&self.root).into_iter().filter_map(|name| {
-            let layout = name.strip_prefix('v')?.parse().ok()?;
-            (layout != LAYOUT).then_some(layout)
-        });
-        layouts.collect()
+        let layouts = names(&self.root)
+            .into_iter()
+            .filter_map(|name| layout(&name));
+        layouts.filter(|layout| *layout != LAYOUT).collect()
     }
 }
 
@@ -314,6 +312,11 @@ pub struct NotAPlace;
 fn is_bpffs(path: &Path) -> bool {
     rustix::fs::statfs(path)
         .is_ok_and(|stat| u64::try_from(stat.f_type).is_ok_and(|kind| kind == BPF_FS_MAGIC))
+}
+
+/// The layout that a folder called `vN` is of.
+fn layout(name: &str) -> Option<u32> {
+    name.strip_prefix('v')?.parse().ok()
 }
 
 fn mount_bpffs(at: &Path) -> Result<(), PinError> {

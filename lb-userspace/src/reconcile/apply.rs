@@ -170,7 +170,7 @@ impl Actual {
             address,
             port: backend.port.to_be_bytes(),
             protocol: backend.protocol,
-            state: byte(state),
+            state: state.byte(),
             id: held.id,
             family,
             pad: 0,
@@ -247,14 +247,5 @@ impl Actual {
         for slots in gone {
             self.retire(Retiree::Run(slots.run), due_ns);
         }
-    }
-}
-
-fn byte(state: BackendState) -> u8 {
-    match state {
-        BackendState::Free => 0,
-        BackendState::Active => 1,
-        BackendState::Draining => 2,
-        BackendState::Quiet => 3,
     }
 }

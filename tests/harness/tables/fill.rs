@@ -95,12 +95,10 @@ impl Memory {
     pub fn set_backend(&mut self, id: u32, state: BackendState) {
         let version = self.next_version();
         let backend = self.backends.get_mut(&id).expect("the id was given out");
-        #[expect(clippy::as_conversions, reason = "the state is defined as this byte")]
-        let state = state as u8;
         *backend = Backend {
             version,
             version_end: version,
-            state,
+            state: state.byte(),
             ..*backend
         };
     }

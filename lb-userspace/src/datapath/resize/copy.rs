@@ -19,6 +19,7 @@ use aya::{
     programs::{ProgramError, TestRun as _, TestRunOptions},
 };
 use lb_common::{
+    conntrack::{self, Target},
     family::{Family, V4, V6},
     wire::{Flow, Reverse, Sealed as _, Tuple, fingerprint},
 };
@@ -254,7 +255,8 @@ fn read_pair<F: Family>(
         let Some(flow) = get(flows, key, flows_name)? else {
             return Ok(None);
         };
-        let reverse_key = reverse_key::<F>(&key.0, &flow.0);
+        let mut reverse_key = *key;
+        conntrack::write_reverse_key::<F>(&mut reverse_key.0, &key.0, &Target::of(&flow.0));
         let Some(reverse) = get(reverses, &reverse_key, reverse_name)? else {
             return Ok(None);
         };
@@ -300,16 +302,4 @@ fn put<K: Pod, V: Pod>(
             cause: Box::new(cause),
         }),
     }
-}
-
-/// The packet that the flow's backend sends.
-fn reverse_key<F: Family>(key: &Tuple<F::Address>, flow: &Flow) -> Key<F> {
-    Wire(Tuple {
-        source: F::narrow(flow.address),
-        destination: key.source,
-        source_port: flow.port,
-        destination_port: flow.client_port,
-        protocol: key.protocol,
-        pad: [0; 3],
-    })
 }
