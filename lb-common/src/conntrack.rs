@@ -5,11 +5,15 @@
 //! word of its own, so two processors that see both directions at once lose nothing of each other.
 
 mod entries;
+mod sweep;
+mod merge;
 
 pub use entries::{
     Choice, Known, Target, completes, find, find_reply, forget, is_answerable, is_free, open,
     promote, write_reverse_key,
 };
+pub use merge::merge;
+pub use sweep::{Swept, end, sweep};
 
 use crate::parse::{Datagram, flags};
 use crate::tables::{Side, Touch};
@@ -165,16 +169,4 @@ fn observe<A>(flow: &Flow, side: Side, datagram: &Datagram<A>) -> u32 {
         observed |= seen::RST;
     }
     observed
-}
-
-/// When the timer of a flow must look again: after how many nanoseconds, or `None` when the entry
-/// has to go now.
-#[inline(always)]
-pub const fn due(flow: &Flow, now_ns: u64, timeouts: &Timeouts) -> Option<u64> {
-    let end_ns = flow.expires_ns.saturating_add(timeouts.tombstone_ns);
-    if now_ns < end_ns {
-        Some(end_ns - now_ns)
-    } else {
-        None
-    }
 }

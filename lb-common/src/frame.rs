@@ -7,7 +7,7 @@
 use crate::conntrack::Target;
 use crate::family::{Family, V4, V6};
 use crate::parse::Datagram;
-use crate::wire::{Flow, FrontendKey, Reverse, Tuple};
+use crate::wire::{Expiry, Flow, FrontendKey, Reverse, Tuple};
 use zerocopy::{FromBytes, FromZeros as _, Immutable, KnownLayout};
 
 /// The parts of one packet's passage. Any bytes are a valid start.
@@ -32,6 +32,8 @@ pub struct Frame<A> {
     pub reverse_key: Tuple<A>,
     /// Key of the flow that a reverse entry belongs to: what its client sends.
     pub owner: Tuple<A>,
+    /// A flow's entry in the queue: the new one's, or what the sweep looks after.
+    pub expiry: Expiry<A>,
 }
 
 /// A frame for each family; a packet uses one of them.

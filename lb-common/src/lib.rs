@@ -37,3 +37,5 @@ pub mod port;
 pub mod csum;
 pub mod rewrite;
 pub mod verdict;
+
+pub mod expiry;

@@ -68,8 +68,15 @@ fn forward<F: Family, P: Packet + ?Sized, T: Tables<F>>(
             if holds(tables, frame, known.stage, &node, now_ns)? {
                 resume(tables, frame, &known, &node, now_ns)?;
             } else {
+                // An entry that nobody has removed yet is as good as none.
+                let over = conntrack::age(&frame.flow, now_ns, &node.timeouts) == Age::Gone;
                 conntrack::forget(tables, frame, known.stage)?;
-                begin(tables, frame, &destination.ok_or(Reason::BackendGone)?)?;
+                let alone = if over {
+                    Reason::NotService
+                } else {
+                    Reason::BackendGone
+                };
+                begin(tables, frame, &destination.ok_or(alone)?)?;
             }
         }
     }

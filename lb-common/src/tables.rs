@@ -4,7 +4,7 @@
 //! Implemented over kernel maps in `lb-ebpf`, and over plain maps in the tests.
 
 use crate::family::Family;
-use crate::wire::{Backend, Flow, FrontendKey, Node, Reverse, Service, Tuple};
+use crate::wire::{Backend, Expiry, Flow, FrontendKey, Node, Reverse, Service, Tuple};
 
 /// A value was overwritten while it was read, twice in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,14 +73,14 @@ pub trait Tables<F: Family>: Environment {
 
     /// Copies the flow of a client's packet; what is copied when none is found says nothing.
     fn flow(&self, stage: Stage, key: &Tuple<F::Address>, into: &mut Flow) -> Found<Self::Place>;
-    /// Makes a flow where none is, and starts its timer with [`Stage::Established`].
+    /// Makes a flow where none is.
     fn insert_flow(
         &mut self,
         stage: Stage,
         key: &Tuple<F::Address>,
         flow: &Flow,
     ) -> Result<(), InsertError>;
-    /// Writes the changing words of a flow in place; a shortened life moves the timer.
+    /// Writes the changing words of a flow in place.
     fn touch(&mut self, stage: Stage, place: Self::Place, flow: &Flow, touch: Touch);
     /// Removes a flow; removing what is not there is fine.
     fn remove_flow(&mut self, stage: Stage, key: &Tuple<F::Address>);
@@ -96,4 +96,11 @@ pub trait Tables<F: Family>: Environment {
     ) -> Result<(), InsertError>;
     /// Removes a reverse entry; removing what is not there is fine.
     fn remove_reverse(&mut self, stage: Stage, key: &Tuple<F::Address>);
+
+    /// Puts an entry at the end of the queue of established flows; `false` = it is full.
+    #[must_use]
+    fn add_expiry(&mut self, entry: &Expiry<F::Address>) -> bool;
+    /// Takes the entry at the front of that queue; `false` = it is empty.
+    #[must_use]
+    fn take_expiry(&mut self, into: &mut Expiry<F::Address>) -> bool;
 }

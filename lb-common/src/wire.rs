@@ -7,26 +7,26 @@
 //! kernel reuses a freed hash element at once: a reader may see another key's value or a mixture.
 
 mod backend;
+mod expiry;
 mod flow;
 mod frontend;
 mod node;
-mod orphan;
 mod seal;
 mod slots;
 mod tuple;
 
 pub use backend::{Backend, BackendState};
-pub use flow::{Flow, FlowTimer, Reverse};
+pub use expiry::{Expiry, Round, Sweep};
+pub use flow::{Flow, Reverse};
 pub use frontend::{FrontendKey, Service};
 pub use node::{Node, Timeouts};
-pub use orphan::Orphan;
 pub use seal::{Sealed, fingerprint};
 pub use slots::{CHUNK_SLOTS, Chunk};
 pub use tuple::Tuple;
 
 /// Version of the layout of all maps together. A change to any type in here, to a map's kind or to
 /// the meaning of a field raises it; pins of other layouts live in folders of their own.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 /// IP protocol numbers that have ports (IANA protocol numbers).
 pub mod protocol {

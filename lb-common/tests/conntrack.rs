@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tables of segments and the states that they lead to.
 
-use lb_common::conntrack::{Age, State, age, due, state, step, timeout_ns};
+use lb_common::conntrack::{Age, State, age, merge, seen, state, step, timeout_ns};
+use lb_common::expiry::{BATCH, pause_ns};
 use lb_common::parse::{Datagram, flags};
 use lb_common::tables::Side;
-use lb_common::wire::{Flow, Timeouts, Tuple, protocol};
+use lb_common::wire::{Flow, Round, Timeouts, Tuple, protocol};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -209,18 +210,86 @@ fn most_packets_of_a_busy_flow_write_nothing() {
 }
 
 #[test]
-fn the_timer_waits_for_the_end_of_the_tombstone() {
+fn two_tables_make_one_flow() {
     let timeouts = Timeouts::default();
-    let flow = Flow {
-        expires_ns: 100 * SECOND,
+    let now_ns = 5_000 * SECOND;
+    // The seen bits of client and backend, and the end in seconds.
+    let flow = |[client_seen, backend_seen]: [u32; 2], ends_s: u64| Flow {
+        born_ns: 1,
+        born_ns_end: 1,
+        client_seen,
+        backend_seen,
+        expires_ns: ends_s * SECOND,
         ..Flow::default()
     };
-    assert_eq!(due(&flow, 90 * SECOND, &timeouts), Some(70 * SECOND));
-    assert_eq!(due(&flow, 159 * SECOND, &timeouts), Some(SECOND));
-    assert_eq!(due(&flow, 160 * SECOND, &timeouts), None);
-    let forever = Flow {
-        expires_ns: u64::MAX,
-        ..flow
+    let open = [seen::SYN | seen::ACK, seen::SYN];
+    let client_fin = [open[0] | seen::FIN, open[1]];
+    let backend_fin = [open[0], open[1] | seen::FIN];
+    let closed = [client_fin[0], backend_fin[1]];
+    let reset = [open[0] | seen::RST, open[1]];
+    for (known, other, merged) in [
+        (flow(open, 9_000), flow(open, 9_000), None),
+        // Used in the old table, or in the new one.
+        (
+            flow(open, 9_000),
+            flow(open, 9_100),
+            Some(flow(open, 9_100)),
+        ),
+        (flow(open, 9_000), flow(open, 8_900), None),
+        // Ended in one of them: the other one's end is too late.
+        (
+            flow(open, 9_000),
+            flow(reset, 5_000),
+            Some(flow(reset, 5_000)),
+        ),
+        (flow(reset, 5_000), flow(open, 9_000), None),
+        (
+            flow(client_fin, 6_000),
+            flow(closed, 5_000),
+            Some(flow(closed, 5_000)),
+        ),
+        // Each has seen one FIN: it has ended now.
+        (
+            flow(client_fin, 8_600),
+            flow(backend_fin, 8_601),
+            Some(flow(closed, 5_000)),
+        ),
+    ] {
+        let found = merge(&known, &other, protocol::TCP, now_ns, &timeouts);
+        assert_eq!(found, merged, "{known:?} {other:?}");
+    }
+    let stranger = Flow {
+        born_ns: 2,
+        ..flow(reset, 5_000)
     };
-    assert_eq!(due(&forever, 0, &timeouts), Some(u64::MAX));
+    let found = merge(
+        &flow(open, 9_000),
+        &stranger,
+        protocol::TCP,
+        now_ns,
+        &timeouts,
+    );
+    assert_eq!(found, None, "another flow of that key");
+}
+
+#[test]
+fn the_sweep_hurries_when_many_flows_end() {
+    let pause_ms = |kept, ended| {
+        pause_ns(&Round {
+            first: 0,
+            kept,
+            ended,
+        }) / 1_000_000
+    };
+    for (kept, ended, ms) in [
+        (0, 0, 200),
+        (1, 0, 50),
+        (0, 1, 50),
+        (BATCH, 0, 10),
+        (BATCH - 1, 1, 10),
+        (BATCH / 4 * 3, BATCH / 4, 1),
+        (0, BATCH, 1),
+    ] {
+        assert_eq!(pause_ms(kept, ended), ms, "{kept} kept, {ended} ended");
+    }
 }

@@ -21,18 +21,13 @@ mod skb;
 mod maps;
 mod tables;
 mod snapshot;
-mod timer;
-mod orphans;
 mod clock;
 mod deliver;
-mod adopt;
+mod sweep;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
 use deliver::{Hook, deliver};
-use lb_common::{
-    family::{V4, V6},
-    pipeline,
-};
+use lb_common::pipeline;
 use maps::{FrameUse, frames};
 use skb::Skb;
 use tables::KernelTables;
@@ -42,7 +37,6 @@ use tables::KernelTables;
 pub fn weiche_ingress(ctx: TcContext) -> i32 {
     let end = frames(FrameUse::Packet)
         .map(|frames| pipeline::ingress(&mut Skb::new(&ctx), &mut KernelTables, frames));
-    orphans::attend();
     deliver(&ctx, Hook::Ingress, end)
 }
 
@@ -54,16 +48,10 @@ pub fn weiche_egress(ctx: TcContext) -> i32 {
     deliver(&ctx, Hook::Egress, end)
 }
 
-/// Takes over an IPv4 flow of another table; run by the agent, never attached.
+/// Starts the sweep of flows that are over; run once by the agent, never attached.
 #[classifier]
-pub fn weiche_adopt_v4(ctx: TcContext) -> i32 {
-    adopt::adopt::<V4>(&Skb::new(&ctx), |frames| &mut frames.narrow)
-}
-
-/// Takes over an IPv6 flow of another table; run by the agent, never attached.
-#[classifier]
-pub fn weiche_adopt_v6(ctx: TcContext) -> i32 {
-    adopt::adopt::<V6>(&Skb::new(&ctx), |frames| &mut frames.wide)
+pub fn weiche_sweep(_ctx: TcContext) -> i32 {
+    sweep::start() as i32
 }
 
 /// The verifier refuses a program from which this can be reached, so none can.

@@ -7,9 +7,11 @@ use aya_ebpf::{
 };
 use lb_common::{
     family::{Family, V4, V6},
-    frame::Frames,
+    frame::{Frame, Frames},
     verdict::REASON_SLOTS,
-    wire::{Backend, Chunk, Flow, FrontendKey, Node, Orphan, Reverse, Service, Tuple},
+    wire::{
+        Backend, Chunk, Expiry, Flow, FrontendKey, Node, Reverse, Round, Service, Sweep, Tuple,
+    },
 };
 
 type A4 = <V4 as Family>::Address;
@@ -20,7 +22,8 @@ type Flows<A> = HashMap<Tuple<A>, Flow, 1024>;
 type Reverses<A> = HashMap<Tuple<A>, Reverse, 1024>;
 type HalfOpens<A> = LruHashMap<Tuple<A>, Flow, 1024>;
 type HalfReverses<A> = LruHashMap<Tuple<A>, Reverse, 1024>;
-type Orphans<A> = Queue<Orphan<A>, 1024>;
+/// Twice as many as flows: one that is replaced leaves its entry until that is met.
+type Expiries<A> = Queue<Expiry<A>, 2048>;
 
 #[btf_map]
 static FRONTENDS_V4: Frontends<A4> = HashMap::new();
@@ -43,9 +46,9 @@ static HALF_REVERSE_V4: HalfReverses<A4> = LruHashMap::new();
 #[btf_map]
 static HALF_REVERSE_V6: HalfReverses<A6> = LruHashMap::new();
 #[btf_map]
-static ORPHANS_V4: Orphans<A4> = Queue::new();
+static EXPIRY_V4: Expiries<A4> = Queue::new();
 #[btf_map]
-static ORPHANS_V6: Orphans<A6> = Queue::new();
+static EXPIRY_V6: Expiries<A6> = Queue::new();
 
 #[btf_map]
 pub(crate) static SLOTS: Array<Chunk, 1024> = Array::new();
@@ -60,14 +63,17 @@ pub(crate) static REASONS: PerCpuArray<u64, { 2 * REASON_SLOTS as usize }> = Per
 #[btf_map]
 pub(crate) static CLOCK: Array<u64, 1> = Array::new();
 
-/// What a program works on while a packet passes: its stack holds 512 bytes. Words, because the
-/// kernel allows no timer, and so no flow, in a per-CPU map.
+/// The timer.
 #[btf_map]
-static FRAMES: PerCpuArray<[u64; size_of::<Frames>() / 8], 2> = PerCpuArray::new();
+pub(crate) static SWEEP: Array<Sweep, 1> = Array::new();
+/// How far the sweep has come. Not beside the timer: the compiler adds an offset before it checks
+/// for null, which the verifiers of Linux 6.1 and 6.12 refuse.
+#[btf_map]
+pub(crate) static ROUND: Array<Round, 1> = Array::new();
 
-/// How many orphans the run on this processor has asked to be looked after.
+/// What a program works on: its stack holds 512 bytes.
 #[btf_map]
-pub(crate) static ASKED: PerCpuArray<u32, 1> = PerCpuArray::new();
+static FRAMES: PerCpuArray<Frames, 2> = PerCpuArray::new();
 
 // No program reads the next two; they are declared here so that all maps are made, sized and
 // pinned in one place.
@@ -83,16 +89,16 @@ static LABELS: HashMap<u32, [u8; 384], 1024> = HashMap::new();
 pub(crate) enum FrameUse {
     /// A packet at a hook: in softirq, or with softirqs off.
     Packet = 0,
-    /// The agent, which runs a program in a system call: packets may come in between.
-    Adoption = 1,
+    /// The sweep: when the timer fires, or in a test's system call, in which packets may come.
+    Sweep = 1,
 }
 
 /// This processor's frames for a use.
 #[inline(always)]
 pub(crate) fn frames(by: FrameUse) -> Option<&'static mut Frames> {
-    let frames = FRAMES.get_ptr_mut(by as u32)?.cast::<Frames>();
-    // SAFETY: of that size and aligned to eight bytes, any bytes are frames, and no other program
-    // with this use runs on this processor until this one has ended.
+    let frames = FRAMES.get_ptr_mut(by as u32)?;
+    // SAFETY: any bytes are frames, and no other program with this use runs on this processor
+    // until this one has ended.
     Some(unsafe { &mut *frames })
 }
 
@@ -108,14 +114,16 @@ pub(crate) trait FamilyMaps: Family {
     fn half_opens() -> &'static HalfOpens<Self::Address>;
     /// Their reverse entries.
     fn half_reverses() -> &'static HalfReverses<Self::Address>;
-    /// Flows without a timer.
-    fn orphans() -> &'static Orphans<Self::Address>;
+    /// The queue in which established flows wait for the sweep.
+    fn expiries() -> &'static Expiries<Self::Address>;
+    /// The frame of this family.
+    fn frame(frames: &mut Frames) -> &mut Frame<Self::Address>;
 }
 
 /// The maps of a family by their names.
 macro_rules! family_maps {
     ($family:ident: $frontends:ident $flows:ident $reverses:ident $opens:ident $half:ident
-     $orphans:ident) => {
+     $expiries:ident $frame:ident) => {
         impl FamilyMaps for $family {
             #[inline(always)]
             fn frontends() -> &'static Frontends<Self::Address> {
@@ -143,12 +151,17 @@ macro_rules! family_maps {
             }
 
             #[inline(always)]
-            fn orphans() -> &'static Orphans<Self::Address> {
-                &$orphans
+            fn expiries() -> &'static Expiries<Self::Address> {
+                &$expiries
+            }
+
+            #[inline(always)]
+            fn frame(frames: &mut Frames) -> &mut Frame<Self::Address> {
+                &mut frames.$frame
             }
         }
     };
 }
 
-family_maps!(V4: FRONTENDS_V4 FLOWS_V4 REVERSE_V4 HALF_OPEN_V4 HALF_REVERSE_V4 ORPHANS_V4);
-family_maps!(V6: FRONTENDS_V6 FLOWS_V6 REVERSE_V6 HALF_OPEN_V6 HALF_REVERSE_V6 ORPHANS_V6);
+family_maps!(V4: FRONTENDS_V4 FLOWS_V4 REVERSE_V4 HALF_OPEN_V4 HALF_REVERSE_V4 EXPIRY_V4 narrow);
+family_maps!(V6: FRONTENDS_V6 FLOWS_V6 REVERSE_V6 HALF_OPEN_V6 HALF_REVERSE_V6 EXPIRY_V6 wide);

@@ -14,7 +14,6 @@ use lb_common::{
     csum::Change,
     packet::{OutOfPacket, Packet, Part},
 };
-use zerocopy::{FromBytes, Immutable};
 
 /// A packet at a TC hook.
 pub(crate) struct Skb {
@@ -28,25 +27,14 @@ impl Skb {
             skb: ctx.as_ptr().cast(),
         }
     }
-
-    /// Copies a value made of the bytes at an offset.
-    #[inline(always)]
-    pub(crate) fn load_value<T: FromBytes + Immutable>(
-        &self,
-        at: usize,
-        into: &mut T,
-    ) -> Result<(), OutOfPacket> {
-        let length = size_of::<T>() as u32;
-        let into = core::ptr::from_mut(into).cast();
-        // SAFETY: the helper writes as many bytes as `T` has, and any bytes are a value of `T`.
-        done(unsafe { bpf_skb_load_bytes(self.skb.cast(), at as u32, into, length) })
-    }
 }
 
 impl Packet for Skb {
     #[inline(always)]
     fn load<const N: usize>(&self, at: usize, into: &mut [u8; N]) -> Result<(), OutOfPacket> {
-        self.load_value(at, into)
+        let into = into.as_mut_ptr().cast();
+        // SAFETY: the helper writes N bytes into a buffer of N bytes.
+        done(unsafe { bpf_skb_load_bytes(self.skb.cast(), at as u32, into, N as u32) })
     }
 
     #[inline(always)]

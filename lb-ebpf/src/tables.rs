@@ -4,18 +4,15 @@
 use crate::{
     clock,
     maps::{BACKENDS, FamilyMaps, NODE, SLOTS},
-    orphans,
     snapshot::whole,
-    timer,
 };
 use aya_ebpf::bindings::BPF_NOEXIST;
 use core::mem::offset_of;
 use lb_common::{
-    conntrack,
     tables::{Environment, Found, InsertError, Side, Stage, Tables, Touch},
     wire::{
-        Backend, BackendState, CHUNK_SLOTS, Flow, FrontendKey, Node, Reverse, Service, Tuple,
-        fingerprint,
+        Backend, BackendState, CHUNK_SLOTS, Expiry, Flow, FrontendKey, Node, Reverse, Service,
+        Tuple, fingerprint,
     },
 };
 
@@ -69,13 +66,12 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
 
     #[inline(always)]
     fn flow(&self, stage: Stage, key: &Tuple<F::Address>, into: &mut Flow) -> Found<*mut Flow> {
+        const WORDS: usize = words::<Flow>();
         let identity = fingerprint(key);
         match stage {
-            Stage::Established => {
-                whole::<_, FLOW_WORDS>(|| F::flows().get_ptr_mut(key), identity, into)
-            }
+            Stage::Established => whole::<_, WORDS>(|| F::flows().get_ptr_mut(key), identity, into),
             Stage::HalfOpen => {
-                whole::<_, FLOW_WORDS>(|| F::half_opens().get_ptr_mut(key), identity, into)
+                whole::<_, WORDS>(|| F::half_opens().get_ptr_mut(key), identity, into)
             }
         }
     }
@@ -87,26 +83,15 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
         key: &Tuple<F::Address>,
         flow: &Flow,
     ) -> Result<(), InsertError> {
-        if stage == Stage::HalfOpen {
-            return F::half_opens().insert(key, flow, NOEXIST).map_err(refusal);
-        }
-        let inserted = F::flows().insert(key, flow, NOEXIST).map_err(refusal);
-        if inserted == Err(InsertError::Full) {
-            orphans::make_room();
-        }
-        inserted?;
-        if let Some(place) = F::flows().get_ptr_mut(key) {
-            let timeouts = self.node().timeouts;
-            let delay_ns = conntrack::due(flow, clock::now_ns(), &timeouts).unwrap_or(0);
-            if !timer::arm::<F>(place, delay_ns) {
-                orphans::note::<F>(key, flow.born_ns);
-            }
-        }
-        Ok(())
+        let inserted = match stage {
+            Stage::Established => F::flows().insert(key, flow, NOEXIST),
+            Stage::HalfOpen => F::half_opens().insert(key, flow, NOEXIST),
+        };
+        inserted.map_err(refusal)
     }
 
     #[inline(always)]
-    fn touch(&mut self, stage: Stage, place: *mut Flow, flow: &Flow, touch: Touch) {
+    fn touch(&mut self, _stage: Stage, place: *mut Flow, flow: &Flow, touch: Touch) {
         // The element may have been freed and reused since it was found.
         let born_ns: *mut u64 = field(place, offset_of!(Flow, born_ns));
         // SAFETY: a map value stays readable while the program runs.
@@ -122,16 +107,6 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
         let expires_ns: *mut u64 = field(place, offset_of!(Flow, expires_ns));
         // SAFETY: an aligned word of a map value; the last writer wins.
         unsafe { expires_ns.write_volatile(touch.expires_ns) };
-        // A life that was prolonged is noticed when the timer fires; one that was cut is not.
-        if stage == Stage::Established && touch.expires_ns < flow.expires_ns {
-            let touched = Flow {
-                expires_ns: touch.expires_ns,
-                ..*flow
-            };
-            let timeouts = self.node().timeouts;
-            let delay_ns = conntrack::due(&touched, clock::now_ns(), &timeouts).unwrap_or(0);
-            timer::rearm(place, delay_ns);
-        }
     }
 
     #[inline(always)]
@@ -180,6 +155,20 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
             Stage::HalfOpen => F::half_reverses().remove(key),
         };
     }
+
+    #[inline(always)]
+    fn add_expiry(&mut self, entry: &Expiry<F::Address>) -> bool {
+        F::expiries().push(entry, 0).is_ok()
+    }
+
+    #[inline(always)]
+    fn take_expiry(&mut self, into: &mut Expiry<F::Address>) -> bool {
+        let Ok(Some(entry)) = F::expiries().pop() else {
+            return false;
+        };
+        *into = entry;
+        true
+    }
 }
 
 /// Where a word of a flow is.
@@ -202,10 +191,7 @@ fn refusal(error: i32) -> InsertError {
     }
 }
 
-/// Words of a flow before its timer, which programs may not read.
-pub(crate) const FLOW_WORDS: usize = offset_of!(Flow, timer) / 8;
-
 /// Words of a value.
-pub(crate) const fn words<V>() -> usize {
+const fn words<V>() -> usize {
     size_of::<V>() / 8
 }

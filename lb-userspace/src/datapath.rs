@@ -11,12 +11,14 @@ pub mod lock;
 pub mod pin;
 
 mod load;
+mod sweep;
 mod log;
 mod resize;
 mod verifier;
 
 pub use load::{LoadError, OBJECT, Sizes};
 pub use resize::{Misfit, MoveError};
+pub use sweep::SweepError;
 
 use attach::{AttachError, Attacher, Backend};
 use edges::{Edges, EdgesError, Globs};
@@ -71,6 +73,9 @@ pub enum DatapathError {
     /// The programs cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// Flows would not end.
+    #[error(transparent)]
+    Sweep(#[from] SweepError),
     /// Moving to other sizes failed.
     #[error(transparent)]
     Move(#[from] MoveError),
@@ -165,12 +170,14 @@ fn take_over(options: &Options, pins: &Pins, backend: Backend) -> Result<Attache
                 "finishing the move to other sizes that the last run began"
             );
             let mut old = attacher(load::load(&next, &sizes, state_dir)?);
+            sweep::start(&mut old.ebpf)?;
             resize::switch(&mut old, pins, OldFlows::Copy)?;
             return take_over(options, pins, backend);
         }
         Start::Reuse => {
             next.remove()?;
             let mut attacher = attacher(load::load(&current, &options.sizes, state_dir)?);
+            sweep::start(&mut attacher.ebpf)?;
             load::pin_programs(&mut attacher.ebpf, &current)?;
             switch_in_place(&mut attacher, pins)?;
             return Ok(attacher);
@@ -181,9 +188,10 @@ fn take_over(options: &Options, pins: &Pins, backend: Backend) -> Result<Attache
     next.remove()?;
     next.create()?;
     let mut attacher = attacher(load::load(&next, &options.sizes, state_dir)?);
+    sweep::start(&mut attacher.ebpf)?;
     load::pin_programs(&mut attacher.ebpf, &next)?;
     let old_flows = if found.is_some() {
-        resize::fill(&mut attacher, &current, &next)?;
+        resize::fill(&current, &next)?;
         OldFlows::Copy
     } else {
         next.create_links()?;

@@ -3,7 +3,7 @@
 
 use crate::play::{Cast, Play, play};
 use lb_common::{
-    verdict::Reason::{BackendGone, Forwarded, NoBackend, Replied},
+    verdict::Reason::{BackendGone, Forwarded, NoBackend, NotService, Replied},
     wire::{
         BackendState::{self, Draining, Free, Quiet},
         protocol::{TCP, UDP},
@@ -181,6 +181,19 @@ fn flows_outlive_their_service() {
             .becomes(Forwarded, &udp(client, a));
         play.state(a, UDP, Free);
         play.ingress(&udp(client, service)).stays(BackendGone);
+    });
+}
+
+#[test]
+fn an_entry_that_is_over_stands_for_no_service() {
+    play(|play| {
+        moved(play, UDP);
+        let Cast {
+            client, service, ..
+        } = play.cast;
+        play.remove_service(service, UDP);
+        play.wait(1_000);
+        play.ingress(&udp(client, service)).stays(NotService);
     });
 }
 

@@ -220,6 +220,33 @@ fn a_tuple_used_again_after_its_tombstone_starts_anew() {
 }
 
 #[test]
+fn the_sweep_takes_what_is_over_and_nothing_else() {
+    play(|play| {
+        let connection = Connection::open(play);
+        play.sweep();
+        connection.client_sends(play, Frame::rst);
+        play.wait(59);
+        play.sweep();
+        assert_eq!(play.flows(), [0, 1], "a tombstone");
+        play.wait(1);
+        play.sweep();
+        assert_eq!(play.flows(), [0, 0]);
+    });
+    play(|play| {
+        let (question, _, _) = ask(play);
+        play.ingress(&question);
+        play.wait(300);
+        // In the place of the first one, whose entry is still in the queue.
+        play.ingress(&question);
+        play.sweep();
+        assert_eq!(play.flows(), [0, 1]);
+        play.wait(300);
+        play.sweep();
+        assert_eq!(play.flows(), [0, 0]);
+    });
+}
+
+#[test]
 fn a_syn_within_a_live_flow_changes_nothing() {
     play(|play| {
         let connection = Connection::open(play);

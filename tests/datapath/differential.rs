@@ -4,8 +4,8 @@
 //!
 //! Packets come in sequences of 1 to 50, of a few conversations that share clients, Services and
 //! backends, so that flows are made, answered, ended, forgotten and in each other's way. Most are
-//! what hosts send; the others are bent, cut or damaged. The clock jumps, and the tables that the
-//! agent writes change in between.
+//! what hosts send; the others are bent, cut or damaged. The clock jumps, the tables that the
+//! agent writes change, and the sweep ends flows in between.
 
 mod bend;
 mod script;
@@ -77,6 +77,9 @@ fn play(twin: &mut Twin, world: &mut World, chance: &mut Chance, tally: &mut Tal
         world.maybe_change(twin, &cast, chance)?;
         let now_ns = twin.memory.now_ns + script.pause_ns(chance);
         twin.set_clock(now_ns)?;
+        if chance.one_in(6) {
+            sweep(twin, tally).with_context(|| format!("sweep before packet {number}"))?;
+        }
         let packet = script.next(chance);
         let outcome = judge(twin, &packet, tally).with_context(|| {
             let Packet { hook, bytes, .. } = &packet;
@@ -84,6 +87,13 @@ fn play(twin: &mut Twin, world: &mut World, chance: &mut Chance, tally: &mut Tal
         })?;
         script.learn(&packet, &outcome);
     }
+    Ok(())
+}
+
+fn sweep(twin: &mut Twin, tally: &mut Tally) -> Result<()> {
+    let before = twin.flows();
+    twin.sweep()?;
+    tally.count_sweep(before, twin.flows());
     Ok(())
 }
 

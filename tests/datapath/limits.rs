@@ -78,6 +78,37 @@ fn a_flow_that_has_ended_leaves_its_place_to_its_own_tuple() {
 }
 
 #[test]
+fn a_flow_without_an_entry_in_the_queue_is_undone() {
+    play(|play| {
+        let clients = fill(play);
+        let Cast {
+            service,
+            pods: [a, _, _],
+            ..
+        } = play.cast;
+        let again = |play: &mut Play<'_>| {
+            play.wait(31);
+            clients
+                .iter()
+                .map(|client| play.ingress(&udp(*client, service)))
+                .collect::<Vec<_>>()
+        };
+        // A second life for each, and the queue is full of entries of both.
+        for (end, client) in again(play).into_iter().zip(&clients) {
+            end.becomes(Forwarded, &udp(*client, a));
+        }
+        for end in again(play) {
+            end.stays(FlowTableFull);
+        }
+        assert_eq!(play.flows(), [0, 0]);
+        play.sweep();
+        for (end, client) in again(play).into_iter().zip(&clients) {
+            end.becomes(Forwarded, &udp(*client, a));
+        }
+    });
+}
+
+#[test]
 fn a_handshake_finds_no_room_and_may_be_tried_again() {
     play(|play| {
         fill(play);

@@ -129,6 +129,12 @@ impl Play<'_> {
         done(self.twin.set_clock(now_ns));
     }
 
+    /// Sweeps away what is over.
+    #[track_caller]
+    pub(crate) fn sweep(&mut self) {
+        done(self.twin.sweep());
+    }
+
     /// A packet comes in from the client's side.
     #[track_caller]
     pub(crate) fn ingress(&mut self, frame: &Frame) -> End {

@@ -10,7 +10,7 @@ use serde_json::json;
 use tests::figures;
 
 /// What is broken, and how.
-const SABOTAGES: [(&str, Change); 4] = [
+const SABOTAGES: [(&str, Change); 5] = [
     (
         "checksum",
         Change {
@@ -41,6 +41,14 @@ const SABOTAGES: [(&str, Change); 4] = [
             file: "lb-common/src/conntrack.rs",
             sound: "State::HalfClosed => timeouts.close_wait_ns",
             broken: "State::HalfClosed => timeouts.established_ns",
+        },
+    ),
+    (
+        "sweep",
+        Change {
+            file: "lb-common/src/conntrack/sweep.rs",
+            sound: "timeouts) != Age::Gone",
+            broken: "timeouts) == Age::Live",
         },
     ),
 ];

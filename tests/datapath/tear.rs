@@ -40,7 +40,9 @@ pub(crate) fn tear(memory: &mut Memory, value: Value, how: Tear) {
 }
 
 fn tear_entries<F: Family>(entries: &mut Entries<F>, value: Value, how: Tear) {
-    let Entries { frontends, flows } = entries;
+    let Entries {
+        frontends, flows, ..
+    } = entries;
     let mut words: Vec<(&mut u64, &mut u64)> = Vec::new();
     for pair in [&mut flows.half_open, &mut flows.established] {
         match value {

@@ -3,24 +3,27 @@
 //! time-out is longer than they need.
 
 use crate::play::{Cast, cast, done};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use lb_common::{
-    conntrack::seen,
     family::{Family, V4, V6},
     wire::{
-        Flow, Reverse, Timeouts, Tuple,
+        Timeouts,
         protocol::{TCP, UDP},
     },
 };
 use lb_userspace::datapath::OBJECT;
-use std::time::{Duration, Instant};
+use serde_json::json;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 use tests::{
+    figures,
     kernel::{FamilyMaps, Hook, Kernel, Sizes},
     packet::{Frame, tcp, udp},
     tables::{Flows, Memory},
     wait,
 };
-use zerocopy::IntoBytes as _;
 
 /// A flow's time-out. A packet prolongs a life only by a second or more.
 const LIFE: Duration = Duration::from_millis(1_500);
@@ -28,6 +31,8 @@ const TOMBSTONE: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How far a row's own clock may be behind the kernel's.
 const SLACK: Duration = Duration::from_millis(100);
+/// How much later than it should a flow may end: two pauses of the sweep, and a busy machine.
+const LATE: Duration = Duration::from_millis(1_000);
 
 /// The kernel alone, with a Service that leads to one pod.
 struct Alone {
@@ -36,7 +41,7 @@ struct Alone {
 }
 
 impl Alone {
-    fn new(family: u8) -> Result<Self> {
+    fn new(family: u8, flows: u32) -> Result<Self> {
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos());
         let mut memory = Memory::default();
         memory.node.timeouts = Timeouts {
@@ -49,8 +54,13 @@ impl Alone {
             memory.add_backend(id, cast.pods[0], protocol);
             memory.add_service(cast.service, protocol, &[id]);
         }
-        let mut kernel = Kernel::load_in_real_time(OBJECT, Sizes::default())?;
+        let sizes = Sizes {
+            flows,
+            ..Sizes::default()
+        };
+        let mut kernel = Kernel::load_in_real_time(OBJECT, sizes)?;
         kernel.copy_from(&memory)?;
+        kernel.programs.sweep()?;
         Ok(Self { kernel, cast })
     }
 
@@ -71,6 +81,22 @@ impl Alone {
         self.run(Hook::Ingress, &tcp(client, service).ack())
     }
 
+    /// Begins so many flows one after another, and says how long that took.
+    fn begin(&mut self, count: u32) -> Result<Duration> {
+        let Cast {
+            client, service, ..
+        } = self.cast;
+        let start = Instant::now();
+        for number in 0..count {
+            let port = u16::try_from(1 + number % 60_000)?;
+            self.run(
+                Hook::Ingress,
+                &udp(SocketAddr::new(client.ip(), port), service),
+            )?;
+        }
+        Ok(start.elapsed())
+    }
+
     /// Established flows, and their reverse entries.
     fn entries(&self) -> Result<[usize; 2]> {
         fn count<F: Family>(maps: &FamilyMaps<F>) -> Result<[usize; 2]> {
@@ -81,46 +107,22 @@ impl Alone {
         Ok([f4 + f6, r4 + r6])
     }
 
-    /// What the agent hands over of each flow, changed a little.
-    fn packets(&self, family: u8, change: impl Fn(&mut Flow)) -> Result<Vec<Vec<u8>>> {
-        fn of<F: Family>(maps: &FamilyMaps<F>, change: impl Fn(&mut Flow)) -> Result<Vec<Vec<u8>>> {
-            let Flows { established, .. } = maps.flows()?;
-            let packet = |(key, flow): (&Tuple<F::Address>, &Flow)| {
-                let mut flow = *flow;
-                let of_flow = |(_, reverse): &(_, &Reverse)| reverse.born_ns == flow.born_ns;
-                let (reverse_key, reverse) = established.reverse.iter().find(of_flow)?;
-                change(&mut flow);
-                let (key, reverse_key) = (key.as_bytes(), reverse_key.as_bytes());
-                let parts = [
-                    &[0; 14],
-                    key,
-                    flow.as_bytes(),
-                    reverse_key,
-                    reverse.as_bytes(),
-                ];
-                Some(parts.concat())
-            };
-            Ok(established.flows.iter().filter_map(packet).collect())
-        }
-        match family {
-            4 => of(&self.kernel.v4, change),
-            _ => of(&self.kernel.v6, change),
-        }
-    }
-
-    /// Waits until both entries of the only flow are gone, and says how long that took.
+    /// Waits until both entries of every flow are gone, and says how long that took.
     fn is_forgotten(&self) -> Result<Duration> {
         let start = Instant::now();
-        wait::until("the flow's entries to go", PATIENCE, || {
-            (self.entries().ok()? == [0, 0]).then_some(())
+        let Kernel { v4, v6, .. } = &self.kernel;
+        wait::until("the flows to go", PATIENCE, || {
+            (v4.established() + v6.established() == 0).then_some(())
         })?;
-        Ok(start.elapsed())
+        let time = start.elapsed();
+        ensure!(self.entries()? == [0, 0], "reverse entries are left");
+        Ok(time)
     }
 }
 
 fn both(row: impl Fn(Alone) -> Result<()>) {
     for family in [4, 6] {
-        done(Alone::new(family).and_then(&row));
+        done(Alone::new(family, 16).and_then(&row));
     }
 }
 
@@ -168,48 +170,42 @@ fn a_flow_that_is_cut_short_goes_early() {
 }
 
 #[test]
-fn a_flow_that_was_taken_over_goes_in_its_time() {
+fn a_sweep_that_is_started_again_goes_on() {
     both(|mut alone| {
-        let family = if alone.cast.client.is_ipv4() { 4 } else { 6 };
-        let question = udp(alone.cast.client, alone.cast.service);
-        alone.run(Hook::Ingress, &question)?;
-        let packets = alone.packets(family, |_| {})?;
-        alone.kernel.copy_flows(&Memory::default())?;
-        assert_eq!(alone.entries()?, [0, 0]);
-        for packet in &packets {
-            assert_eq!(alone.kernel.programs.adopt(family, packet)?, 0);
-            // Once more does no harm.
-            assert_eq!(alone.kernel.programs.adopt(family, packet)?, 0);
+        for _agent in 0..3 {
+            alone.begin(16)?;
+            alone.is_forgotten()?;
+            alone.kernel.programs.sweep()?;
         }
-        assert_eq!(alone.entries()?, [1, 1]);
-        assert_eq!(alone.packets(family, |_| {})?, packets);
-        let time = alone.is_forgotten()?;
-        assert!(time + 4 * SLACK > LIFE + TOMBSTONE, "after {time:?}");
         Ok(())
     });
 }
 
 #[test]
-fn the_end_of_a_flow_is_taken_over_after_the_flow() {
-    both(|mut alone| {
-        let family = if alone.cast.client.is_ipv4() { 4 } else { 6 };
-        alone.shake_hands()?;
-        // Another flow's end under the same key says nothing.
-        let other = alone.packets(family, |flow| {
-            flow.born_ns += 1;
-            flow.born_ns_end += 1;
-            flow.client_seen |= seen::RST;
-            flow.expires_ns = 1;
-        })?;
-        let before = alone.packets(family, |_| {})?;
-        assert_eq!(alone.kernel.programs.adopt(family, &other[0])?, 0);
-        assert_eq!(alone.packets(family, |_| {})?, before);
-        let ended = alone.packets(family, |flow| {
-            flow.client_seen |= seen::RST;
-            flow.expires_ns = 1;
-        })?;
-        assert_eq!(alone.kernel.programs.adopt(family, &ended[0])?, 0);
-        alone.is_forgotten()?;
-        Ok(())
+fn flows_that_begin_at_once_end_in_time() {
+    figures::check("expiry-bursts", |run| {
+        let mut report = Vec::new();
+        for (what, count, within) in [
+            ("2,000 flows", 2_000, Duration::from_millis(100)),
+            ("20,000 flows", 20_000, Duration::from_secs(1)),
+        ] {
+            let mut alone = Alone::new(4, 32_768)?;
+            let mut worst = [Duration::ZERO; 2];
+            for _burst in 0..run.size {
+                let took = alone.begin(count)?;
+                let begun = alone.kernel.v4.established();
+                ensure!(begun == usize::try_from(count)?, "only {begun} have begun");
+                let late = alone.is_forgotten()?.saturating_sub(LIFE + TOMBSTONE);
+                ensure!(late < LATE, "{what}: the last one ended {late:?} late");
+                worst = [worst[0].max(took), worst[1].max(late)];
+            }
+            ensure!(worst[0] < 4 * within, "{what} took {:?} to begin", worst[0]);
+            let milliseconds = worst.map(|time| u64::try_from(time.as_millis()).ok());
+            report.push((
+                what,
+                json!({"begun in ms": milliseconds[0], "late by ms": milliseconds[1]}),
+            ));
+        }
+        Ok(report)
     });
 }

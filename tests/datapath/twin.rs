@@ -2,7 +2,7 @@
 //! The packet path twice, on the host and in the kernel, from the same tables: each packet goes
 //! through both, and every difference between the two is an error.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use lb_common::{
     frame::Frames,
     pipeline,
@@ -98,20 +98,20 @@ impl Twin {
         if let Some(ran) = ran {
             self.compare_end(hook, reason, &bytes, &ran)?;
         }
-        same(
-            "IPv4 flows",
-            &self.memory.v4.flows,
-            &self.kernel.v4.flows()?,
-        )?;
-        same(
-            "IPv6 flows",
-            &self.memory.v6.flows,
-            &self.kernel.v6.flows()?,
-        )?;
+        self.compare_flows()?;
         Ok(Outcome {
             reason: taken.then_some(reason),
             frame: bytes,
         })
+    }
+
+    /// Sweeps both, and compares tables and queues.
+    pub(crate) fn sweep(&mut self) -> Result<()> {
+        self.compare_queues().context("before the sweep")?;
+        self.kernel.programs.sweep()?;
+        self.memory.sweep();
+        self.compare_flows()?;
+        self.compare_queues()
     }
 
     /// Whether the kernel's counters are what all packets so far make them.
@@ -124,6 +124,18 @@ impl Twin {
             );
         }
         Ok(())
+    }
+
+    fn compare_flows(&self) -> Result<()> {
+        let Self { memory, kernel, .. } = self;
+        same("IPv4 flows", &memory.v4.flows, &kernel.v4.flows()?)?;
+        same("IPv6 flows", &memory.v6.flows, &kernel.v6.flows()?)
+    }
+
+    fn compare_queues(&mut self) -> Result<()> {
+        let Self { memory, kernel, .. } = self;
+        same("IPv4 queues", &memory.v4.expiries, &kernel.v4.expiries()?)?;
+        same("IPv6 queues", &memory.v6.expiries, &kernel.v6.expiries()?)
     }
 
     fn compare_end(&mut self, hook: Hook, reason: Reason, bytes: &[u8], ran: &Ran) -> Result<()> {

@@ -3,12 +3,12 @@
 //!
 //! Nothing is attached or pinned: programs and maps vanish with the value. The clock is the
 //! test's. Tables are read and written as the types of [`crate::tables`], so that both can be
-//! compared; the kernel reads a flow's timer as zeros.
+//! compared.
 
 mod maps;
 
 use crate::tables::Memory;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use aya::{
     Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
     maps::{Array, MapData, PerCpuArray},
@@ -59,6 +59,9 @@ impl Hook {
         }
     }
 }
+
+/// The program that starts the sweep.
+const SWEEP: &str = "weiche_sweep";
 
 /// Entries that the maps have room for.
 #[derive(Clone, Copy, Debug)]
@@ -132,8 +135,8 @@ impl Kernel {
             ("FLOWS_V6", sizes.flows),
             ("REVERSE_V4", sizes.flows),
             ("REVERSE_V6", sizes.flows),
-            ("ORPHANS_V4", sizes.flows),
-            ("ORPHANS_V6", sizes.flows),
+            ("EXPIRY_V4", 2 * sizes.flows),
+            ("EXPIRY_V6", 2 * sizes.flows),
             ("HALF_OPEN_V4", sizes.half_open),
             ("HALF_OPEN_V6", sizes.half_open),
             ("HALF_REVERSE_V4", sizes.half_open),
@@ -146,14 +149,12 @@ impl Kernel {
         let mut ebpf = loader
             .load(object)
             .context("loading the object; this needs root")?;
-        for hook in Hook::ALL {
+        for name in Hook::ALL.map(Hook::program).into_iter().chain([SWEEP]) {
             let program = ebpf
-                .program_mut(hook.program())
+                .program_mut(name)
                 .context("the object has the program")?;
             let program: &mut SchedClassifier = program.try_into()?;
-            program
-                .load()
-                .with_context(|| format!("loading {}", hook.program()))?;
+            program.load().with_context(|| format!("loading {name}"))?;
         }
         Ok(Self {
             sizes,
@@ -220,8 +221,8 @@ impl Kernel {
 
     /// Makes conntrack equal to a memory's.
     pub fn copy_flows(&mut self, memory: &Memory) -> Result<()> {
-        self.v4.copy_flows(&memory.v4.flows)?;
-        self.v6.copy_flows(&memory.v6.flows)
+        self.v4.copy_flows(&memory.v4)?;
+        self.v6.copy_flows(&memory.v6)
     }
 }
 
@@ -262,20 +263,23 @@ impl Programs {
         Ok((ran.return_value.cast_signed(), length))
     }
 
-    /// Runs the program that takes over a flow of this family (4 or 6); the packet is what the
-    /// agent hands to it.
-    pub fn adopt(&mut self, family: u8, packet: &[u8]) -> Result<u32> {
-        let program = self.ebpf.program_mut(&format!("weiche_adopt_v{family}"));
-        let program = program.context("the object has the program")?;
-        let program: &mut SchedClassifier = program.try_into()?;
-        if program.fd().is_err() {
-            program.load()?;
-        }
-        let run = TestRunOptions {
-            data_in: Some(packet),
+    /// Runs the program that starts the sweep, or makes one where the clock is the test's.
+    pub fn sweep(&mut self) -> Result<()> {
+        let program = self
+            .ebpf
+            .program(SWEEP)
+            .context("the object has the program")?;
+        let program: &SchedClassifier = program.try_into()?;
+        let ran = program.test_run(TestRunOptions {
+            data_in: Some(&[0; 14]),
             ..TestRunOptions::default()
-        };
-        Ok(program.test_run(run)?.return_value)
+        })?;
+        ensure!(
+            ran.return_value == 0,
+            "{SWEEP} returned {}",
+            ran.return_value.cast_signed()
+        );
+        Ok(())
     }
 
     /// The program of a hook, for tests that attach it.

@@ -2,23 +2,25 @@
 //! The packet path's tables in plain memory: clock, settings and capacities are what the test says.
 //!
 //! They behave as the kernel's adapter does: an entry is never replaced by an insert, a touch
-//! writes in place, a value that does not carry its key's identity reads as torn. What ends a flow
-//! is its value (`Flow::expires_ns`); nothing here frees an entry by itself, as the kernel's timers
-//! do. [`fill`] puts Services and backends in.
+//! writes in place, a value that does not carry its key's identity reads as torn. Nothing here ends
+//! by itself: [`Memory::sweep`] does what the kernel's timer does. [`fill`] puts Services and
+//! backends in.
 
 pub mod fill;
 #[cfg(test)]
 mod tests;
 
 use lb_common::{
+    expiry::{BATCH, visit},
     family::{Family, V4, V6},
+    frame::{Frame, Frames},
     tables::{Environment, Found, InsertError, Side, Stage, Tables, Torn, Touch},
     wire::{
-        Backend, BackendState, CHUNK_SLOTS, Chunk, Flow, FrontendKey, Node, Reverse, Sealed,
-        Service, Tuple, fingerprint,
+        Backend, BackendState, CHUNK_SLOTS, Chunk, Expiry, Flow, FrontendKey, Node, Reverse, Round,
+        Sealed, Service, Tuple, fingerprint,
     },
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// All tables of both families.
 #[derive(Clone, Debug)]
@@ -50,6 +52,8 @@ pub struct Entries<F: Family> {
     pub frontends: BTreeMap<FrontendKey<F::Address>, Service>,
     /// Conntrack.
     pub flows: Flows<F>,
+    /// `EXPIRY`: the queue in which established flows wait for the sweep.
+    pub expiries: VecDeque<Expiry<F::Address>>,
 }
 
 /// Conntrack of one family.
@@ -92,6 +96,7 @@ impl<F: Family> Default for Entries<F> {
         Self {
             frontends: BTreeMap::new(),
             flows: Flows::default(),
+            expiries: VecDeque::new(),
         }
     }
 }
@@ -161,6 +166,25 @@ impl Holds<V6> for Memory {
 }
 
 impl Memory {
+    /// One sweep, as the timer makes it: of IPv4, then of IPv6.
+    pub fn sweep(&mut self) {
+        let mut frames = Frames::new();
+        self.sweep_family::<V4>(&mut frames.narrow);
+        self.sweep_family::<V6>(&mut frames.wide);
+    }
+
+    fn sweep_family<F: Family>(&mut self, frame: &mut Frame<F::Address>)
+    where
+        Self: Holds<F>,
+    {
+        let mut round = Round::default();
+        for _ in 0..BATCH {
+            if visit::<F, _>(self, &mut round, frame).is_break() {
+                break;
+            }
+        }
+    }
+
     fn capacity(&self, stage: Stage) -> usize {
         match stage {
             Stage::HalfOpen => self.half_open_capacity,
@@ -277,6 +301,21 @@ where
             .stage_mut(stage)
             .reverse
             .remove(key);
+    }
+
+    fn add_expiry(&mut self, entry: &Expiry<F::Address>) -> bool {
+        let capacity = self.flow_capacity.saturating_mul(2);
+        let queue = &mut self.entries_mut().expiries;
+        let has_room = queue.len() < capacity;
+        if has_room {
+            queue.push_back(*entry);
+        }
+        has_room
+    }
+
+    fn take_expiry(&mut self, into: &mut Expiry<F::Address>) -> bool {
+        let entry = self.entries_mut().expiries.pop_front();
+        entry.map(|entry| *into = entry).is_some()
     }
 }
 

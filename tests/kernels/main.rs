@@ -20,6 +20,10 @@ const STEPS: &[(&str, &[&str])] = &[
     ),
     ("programs", &["datapath", "verifier::", "--nocapture"]),
     (
+        "expiry",
+        &["datapath", "timers::a_sweep_that_is_started_again_goes_on"],
+    ),
+    (
         "connections",
         &["node", "cluster_ip::reverse_path_filters_do_not_matter"],
     ),

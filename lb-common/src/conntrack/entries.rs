@@ -10,7 +10,7 @@ use crate::frame::Frame;
 use crate::parse::Datagram;
 use crate::tables::{Found, InsertError, Side, Stage, Tables, Torn, Touch};
 use crate::verdict::Reason;
-use crate::wire::{Flow, FlowTimer, Reverse, Timeouts, Tuple, fingerprint, protocol};
+use crate::wire::{Flow, Reverse, Timeouts, Tuple, fingerprint, protocol};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 /// Where a flow was found; what it says was copied.
@@ -135,7 +135,7 @@ pub fn open<F: Family, T: Tables<F>>(
         Stage::Established
     };
     fill_flow::<F>(frame, choice, now_ns, &tables.node().timeouts);
-    match tables.insert_flow(stage, &frame.datagram.tuple, &frame.flow) {
+    match insert(tables, frame, stage) {
         Ok(()) => {}
         Err(InsertError::Full) => return Err(Reason::FlowTableFull),
         Err(InsertError::Taken) => {
@@ -164,8 +164,7 @@ pub fn promote<F: Family, T: Tables<F>>(
     write_reverse_key::<F>(&mut frame.reverse_key, &frame.datagram.tuple, &frame.target);
     frame.flow.client_seen = touch.seen;
     frame.flow.expires_ns = touch.expires_ns;
-    frame.flow.timer = FlowTimer::default();
-    match tables.insert_flow(Stage::Established, &frame.datagram.tuple, &frame.flow) {
+    match insert(tables, frame, Stage::Established) {
         Ok(()) => {}
         // Another processor is at it.
         Err(InsertError::Taken) => return Ok(()),
@@ -180,6 +179,29 @@ pub fn promote<F: Family, T: Tables<F>>(
     tables.remove_reverse(Stage::HalfOpen, &frame.reverse_key);
     tables.remove_flow(Stage::HalfOpen, &frame.datagram.tuple);
     Ok(())
+}
+
+/// Makes `frame.flow`; one that is evicted by nothing gets its entry in the queue, or is undone.
+///
+/// The flow first: the sweep drops an entry without a flow.
+#[inline(always)]
+fn insert<F: Family, T: Tables<F>>(
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+    stage: Stage,
+) -> Result<(), InsertError> {
+    let key = &frame.datagram.tuple;
+    tables.insert_flow(stage, key, &frame.flow)?;
+    if stage == Stage::HalfOpen {
+        return Ok(());
+    }
+    frame.expiry.born_ns = frame.flow.born_ns.to_ne_bytes();
+    frame.expiry.key = *key;
+    if tables.add_expiry(&frame.expiry) {
+        return Ok(());
+    }
+    tables.remove_flow(stage, key);
+    Err(InsertError::Full)
 }
 
 /// Whether a reply to `frame.flow`, which is half open, would find it.
@@ -301,7 +323,6 @@ fn fill_flow<F: Family>(
     flow.service_id = choice.service_id;
     flow.pad = 0;
     flow.born_ns_end = now_ns;
-    flow.timer = FlowTimer::default();
 }
 
 /// The reverse entry of the frame's flow, under the frame's reverse key.

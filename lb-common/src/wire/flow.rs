@@ -8,21 +8,7 @@ use super::seal::Sealed;
 use crate::family::WideAddress;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Room for the kernel's timer. The kernel finds it by the name `bpf_timer` in the type
-/// information (`include/uapi/linux/bpf.h`), hence the spelling; copies read it as zero.
-#[repr(C)]
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
-pub struct bpf_timer {
-    /// The kernel's.
-    pub opaque: [u64; 2],
-}
-
-/// Our name for [`bpf_timer`].
-pub type FlowTimer = bpf_timer;
-
-/// One tracked connection, keyed by the [`super::Tuple`] that the client sends. 96 bytes.
+/// One tracked connection, keyed by the [`super::Tuple`] that the client sends. 80 bytes.
 ///
 /// `expires_ns`, `client_seen` and `backend_seen` change in place, each a single word with one
 /// writing direction (expiry: last writer wins); all else is written once, when the flow is made.
@@ -58,8 +44,6 @@ pub struct Flow {
     pub pad: u32,
     /// Equal to `born_ns` in a whole value.
     pub born_ns_end: u64,
-    /// Frees the entry while no agent lives. Unused in the half-open table, which is LRU.
-    pub timer: FlowTimer,
 }
 
 impl Sealed for Flow {
@@ -108,6 +92,5 @@ impl Sealed for Reverse {
     }
 }
 
-const _: () = assert!(size_of::<bpf_timer>() == 16);
-const _: () = assert!(size_of::<Flow>() == 96);
+const _: () = assert!(size_of::<Flow>() == 80);
 const _: () = assert!(size_of::<Reverse>() == 48);

@@ -7,7 +7,12 @@ use super::{
     service::{meant, protocol},
 };
 use clap::{Args, Subcommand};
-use lb_common::{family::WideAddress, tables::Stage, wire::Flow};
+use lb_common::{
+    conntrack::{Age, age},
+    family::WideAddress,
+    tables::Stage,
+    wire::{Flow, Timeouts},
+};
 use lb_userspace::{
     clock,
     datapath::pin::Pins,
@@ -57,7 +62,9 @@ struct Row {
 pub(super) fn execute(command: &FlowCommand) -> anyhow::Result<()> {
     let FlowCommand::List(args) = command;
     let maps = Pins::new(&args.pins.pin_dir).current().maps();
-    let labels: BTreeMap<_, _> = KernelStore::open(&maps)?.labels()?.into_iter().collect();
+    let store = KernelStore::open(&maps)?;
+    let labels: BTreeMap<_, _> = store.labels()?.into_iter().collect();
+    let timeouts = store.node()?.timeouts;
     let now_ns = clock::monotonic_ns();
     let mut rows = Vec::new();
     for entry in KernelFlows::open(&maps)?.list()? {
@@ -68,7 +75,7 @@ pub(super) fn execute(command: &FlowCommand) -> anyhow::Result<()> {
             .as_ref()
             .is_none_or(|typed| meant(typed, &label))
         {
-            rows.push(row(&entry, label, now_ns));
+            rows.extend(row(&entry, label, now_ns, &timeouts));
         }
     }
     output::rows(
@@ -99,8 +106,14 @@ pub(super) fn execute(command: &FlowCommand) -> anyhow::Result<()> {
     )
 }
 
-fn row(entry: &FlowEntry, service: String, now_ns: u64) -> Row {
+/// Nothing for a flow that is over, whose entry the kernel has not taken away yet: packets do not
+/// see it either.
+fn row(entry: &FlowEntry, service: String, now_ns: u64, timeouts: &Timeouts) -> Option<Row> {
     const SECOND: u64 = 1_000_000_000;
+    let age = age(&entry.flow, now_ns, timeouts);
+    if age == Age::Gone {
+        return None;
+    }
     let Flow {
         born_ns,
         expires_ns,
@@ -108,7 +121,7 @@ fn row(entry: &FlowEntry, service: String, now_ns: u64) -> Row {
         port,
         ..
     } = entry.flow;
-    Row {
+    Some(Row {
         service,
         protocol: protocol(entry.protocol),
         client: entry.client.to_string(),
@@ -116,12 +129,12 @@ fn row(entry: &FlowEntry, service: String, now_ns: u64) -> Row {
         backend: SocketAddr::new(like(entry.client, address), u16::from_be_bytes(port)).to_string(),
         state: match entry.stage {
             Stage::HalfOpen => "half-open",
-            Stage::Established if expires_ns <= now_ns => "tombstone",
+            Stage::Established if age == Age::Tombstone => "tombstone",
             Stage::Established => "tracked",
         },
         age_s: now_ns.saturating_sub(born_ns) / SECOND,
         expires_s: expires_ns.saturating_sub(now_ns) / SECOND,
-    }
+    })
 }
 
 /// A wide address, in the family of another one.
@@ -131,5 +144,37 @@ fn like(other: SocketAddr, wide: WideAddress) -> IpAddr {
         IpAddr::from([a, b, c, d])
     } else {
         IpAddr::from(wide)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flows_that_are_over_are_not_listed() {
+        let timeouts = Timeouts::default();
+        let entry = |stage| FlowEntry {
+            client: ([10, 0, 0, 1], 1).into(),
+            service: ([10, 96, 0, 1], 80).into(),
+            protocol: 6,
+            stage,
+            flow: Flow {
+                expires_ns: 1_000,
+                ..Flow::default()
+            },
+        };
+        let gone_ns = 1_000 + timeouts.tombstone_ns;
+        for (stage, now_ns, state) in [
+            (Stage::Established, 999, Some("tracked")),
+            (Stage::Established, 1_000, Some("tombstone")),
+            (Stage::Established, gone_ns, None),
+            (Stage::HalfOpen, 999, Some("half-open")),
+            (Stage::HalfOpen, gone_ns - 1, Some("half-open")),
+            (Stage::HalfOpen, gone_ns, None),
+        ] {
+            let row = row(&entry(stage), String::new(), now_ns, &timeouts);
+            assert_eq!(row.map(|row| row.state), state, "{stage:?} at {now_ns}");
+        }
     }
 }

@@ -73,7 +73,7 @@ pub(super) struct RunArgs {
     timeouts: TimeoutArgs,
 }
 
-/// Kernel memory is taken when the agent starts; half a million flows cost some 300 MB.
+/// Kernel memory is taken when the agent starts; half a million flows cost some 400 MB.
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Sizes (changing one at a restart keeps all flows)")]
 struct SizeArgs {

@@ -15,8 +15,8 @@ use std::{fs, io, path::Path};
 /// The BPF object, built by `build.rs`; empty if `AYA_BUILD_SKIP` was set then.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weiche-bpf"));
 
-/// Programs that the agent runs itself, to take over flows of other maps.
-pub(super) const ADOPT: [&str; 2] = ["weiche_adopt_v4", "weiche_adopt_v6"];
+/// The program that the agent runs itself, to start the sweep.
+pub(super) const SWEEP: &str = "weiche_sweep";
 
 /// Sizes that flags set; all in entries, `slots` in chunks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,13 +40,15 @@ pub(super) enum Sizing {
     Backends,
     Slots,
     Flows,
+    /// Twice the flows: one that is replaced leaves its entry until the sweep meets that.
+    Expiries,
     HalfOpen,
     /// The object itself.
     Fixed,
 }
 
 /// Every pinned map, and what decides its size.
-pub(super) const MAPS: [(&str, Sizing); 18] = [
+pub(super) const MAPS: [(&str, Sizing); 19] = [
     ("FRONTENDS_V4", Sizing::Frontends),
     ("FRONTENDS_V6", Sizing::Frontends),
     ("FLOWS_V4", Sizing::Flows),
@@ -57,8 +59,9 @@ pub(super) const MAPS: [(&str, Sizing); 18] = [
     ("HALF_OPEN_V6", Sizing::HalfOpen),
     ("HALF_REVERSE_V4", Sizing::HalfOpen),
     ("HALF_REVERSE_V6", Sizing::HalfOpen),
-    ("ORPHANS_V4", Sizing::Flows),
-    ("ORPHANS_V6", Sizing::Flows),
+    ("EXPIRY_V4", Sizing::Expiries),
+    ("EXPIRY_V6", Sizing::Expiries),
+    ("SWEEP", Sizing::Fixed),
     ("SLOTS", Sizing::Slots),
     ("BACKENDS", Sizing::Backends),
     ("LABELS", Sizing::Frontends),
@@ -75,6 +78,7 @@ impl Sizes {
             Sizing::Backends => Some(self.backends),
             Sizing::Slots => Some(self.slots),
             Sizing::Flows => Some(self.flows),
+            Sizing::Expiries => Some(self.flows.saturating_mul(2)),
             Sizing::HalfOpen => Some(self.half_open),
             Sizing::Fixed => None,
         }
@@ -207,7 +211,7 @@ pub(super) fn classifier<'a>(
 }
 
 fn programs() -> impl Iterator<Item = &'static str> {
-    Hook::ALL.into_iter().map(Hook::program).chain(ADOPT)
+    Hook::ALL.into_iter().map(Hook::program).chain([SWEEP])
 }
 
 fn refusal(name: &'static str, error: ProgramError, state_dir: &Path) -> LoadError {

@@ -5,7 +5,7 @@
 //! 2. The new egress program is put *beside* the old one on every hook: each translates the
 //!    replies of the flows in its own maps and leaves the others' alone.
 //! 3. The new ingress program replaces the old one in place: from here on new flows are made in the
-//!    new maps. What the old maps got since step 1 is copied, unless it is there already. Until
+//!    new maps. What the old maps got since step 1 is copied, or merged into what is there. Until
 //!    then a packet from the client of such a flow is dropped as `no_flow`, and TCP sends it again.
 //! 4. `next` takes the place of the old folder, whose egress programs end with it.
 //!
@@ -77,9 +77,9 @@ pub(super) fn check(old: &Folder, sizes: &Sizes) -> Result<(), MoveError> {
 }
 
 /// Step 1: copies everything into `next`, which then counts as filled.
-pub(super) fn fill(attacher: &mut Attacher, old: &Folder, next: &Folder) -> Result<(), MoveError> {
+pub(super) fn fill(old: &Folder, next: &Folder) -> Result<(), MoveError> {
     copy::settings(&old.maps(), &next.maps())?;
-    let copied = copy::flows(attacher, &old.maps(), &next.maps())?;
+    let copied = copy::flows(&old.maps(), &next.maps())?;
     copied.report("copied flows to maps of other sizes");
     Ok(next.create_links()?)
 }
@@ -109,7 +109,7 @@ pub(super) fn switch(
         skip_vanished(attacher.attach(&next, *place, None), &next, *place)?;
     }
     if old_flows == OldFlows::Copy {
-        let copied = copy::flows(attacher, &old.maps(), &next.maps())?;
+        let copied = copy::flows(&old.maps(), &next.maps())?;
         copied.report("copied again, with what came in meanwhile");
     }
     places.retain(|place| place.hook == Hook::Egress);

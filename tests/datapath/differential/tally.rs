@@ -22,6 +22,8 @@ pub(crate) struct Tally {
     checksums_unknown: u64,
     flows_begun: u64,
     handshakes_completed: u64,
+    sweeps: u64,
+    flows_swept: u64,
 }
 
 /// Reasons that one processor alone cannot meet: another one must be opening the same flow, or the
@@ -57,6 +59,13 @@ impl Tally {
         self.handshakes_completed += u64::from(after[0] < before[0] && after[1] > before[1]);
     }
 
+    /// Counts a sweep, and the established flows that it has ended.
+    pub(super) fn count_sweep(&mut self, before: [usize; 2], after: [usize; 2]) {
+        self.sweeps += 1;
+        let ended = before[1].saturating_sub(after[1]);
+        self.flows_swept += u64::try_from(ended).unwrap_or(u64::MAX);
+    }
+
     /// Whether every reason was met, and often enough to mean something.
     pub(super) fn is_broad(&self) -> Result<()> {
         let least = self.packets() / 20_000;
@@ -74,6 +83,11 @@ impl Tally {
                 self.reasons
             );
         }
+        ensure!(
+            self.flows_swept > least,
+            "only {} flows were swept away",
+            self.flows_swept
+        );
         Ok(())
     }
 
@@ -101,6 +115,8 @@ impl Tally {
             ("checksums_not_to_be_judged", json!(self.checksums_unknown)),
             ("flows_begun", json!(self.flows_begun)),
             ("handshakes_completed", json!(self.handshakes_completed)),
+            ("sweeps", json!(self.sweeps)),
+            ("flows_swept", json!(self.flows_swept)),
             ("reasons", json!(reasons)),
             ("packets_by_kind", json!(bends)),
         ]

@@ -5,14 +5,14 @@ use crate::tables::{Entries, Flows, Pair};
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, Pod,
-    maps::{Array, HashMap, Map, MapData, MapError},
+    maps::{Array, HashMap, Map, MapData, MapError, Queue},
 };
 use lb_common::{
     family::Family,
-    wire::{Flow, FrontendKey, Reverse, Service, Tuple},
+    wire::{Expiry, Flow, FrontendKey, Reverse, Service, Tuple},
 };
 use lb_userspace::maps::pod::Wire;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A hash of wire types.
@@ -23,6 +23,7 @@ pub struct FamilyMaps<F: Family> {
     frontends: Table<FrontendKey<F::Address>, Service>,
     established: PairMaps<F>,
     half_open: PairMaps<F>,
+    expiries: Queue<MapData, Wire<Expiry<F::Address>>>,
 }
 
 /// A table of flows, and the way back into it.
@@ -44,6 +45,7 @@ impl<F: Family> FamilyMaps<F> {
                 flows: Table::take(ebpf, "HALF_OPEN", ending)?,
                 reverse: Table::take(ebpf, "HALF_REVERSE", ending)?,
             },
+            expiries: map(ebpf, &format!("EXPIRY_{ending}"))?.try_into()?,
         })
     }
 
@@ -65,15 +67,39 @@ impl<F: Family> FamilyMaps<F> {
         })
     }
 
+    /// How many established flows there are.
+    pub fn established(&self) -> usize {
+        self.established.flows.0.keys().count()
+    }
+
+    /// The queue in which they wait for the sweep; nothing else may use it meanwhile.
+    pub fn expiries(&mut self) -> Result<VecDeque<Expiry<F::Address>>> {
+        let mut entries = VecDeque::new();
+        loop {
+            match self.expiries.pop(0) {
+                Ok(Wire(entry)) => entries.push_back(entry),
+                Err(MapError::ElementNotFound) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        for entry in &entries {
+            self.expiries.push(&Wire(*entry), 0)?;
+        }
+        Ok(entries)
+    }
+
     /// Makes the frontends equal to those given.
     pub(super) fn copy_frontends(&mut self, entries: &Entries<F>) -> Result<()> {
         self.frontends.copy_from(&entries.frontends)
     }
 
-    /// Makes conntrack equal to the one given.
-    pub(super) fn copy_flows(&mut self, flows: &Flows<F>) -> Result<()> {
-        self.established.copy_from(&flows.established)?;
-        self.half_open.copy_from(&flows.half_open)
+    /// Makes conntrack and its queue equal to those given.
+    pub(super) fn copy_flows(&mut self, entries: &Entries<F>) -> Result<()> {
+        self.established.copy_from(&entries.flows.established)?;
+        self.half_open.copy_from(&entries.flows.half_open)?;
+        while self.expiries.pop(0).is_ok() {}
+        let mut entries = entries.expiries.iter();
+        entries.try_for_each(|entry| Ok(self.expiries.push(&Wire(*entry), 0)?))
     }
 }
 

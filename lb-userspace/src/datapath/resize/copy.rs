@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Copying maps into maps of other sizes.
+//! Copying maps into maps of other sizes, while packets go on changing the flows in both.
 //!
-//! An entry of `FLOWS` has a timer that only a program can start, so those are handed to one
-//! (`weiche_adopt_*`), run once per flow: it inserts and starts the timer.
+//! A second copy merges what packets have changed in the old table since the first one. What a
+//! packet writes into the new table between our look at an entry and our writing it is lost. That
+//! harms nothing: the next packet of the flow writes the same again, and a flow that has lost its
+//! last FIN or RST this way ends by the time-out for silence.
 
-use super::super::{
-    attach::Attacher,
-    load::{ADOPT, LoadError, classifier},
-};
-use crate::maps::{
-    Store as _, StoreError,
-    kernel::{KernelStore, OpenError, entries, open},
-    pod::Wire,
+use crate::{
+    clock,
+    maps::{
+        Store as _, StoreError,
+        kernel::{KernelStore, OpenError, entries, open},
+        pod::Wire,
+    },
 };
 use aya::{
     Pod,
-    maps::{HashMap, MapData, MapError},
-    programs::{ProgramError, TestRun as _, TestRunOptions},
+    maps::{HashMap, MapData, MapError, Queue},
 };
 use lb_common::{
     conntrack::{self, Target},
     family::{Family, V4, V6},
-    wire::{Flow, Reverse, Sealed as _, Tuple, fingerprint},
+    wire::{Expiry, Flow, Reverse, Sealed as _, Timeouts, Tuple, fingerprint},
 };
+use rustix::io::Errno;
 use std::path::Path;
-use zerocopy::IntoBytes as _;
 
 /// An entry, or a whole map, could not be copied.
 #[derive(Debug, thiserror::Error)]
@@ -43,18 +43,6 @@ pub enum CopyError {
         /// What the kernel said.
         #[source]
         cause: Box<MapError>,
-    },
-    /// The program that takes flows over is not there.
-    #[error(transparent)]
-    Program(#[from] LoadError),
-    /// The program that takes flows over cannot be run.
-    #[error("running {program} to take over a flow")]
-    Adopt {
-        /// The program.
-        program: &'static str,
-        /// What the kernel said.
-        #[source]
-        cause: Box<ProgramError>,
     },
 }
 
@@ -87,9 +75,6 @@ impl Copied {
     }
 }
 
-/// The return value of `weiche_adopt_*` for a flow that is there now.
-const ADOPTED: u32 = 0;
-
 /// Entries after which an unlucky walk over a table that changes under it gives up, as a multiple
 /// of the table's size.
 const WALKS: usize = 4;
@@ -114,35 +99,28 @@ pub(super) fn settings(from: &Path, to: &Path) -> Result<(), CopyError> {
     Ok(())
 }
 
-/// Copies all flows that are not there yet.
-pub(super) fn flows(attacher: &mut Attacher, from: &Path, to: &Path) -> Result<Copied, CopyError> {
-    let [adopt_v4, adopt_v6] = ADOPT;
+/// The maps of one family.
+struct Names {
+    established: [&'static str; 2],
+    half_open: [&'static str; 2],
+    expiry: &'static str,
+}
+
+/// Copies all flows that are not there yet, and merges the others.
+pub(super) fn flows(from: &Path, to: &Path) -> Result<Copied, CopyError> {
     let mut copied = Copied::default();
-    established::<V4>(
-        attacher,
-        adopt_v4,
-        from,
-        ["FLOWS_V4", "REVERSE_V4"],
-        &mut copied,
-    )?;
-    established::<V6>(
-        attacher,
-        adopt_v6,
-        from,
-        ["FLOWS_V6", "REVERSE_V6"],
-        &mut copied,
-    )?;
-    for names in [
-        ["HALF_OPEN_V4", "HALF_REVERSE_V4"],
-        ["HALF_OPEN_V6", "HALF_REVERSE_V6"],
-    ] {
-        let copy = if names[0].ends_with('4') {
-            half_open::<V4>
-        } else {
-            half_open::<V6>
-        };
-        copy(from, to, names, &mut copied)?;
-    }
+    let v4 = Names {
+        established: ["FLOWS_V4", "REVERSE_V4"],
+        half_open: ["HALF_OPEN_V4", "HALF_REVERSE_V4"],
+        expiry: "EXPIRY_V4",
+    };
+    let v6 = Names {
+        established: ["FLOWS_V6", "REVERSE_V6"],
+        half_open: ["HALF_OPEN_V6", "HALF_REVERSE_V6"],
+        expiry: "EXPIRY_V6",
+    };
+    family::<V4>(from, to, &v4, &mut copied)?;
+    family::<V6>(from, to, &v6, &mut copied)?;
     Ok(copied)
 }
 
@@ -156,16 +134,33 @@ pub(super) fn count_flows(maps: &Path) -> Result<u32, CopyError> {
 type Key<F> = Wire<Tuple<<F as Family>::Address>>;
 type Table<F, V> = HashMap<MapData, Key<F>, Wire<V>>;
 
-fn established<F: Family>(
-    attacher: &mut Attacher,
-    program: &'static str,
+fn family<F: Family>(
     from: &Path,
-    [flows_name, reverse_name]: [&'static str; 2],
+    to: &Path,
+    names: &Names,
     copied: &mut Copied,
 ) -> Result<(), CopyError> {
+    let timeouts = KernelStore::open(from)?.node()?.timeouts;
+    let [established, half_open] = [names.established, names.half_open]
+        .map(|names| copy_pair::<F>(from, to, names, &timeouts, copied));
+    copied.established += established?;
+    copied.half_open += half_open?;
+    enqueue::<F>(to, names.established[0], names.expiry)
+}
+
+/// Copies the flows of a pair of tables, and says how many are there now.
+fn copy_pair<F: Family>(
+    from: &Path,
+    to: &Path,
+    [flows_name, reverse_name]: [&'static str; 2],
+    timeouts: &Timeouts,
+    copied: &mut Copied,
+) -> Result<u32, CopyError> {
     let flows: Table<F, Flow> = open(from, flows_name)?;
+    let mut new_flows: Table<F, Flow> = open(to, flows_name)?;
     let reverses: Table<F, Reverse> = open(from, reverse_name)?;
-    let adopt = classifier(&mut attacher.ebpf, program)?;
+    let mut new_reverses: Table<F, Reverse> = open(to, reverse_name)?;
+    let mut count = 0;
     for key in keys::<F>(from, &flows, flows_name)? {
         let Some((flow, reverse_key, reverse)) =
             read_pair::<F>(&key, (&flows, flows_name), (&reverses, reverse_name))?
@@ -173,50 +168,83 @@ fn established<F: Family>(
             copied.ended += 1;
             continue;
         };
-        let packet = [
-            &[0; 14],
-            key.0.as_bytes(),
-            flow.0.as_bytes(),
-            reverse_key.0.as_bytes(),
-            reverse.0.as_bytes(),
-        ]
-        .concat();
-        let run = TestRunOptions {
-            data_in: Some(&packet),
-            ..TestRunOptions::default()
+        // The flow first, as in `conntrack::open`.
+        let made = match put(&mut new_flows, &key, &flow, Write::New, flows_name)? {
+            Put::There => {
+                merge::<F>(&mut new_flows, &key, &flow, timeouts, flows_name)?;
+                put(
+                    &mut new_reverses,
+                    &reverse_key,
+                    &reverse,
+                    Write::New,
+                    reverse_name,
+                )?
+            }
+            Put::Done => put(
+                &mut new_reverses,
+                &reverse_key,
+                &reverse,
+                Write::New,
+                reverse_name,
+            )?,
+            Put::Full => Put::Full,
         };
-        let result = adopt.test_run(run).map_err(|cause| CopyError::Adopt {
-            program,
-            cause: Box::new(cause),
-        })?;
-        if result.return_value == ADOPTED {
-            copied.established += 1;
-        } else {
+        if made == Put::Full {
             copied.lost += 1;
+        } else {
+            count += 1;
         }
+    }
+    Ok(count)
+}
+
+/// What packets have made of a flow in the old table since it was copied, they have made of it.
+fn merge<F: Family>(
+    table: &mut Table<F, Flow>,
+    key: &Key<F>,
+    old: &Wire<Flow>,
+    timeouts: &Timeouts,
+    map: &'static str,
+) -> Result<(), CopyError> {
+    let Some(known) = get(table, key, map)? else {
+        return Ok(());
+    };
+    let now_ns = clock::monotonic_ns();
+    let merged = conntrack::merge(&known.0, &old.0, key.0.protocol, now_ns, timeouts);
+    if let Some(merged) = merged {
+        put(table, key, &Wire(merged), Write::Again, map)?;
     }
     Ok(())
 }
 
-fn half_open<F: Family>(
-    from: &Path,
-    to: &Path,
-    [flows_name, reverse_name]: [&'static str; 2],
-    copied: &mut Copied,
+/// Gives every flow of a table an entry in the queue, whatever was in there: also where an agent
+/// died in the middle of copying.
+///
+/// A flow that begins meanwhile may get two; the sweep drops one when the flow is over.
+fn enqueue<F: Family>(
+    maps: &Path,
+    flows_name: &'static str,
+    queue_name: &'static str,
 ) -> Result<(), CopyError> {
-    let flows: Table<F, Flow> = open(from, flows_name)?;
-    let mut new_flows: Table<F, Flow> = open(to, flows_name)?;
-    let reverses: Table<F, Reverse> = open(from, reverse_name)?;
-    let mut new_reverses: Table<F, Reverse> = open(to, reverse_name)?;
-    for key in keys::<F>(from, &flows, flows_name)? {
-        let Some((flow, reverse_key, reverse)) =
-            read_pair::<F>(&key, (&flows, flows_name), (&reverses, reverse_name))?
-        else {
-            continue;
-        };
-        put(&mut new_flows, &key, &flow, flows_name)?;
-        put(&mut new_reverses, &reverse_key, &reverse, reverse_name)?;
-        copied.half_open += 1;
+    let mut queue: Queue<MapData, Wire<Expiry<F::Address>>> = open(maps, queue_name)?;
+    let flows: Table<F, Flow> = open(maps, flows_name)?;
+    // No more than it has room for: packets put in new ones.
+    for _ in 0..queue.capacity() {
+        match queue.pop(0) {
+            Ok(_) => {}
+            Err(MapError::ElementNotFound) => break,
+            Err(cause) => return Err(failed(queue_name)(cause)),
+        }
+    }
+    for key in keys::<F>(maps, &flows, flows_name)? {
+        if let Some(Wire(flow)) = get(&flows, &key, flows_name)? {
+            let born_ns = flow.born_ns.to_ne_bytes();
+            let entry = Wire(Expiry {
+                born_ns,
+                key: key.0,
+            });
+            queue.push(&entry, 0).map_err(failed(queue_name))?;
+        }
     }
     Ok(())
 }
@@ -232,10 +260,7 @@ fn keys<F: Family>(
         .saturating_mul(WALKS);
     let mut keys = Vec::new();
     for key in table.keys().take(room) {
-        keys.push(key.map_err(|cause| CopyError::Map {
-            map,
-            cause: Box::new(cause),
-        })?);
+        keys.push(key.map_err(failed(map))?);
     }
     keys.sort_by_key(|key| key.0);
     keys.dedup_by_key(|key| key.0);
@@ -275,31 +300,64 @@ fn get<K: Pod, V: Pod>(
     match table.get(key, 0) {
         Ok(value) => Ok(Some(value)),
         Err(MapError::KeyNotFound) => Ok(None),
-        Err(cause) => Err(CopyError::Map {
-            map,
-            cause: Box::new(cause),
-        }),
+        Err(cause) => Err(failed(map)(cause)),
     }
 }
 
-/// Inserts what is not there yet.
+/// Which entries are written.
+#[derive(Clone, Copy)]
+enum Write {
+    /// None that are there.
+    New,
+    /// Only those.
+    Again,
+}
+
+impl Write {
+    /// `BPF_NOEXIST` and `BPF_EXIST` of `include/uapi/linux/bpf.h`.
+    fn flags(self) -> u64 {
+        match self {
+            Self::New => 1,
+            Self::Again => 2,
+        }
+    }
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Put {
+    Done,
+    /// Another entry is there, or none where one should be.
+    There,
+    /// There is no room.
+    Full,
+}
+
 fn put<K: Pod, V: Pod>(
     table: &mut HashMap<MapData, K, V>,
     key: &K,
     value: &V,
+    write: Write,
     map: &'static str,
-) -> Result<(), CopyError> {
-    /// `BPF_NOEXIST` of `include/uapi/linux/bpf.h`.
-    const NOEXIST: u64 = 1;
-    match table.insert(key, value, NOEXIST) {
-        Err(MapError::SyscallError(error))
-            if error.io_error.kind() == std::io::ErrorKind::AlreadyExists =>
-        {
-            Ok(())
-        }
-        other => other.map_err(|cause| CopyError::Map {
-            map,
-            cause: Box::new(cause),
-        }),
+) -> Result<Put, CopyError> {
+    let error = match table.insert(key, value, write.flags()) {
+        Ok(()) => return Ok(Put::Done),
+        Err(error) => error,
+    };
+    let errno = match &error {
+        MapError::SyscallError(error) => Errno::from_io_error(&error.io_error),
+        _ => None,
+    };
+    match errno {
+        Some(Errno::EXIST | Errno::NOENT) => Ok(Put::There),
+        Some(Errno::TOOBIG) => Ok(Put::Full),
+        _ => Err(failed(map)(error)),
+    }
+}
+
+fn failed(map: &'static str) -> impl Fn(MapError) -> CopyError {
+    move |cause| CopyError::Map {
+        map,
+        cause: Box::new(cause),
     }
 }

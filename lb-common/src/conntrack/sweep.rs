@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The end of an established flow: both entries go.
+
+use super::{Age, Target, age, write_reverse_key};
+use crate::family::Family;
+use crate::frame::Frame;
+use crate::tables::{Stage, Tables};
+
+/// What the sweep has found of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swept {
+    /// It is not there any more.
+    Gone,
+    /// It lives, or still holds its place.
+    Alive,
+}
+
+/// Removes the flow of `frame.expiry` if it is beyond its tombstone.
+///
+/// A packet may put another flow in its place between the look at it and the removal. That one's
+/// next packet then begins anew, with the same backend.
+#[inline(always)]
+pub fn sweep<F: Family, T: Tables<F>>(tables: &mut T, frame: &mut Frame<F::Address>) -> Swept {
+    let born_ns = u64::from_ne_bytes(frame.expiry.born_ns);
+    match tables.flow(Stage::Established, &frame.expiry.key, &mut frame.flow) {
+        // Unreadable now, not for ever.
+        Err(_torn) => return Swept::Alive,
+        Ok(Some(_)) if frame.flow.born_ns == born_ns => {}
+        Ok(_) => return Swept::Gone,
+    }
+    if age(&frame.flow, tables.now_ns(), &tables.node().timeouts) != Age::Gone {
+        return Swept::Alive;
+    }
+    remove(tables, frame);
+    Swept::Gone
+}
+
+/// Removes the flow of `frame.expiry`, which was just found alive.
+#[inline(always)]
+pub fn end<F: Family, T: Tables<F>>(tables: &mut T, frame: &mut Frame<F::Address>) {
+    let born_ns = u64::from_ne_bytes(frame.expiry.born_ns);
+    let found = tables.flow(Stage::Established, &frame.expiry.key, &mut frame.flow);
+    if matches!(found, Ok(Some(_))) && frame.flow.born_ns == born_ns {
+        remove(tables, frame);
+    }
+}
+
+/// The reverse entry first, as everywhere; only if it is this flow's: it may have lost it.
+#[inline(never)]
+fn remove<F: Family, T: Tables<F>>(tables: &mut T, frame: &mut Frame<F::Address>) {
+    let (key, target) = (&frame.expiry.key, Target::of(&frame.flow));
+    write_reverse_key::<F>(&mut frame.reverse_key, key, &target);
+    let found = tables.reverse(Stage::Established, &frame.reverse_key, &mut frame.reverse);
+    if matches!(found, Ok(Some(()))) && frame.reverse.born_ns == frame.flow.born_ns {
+        tables.remove_reverse(Stage::Established, &frame.reverse_key);
+    }
+    tables.remove_flow(Stage::Established, key);
+}
