@@ -4,6 +4,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
+use tokio::time::Instant;
 
 /// `CLOCK_MONOTONIC` in nanoseconds: the clock that the packet path stamps flows with
 /// (`bpf_ktime_get_ns`), so both can be compared.
@@ -14,6 +15,11 @@ pub fn monotonic_ns() -> u64 {
     seconds
         .saturating_mul(1_000_000_000)
         .saturating_add(nanoseconds)
+}
+
+/// The runtime's clock, which sleeping goes by as well: tests can make it a virtual one.
+pub fn runtime() -> Instant {
+    Instant::now()
 }
 
 /// Seconds since 1970, for people; never for deciding.

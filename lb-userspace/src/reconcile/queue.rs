@@ -9,8 +9,8 @@ use crate::{maps::StoreError, model::Name};
 /// Pause after a first failure; it doubles with each further one.
 pub(super) const FIRST_RETRY_NS: u64 = 50_000_000;
 
-/// Longest pause after a failure: once a fault is over, all is well within five seconds.
-const LAST_RETRY_NS: u64 = 3_200_000_000;
+/// Longest pause after a failure: once a fault is over, all is well within a second.
+const LAST_RETRY_NS: u64 = 800_000_000;
 
 /// Whoever waits for room is woken when something is freed; should the kernel have other reasons to
 /// call a map full, this is when it is asked again.

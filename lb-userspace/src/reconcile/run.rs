@@ -29,11 +29,14 @@ pub async fn run(
     reports: watch::Sender<Report>,
 ) -> Result<(), StoreError> {
     let mut reconciler = Reconciler::restore(&store, &settings)?;
-    let mut due_ns = None;
-    while wait(&mut changes, due_ns, settings.batch, &mut reconciler).await {
-        let now_ns = clock::monotonic_ns();
-        reconciler.sync(&mut store, now_ns);
-        due_ns = reconciler.next_due_ns(now_ns);
+    let start = clock::runtime();
+    let now_ns = || u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    let mut pause = None;
+    while wait(&mut changes, pause, settings.batch, &mut reconciler).await {
+        let round_ns = now_ns();
+        reconciler.sync(&mut store, round_ns);
+        let due_ns = reconciler.next_due_ns(round_ns);
+        pause = due_ns.map(|due_ns| Duration::from_nanos(due_ns.saturating_sub(now_ns())));
         reports.send_replace(Report {
             last_sync_s: clock::unix_s(),
             ..reconciler.report()
@@ -46,15 +49,12 @@ pub async fn run(
 /// stream has ended.
 async fn wait(
     changes: &mut mpsc::Receiver<Change>,
-    due_ns: Option<u64>,
+    pause: Option<Duration>,
     batch: Duration,
     reconciler: &mut Reconciler,
 ) -> bool {
-    let first = match due_ns {
-        Some(due_ns) => {
-            let pause = due_ns.saturating_sub(clock::monotonic_ns());
-            timeout(Duration::from_nanos(pause), changes.recv()).await
-        }
+    let first = match pause {
+        Some(pause) => timeout(pause, changes.recv()).await,
         None => Ok(changes.recv().await),
     };
     match first {

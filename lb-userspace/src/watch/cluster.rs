@@ -4,25 +4,24 @@
 //! What is known stays in force while the API server cannot be reached; that it cannot is a
 //! problem in the status. Only this module and its children know `kube`.
 
+mod door;
 mod nodes;
 mod patience;
 mod services;
 mod slices;
 mod source;
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use kube::{
-    Client, Config,
-    config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError},
+    Client,
+    config::{InClusterError, KubeconfigError},
 };
 use tokio::sync::{mpsc, watch};
 
-use self::source::Told;
+use self::{door::Door, source::Told};
 use super::{Handle, status::Status};
 use crate::model::Change;
-
-const CONNECT: Duration = Duration::from_secs(10);
 
 /// How cluster mode is to run.
 #[derive(Clone, Debug)]
@@ -88,44 +87,33 @@ pub async fn spawn(
     settings: Settings,
     changes: mpsc::Sender<Change>,
 ) -> Result<Handle, StartError> {
-    let mut config = match settings.kubeconfig {
-        Some(path) => from_file(path).await?,
-        None => Config::incluster().map_err(StartError::NotInCluster)?,
-    };
-    config.connect_timeout = Some(CONNECT);
-    // Each source has a patience of its own, and says what it waits for.
-    config.default_retry = false;
-    let server = config.cluster_url.to_string();
-    let client = Client::try_from(config).map_err(|cause| StartError::Client {
-        server: server.clone(),
-        cause,
-    })?;
-    let (status, watched) = watch::channel(Status {
-        source: format!("the API server {server}"),
-        ..Status::default()
-    });
-    let (seed, watch_s) = (settings.jitter_seed, settings.watch_s);
-    let told = Told {
-        changes,
-        status,
-        seed,
-        watch_s,
-    };
-    Ok(Handle::new(watched, async move {
-        // They end together, when nobody takes changes any more.
-        tokio::join!(
-            services::follow(client.clone(), told.clone()),
-            slices::follow(client.clone(), told.clone()),
-            nodes::follow(client, told),
-        );
-    }))
+    let door = Door::open(settings.kubeconfig.clone()).await?;
+    Ok(through(door, &settings, changes))
 }
 
-async fn from_file(path: PathBuf) -> Result<Config, StartError> {
-    let read = async || {
-        let kubeconfig = Kubeconfig::read_from(&path)?;
-        Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await
+/// The same through a client that somebody else has made, and that is never made anew.
+pub fn spawn_with(client: Client, settings: &Settings, changes: mpsc::Sender<Change>) -> Handle {
+    through(Door::of(client), settings, changes)
+}
+
+fn through(door: Door, settings: &Settings, changes: mpsc::Sender<Change>) -> Handle {
+    let (status, watched) = watch::channel(Status {
+        source: format!("the API server {}", door.server()),
+        ..Status::default()
+    });
+    let told = Told {
+        door,
+        changes,
+        status,
+        seed: settings.jitter_seed,
+        watch_s: settings.watch_s,
     };
-    let config = read().await;
-    config.map_err(|cause| StartError::Kubeconfig { path, cause })
+    Handle::new(watched, async move {
+        // They end together, when nobody takes changes any more.
+        tokio::join!(
+            services::follow(told.clone()),
+            slices::follow(told.clone()),
+            nodes::follow(told),
+        );
+    })
 }

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::{Api, Client};
 
 use super::source::{self, Particulars, Told};
 use crate::{
@@ -13,9 +12,8 @@ use crate::{
 };
 
 /// Follows them for ever.
-pub(super) async fn follow(client: Client, told: Told) {
+pub(super) async fn follow(told: Told) {
     let particulars = Particulars {
-        api: Api::all(client),
         kind: Kind::EndpointSlice,
         plural: "endpointslices",
         // The server leaves out those that belong to no Service.

@@ -6,9 +6,10 @@
 //! anew with every failed list; a watch that ends at once is opened again without a pause; and a
 //! connection that is well again cannot be told from one that is not, until an object changes.
 
+mod trouble;
 mod report;
 
-use std::{error::Error, fmt::Debug, time::Duration};
+use std::{fmt::Debug, time::Duration};
 
 use futures_util::StreamExt as _;
 use kube::{
@@ -18,12 +19,13 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::{
     sync::{mpsc, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout_at},
 };
 
-use self::report::Report;
-use super::patience::Patience;
+use self::{report::Report, trouble::Trouble};
+use super::{door::Door, patience::Patience};
 use crate::{
+    clock,
     model::{Change, Kind, Name},
     watch::status::Status,
 };
@@ -38,6 +40,7 @@ const PAGE: u32 = 500;
 /// What all sources share.
 #[derive(Clone)]
 pub(super) struct Told {
+    pub(super) door: Door,
     pub(super) changes: mpsc::Sender<Change>,
     pub(super) status: watch::Sender<Status>,
     pub(super) seed: u64,
@@ -46,7 +49,6 @@ pub(super) struct Told {
 
 /// What is particular to a kind.
 pub(super) struct Particulars<K> {
-    pub(super) api: Api<K>,
     pub(super) kind: Kind,
     /// As the API's paths call it; the place of this source's problems.
     pub(super) plural: &'static str,
@@ -72,6 +74,8 @@ impl<K> Object for K where
 pub(super) async fn follow<K: Object>(particulars: Particulars<K>, told: Told) {
     let plural = particulars.plural;
     let mut source = Source {
+        api: Api::all(told.door.client()),
+        door: told.door,
         report: Report::new(plural, particulars.kind, told.status),
         changes: told.changes.clone(),
         // The kinds are told apart by the lengths of their names.
@@ -80,12 +84,15 @@ pub(super) async fn follow<K: Object>(particulars: Particulars<K>, told: Told) {
         particulars,
     };
     tokio::select! {
+        biased;
         () = source.follow() => {}
         () = told.changes.closed() => {}
     }
 }
 
 struct Source<K> {
+    door: Door,
+    api: Api<K>,
     particulars: Particulars<K>,
     changes: mpsc::Sender<Change>,
     report: Report,
@@ -97,10 +104,14 @@ struct Source<K> {
 enum Stop {
     /// Nobody takes changes any more.
     Unheard,
-    /// Something failed; the version that was reached is still good.
-    Failed(String),
-    /// Something failed after which only a new list helps.
-    Lost(String),
+    /// Something failed.
+    Failed(Trouble),
+}
+
+impl From<Trouble> for Stop {
+    fn from(trouble: Trouble) -> Self {
+        Self::Failed(trouble)
+    }
 }
 
 impl<K: Object> Source<K> {
@@ -109,7 +120,7 @@ impl<K: Object> Source<K> {
             let mut version = match self.list().await {
                 Ok(version) => version,
                 Err(Stop::Unheard) => return,
-                Err(Stop::Failed(trouble) | Stop::Lost(trouble)) => {
+                Err(Stop::Failed(trouble)) => {
                     self.wait(trouble).await;
                     continue;
                 }
@@ -118,10 +129,12 @@ impl<K: Object> Source<K> {
                 match self.watch(&mut version).await {
                     Ok(()) => {}
                     Err(Stop::Unheard) => return,
-                    Err(Stop::Failed(trouble)) => self.wait(trouble).await,
-                    Err(Stop::Lost(trouble)) => {
+                    Err(Stop::Failed(trouble)) => {
+                        let lost = trouble.lost;
                         self.wait(trouble).await;
-                        break;
+                        if lost {
+                            break;
+                        }
                     }
                 }
             }
@@ -135,10 +148,8 @@ impl<K: Object> Source<K> {
         params.label_selector = self.particulars.label.map(str::to_owned);
         let mut begun = false;
         loop {
-            let page = self
-                .heard(self.particulars.api.list(&params))
-                .await?
-                .map_err(stop)?;
+            let page = self.heard(clock::runtime(), self.api.list(&params)).await?;
+            let page = page.map_err(Trouble::from)?;
             // Not before the first answer: an attempt that fails changes nothing.
             if !begun {
                 begun = true;
@@ -156,7 +167,7 @@ impl<K: Object> Source<K> {
             self.tell(Change::Listed(kind)).await?;
             self.report.listed();
             self.well();
-            let none = || Stop::Lost("a list came without its version".to_owned());
+            let none = || Trouble::lost("a list came without its version").into();
             return metadata.resource_version.ok_or_else(none);
         }
     }
@@ -165,16 +176,17 @@ impl<K: Object> Source<K> {
     async fn watch(&mut self, version: &mut String) -> Result<(), Stop> {
         let mut params = WatchParams::default().timeout(self.watch_s);
         params.label_selector = self.particulars.label.map(str::to_owned);
-        let start = self
-            .heard(self.particulars.api.watch(&params, version))
-            .await?;
-        let events = start.map_err(stop)?;
+        let start = self.api.watch(&params, version);
+        let events = self.heard(clock::runtime(), start).await?;
+        let events = events.map_err(Trouble::from)?;
         let mut events = std::pin::pin!(events);
         let mut settled = std::pin::pin!(sleep(SETTLED));
         let mut works = false;
+        let mut last = clock::runtime();
         loop {
             let event = tokio::select! {
-                event = self.heard(events.next()) => event?,
+                biased;
+                event = self.heard(last, events.next()) => event?,
                 () = &mut settled, if !works => {
                     works = true;
                     self.well();
@@ -186,41 +198,54 @@ impl<K: Object> Source<K> {
                     self.event(event, version).await?;
                     works = true;
                     self.well();
+                    last = clock::runtime();
                 }
-                Some(Err(error)) => return Err(stop(error)),
+                Some(Err(error)) => return Err(Trouble::from(error).into()),
                 None if works => return Ok(()),
                 // Without a wait, a server that ends every watch at once would be asked without
                 // end.
-                None => return Err(Stop::Failed("the watch was ended at once".to_owned())),
+                None => return Err(Trouble::answered("the watch was ended at once").into()),
             }
         }
     }
 
-    /// Waits no longer than a connection may be silent.
-    async fn heard<T>(&self, answer: impl Future<Output = T>) -> Result<T, Stop> {
+    /// Waits until a connection has been silent for too long since `last`.
+    async fn heard<T>(&self, last: Instant, answer: impl Future<Output = T>) -> Result<T, Trouble> {
         let silence_s = u64::from(self.watch_s) + MARGIN_S;
-        let heard = timeout(Duration::from_secs(silence_s), answer).await;
-        heard.map_err(|_elapsed| {
-            Stop::Failed(format!("the server has been silent for {silence_s} s"))
-        })
+        let heard = timeout_at(last + Duration::from_secs(silence_s), answer).await;
+        heard.map_err(|_elapsed| Trouble::silent(silence_s))
     }
 
     async fn event(&mut self, event: WatchEvent<K>, version: &mut String) -> Result<(), Stop> {
-        let reached = match event {
+        let reached = match &event {
+            WatchEvent::Added(object)
+            | WatchEvent::Modified(object)
+            | WatchEvent::Deleted(object) => object.resource_version(),
+            WatchEvent::Bookmark(bookmark) => Some(bookmark.metadata.resource_version.clone()),
+            WatchEvent::Error(status) => {
+                return Err(Trouble::from(kube::Error::Api(status.clone())).into());
+            }
+        };
+        let reached = reached.filter(|reached| !reached.is_empty());
+        if let Some(reached) = &reached
+            && is_older(reached, version)
+        {
+            // A replay, or a server that was set back to an earlier state.
+            let text = format!("the watch went back from version {version} to {reached}");
+            return Err(Trouble::lost(&text).into());
+        }
+        match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                 self.apply(&object).await?;
-                object.resource_version()
             }
             WatchEvent::Deleted(object) => {
                 let name = name_of(&object);
                 self.report.object(&name, Vec::new());
                 self.tell((self.particulars.gone)(name)).await?;
-                object.resource_version()
             }
-            WatchEvent::Bookmark(bookmark) => Some(bookmark.metadata.resource_version),
-            WatchEvent::Error(status) => return Err(stop(kube::Error::Api(status))),
-        };
-        if let Some(reached) = reached.filter(|reached| !reached.is_empty()) {
+            WatchEvent::Bookmark(_) | WatchEvent::Error(_) => {}
+        }
+        if let Some(reached) = reached {
             *version = reached;
         }
         Ok(())
@@ -245,41 +270,26 @@ impl<K: Object> Source<K> {
         self.report.trouble(None);
     }
 
-    async fn wait(&mut self, trouble: String) {
-        self.report.trouble(Some(trouble));
-        sleep(self.patience.after_failure()).await;
+    async fn wait(&mut self, trouble: Trouble) {
+        let pause = self.patience.after_failure().max(trouble.not_before);
+        self.report.trouble(Some(trouble.said));
+        sleep(pause).await;
+        if trouble.unanswered {
+            self.api = Api::all(self.door.anew().await);
+        }
     }
 }
 
-fn stop(error: kube::Error) -> Stop {
-    let text = chain(&error);
-    match error {
-        // 410: the version is older than what the server remembers. Servers say it inside a stream
-        // or as its status (kubernetes#104171).
-        kube::Error::Api(status) if status.code == 410 => Stop::Lost(text),
-        // An object that cannot be read may be followed by versions that can, and is not to be
-        // skipped: only a list says what is there.
-        kube::Error::SerdeError(_) => Stop::Lost(text),
-        _ => Stop::Failed(text),
-    }
+/// Versions are numbers that grow (API concepts, "Resource versions"); others are not compared.
+fn is_older(version: &str, than: &str) -> bool {
+    let number = |text: &str| text.parse::<u128>().ok();
+    number(version)
+        .zip(number(than))
+        .is_some_and(|(a, b)| a < b)
 }
 
 /// Namespace and name; the namespace of Nodes is empty.
 fn name_of<K: Resource>(object: &K) -> Name {
     let namespace = object.namespace().unwrap_or_default();
     Name::new(&namespace, &object.name_any())
-}
-
-/// An error with its causes, none of them said twice.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The way to the API server, which can be made anew: kubeconfig, token and certificates may be
+//! replaced while we run, and connections may be dead without a word.
+
+use std::{path::PathBuf, time::Duration};
+
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+
+use super::StartError;
+
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// A client, and what it was made of.
+#[derive(Clone)]
+pub(super) struct Door {
+    client: Client,
+    server: String,
+    origin: Origin,
+}
+
+#[derive(Clone)]
+enum Origin {
+    /// A kubeconfig; `None` = what Kubernetes gives to Pods.
+    Files(Option<PathBuf>),
+    /// Somebody else.
+    Elsewhere,
+}
+
+impl Door {
+    /// Reads the configuration; connects to nothing yet.
+    pub(super) async fn open(kubeconfig: Option<PathBuf>) -> Result<Self, StartError> {
+        let mut config = match &kubeconfig {
+            Some(path) => from_file(path.clone()).await?,
+            None => Config::incluster().map_err(StartError::NotInCluster)?,
+        };
+        config.connect_timeout = Some(CONNECT);
+        // Each source has a patience of its own, and says what it waits for.
+        config.default_retry = false;
+        let server = config.cluster_url.to_string();
+        let client = Client::try_from(config).map_err(|cause| StartError::Client {
+            server: server.clone(),
+            cause,
+        })?;
+        Ok(Self {
+            client,
+            server,
+            origin: Origin::Files(kubeconfig),
+        })
+    }
+
+    /// Goes through a client that is there.
+    pub(super) fn of(client: Client) -> Self {
+        Self {
+            client,
+            server: "of a given client".to_owned(),
+            origin: Origin::Elsewhere,
+        }
+    }
+
+    /// The API server's URL.
+    pub(super) fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// The way that was last made.
+    pub(super) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// A new way. Files that cannot be read at this moment leave the old one: they may be about to
+    /// be replaced.
+    pub(super) async fn anew(&mut self) -> Client {
+        if let Origin::Files(kubeconfig) = &self.origin {
+            match Self::open(kubeconfig.clone()).await {
+                Ok(door) => *self = door,
+                Err(error) => tracing::warn!("going on with the connection as it was: {error}"),
+            }
+        }
+        self.client()
+    }
+}
+
+async fn from_file(path: PathBuf) -> Result<Config, StartError> {
+    let read = async || {
+        let kubeconfig = Kubeconfig::read_from(&path)?;
+        Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await
+    };
+    let config = read().await;
+    config.map_err(|cause| StartError::Kubeconfig { path, cause })
+}
