@@ -3,11 +3,12 @@
 //!
 //! LIST with `limit`, `continue`, `resourceVersion` and label selectors; WATCH with all five kinds
 //! of events, `timeoutSeconds`, bookmarks, streaming lists, and 410 for versions that were
-//! compacted away; for Services, `EndpointSlices` and Nodes. Its answers are judged against
-//! recordings of a kube-apiserver (`tests/watch/recorded/`). It knows no client: tests edit
-//! objects and turn [`Faults`] on and off through the handle.
+//! compacted away; for Services, `EndpointSlices` and Nodes; bearer tokens. Its answers are judged
+//! against recordings of a kube-apiserver (`tests/watch/recorded/`). It knows no client: tests
+//! edit objects and make [`Faults`] and [`Strike`]s through the handle.
 
 mod discovery;
+mod ask;
 mod faults;
 mod list;
 mod objects;
@@ -17,6 +18,7 @@ mod watch;
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::Path as FilePath,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
 };
@@ -25,22 +27,25 @@ use anyhow::Context as _;
 use axum::{
     Router,
     extract::{Path, Query, State},
-    http::Uri,
+    http::{HeaderMap, Uri},
     response::{IntoResponse as _, Response},
     routing::get,
 };
 use serde_json::Value;
 use tokio::sync::{oneshot, watch as channel};
 
-pub use self::{faults::Faults, objects::Resource};
-use self::{list::Ask, objects::Objects};
+use self::{ask::Ask, faults::Climate, objects::Objects};
+pub use self::{
+    faults::{Faults, HalfLine, Strike},
+    objects::Resource,
+};
 
 /// A running server; dropping it ends it.
 #[derive(Debug)]
 pub struct ApiServer {
     shared: Arc<Shared>,
     address: SocketAddr,
-    running: Option<Running>,
+    running: Mutex<Option<Running>>,
 }
 
 #[derive(Debug)]
@@ -55,8 +60,20 @@ struct Shared {
     objects: Mutex<Objects>,
     /// The objects' version, to wake watches.
     version: channel::Sender<u64>,
-    faults: channel::Sender<Faults>,
+    climate: Climate,
     requests: Mutex<Vec<String>>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        let objects = Objects::default();
+        Self {
+            version: channel::Sender::new(objects.version()),
+            objects: Mutex::new(objects),
+            climate: Climate::default(),
+            requests: Mutex::default(),
+        }
+    }
 }
 
 impl Shared {
@@ -68,26 +85,39 @@ impl Shared {
 impl ApiServer {
     /// Starts one on a free port of 127.0.0.1, without objects.
     pub fn start() -> anyhow::Result<Self> {
-        let objects = Objects::default();
-        let shared = Shared {
-            version: channel::Sender::new(objects.version()),
-            objects: Mutex::new(objects),
-            faults: channel::Sender::default(),
-            requests: Mutex::default(),
-        };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let mut server = Self {
-            shared: Arc::new(shared),
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// Starts one at this address, without objects.
+    pub fn start_at(address: SocketAddr) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(address);
+        let listener = listener.with_context(|| format!("listening on {address}"))?;
+        let server = Self {
+            shared: Arc::default(),
             address: listener.local_addr()?,
-            running: None,
+            running: Mutex::default(),
         };
         server.serve(listener)?;
         Ok(server)
     }
 
+    /// One without sockets and threads, on the runtime of whoever asks it by [`Self::service`].
+    pub fn in_memory() -> Self {
+        Self {
+            shared: Arc::default(),
+            address: (Ipv4Addr::UNSPECIFIED, 0).into(),
+            running: Mutex::default(),
+        }
+    }
+
+    /// The way to it without a socket.
+    pub fn service(&self) -> Router {
+        router(self.shared.clone())
+    }
+
     /// Ends it as a power cut does: its connections are reset. Objects and versions stay.
-    pub fn stop(&mut self) -> anyhow::Result<()> {
-        let Some(running) = self.running.take() else {
+    pub fn stop(&self) -> anyhow::Result<()> {
+        let Some(running) = self.running().take() else {
             return Ok(());
         };
         // It has ended by itself when nobody takes this.
@@ -97,7 +127,7 @@ impl ApiServer {
     }
 
     /// Starts it again, at the same address.
-    pub fn restart(&mut self) -> anyhow::Result<()> {
+    pub fn restart(&self) -> anyhow::Result<()> {
         self.stop()?;
         let listener = TcpListener::bind(self.address);
         self.serve(listener.with_context(|| format!("listening on {}", self.address))?)
@@ -105,10 +135,19 @@ impl ApiServer {
 
     /// The text of a kubeconfig that leads here.
     pub fn kubeconfig(&self) -> String {
+        self.kubeconfig_of("{}")
+    }
+
+    /// The text of a kubeconfig that leads here, with a file that holds a bearer token.
+    pub fn kubeconfig_with_token(&self, file: &FilePath) -> String {
+        self.kubeconfig_of(&format!("{{tokenFile: '{}'}}", file.display()))
+    }
+
+    fn kubeconfig_of(&self, user: &str) -> String {
         let address = self.address;
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\nclusters:\n- name: test\n  \
-             cluster: {{server: 'http://{address}'}}\nusers:\n- name: test\n  user: {{}}\n\
+             cluster: {{server: 'http://{address}'}}\nusers:\n- name: test\n  user: {user}\n\
              contexts:\n- name: test\n  context: {{cluster: test, user: test}}\n"
         )
     }
@@ -144,9 +183,59 @@ impl ApiServer {
         self.shared.objects().compact();
     }
 
-    /// Turns faults on and off.
-    pub fn faults(&self, change: impl FnOnce(&mut Faults)) {
-        self.shared.faults.send_modify(change);
+    /// Turns faults of all resources on and off.
+    pub fn faults(&self, change: impl Fn(&mut Faults)) {
+        for resource in Resource::ALL {
+            self.faults_of(resource, &change);
+        }
+    }
+
+    /// Turns faults of one resource on and off.
+    pub fn faults_of(&self, resource: Resource, change: impl FnOnce(&mut Faults)) {
+        let weather = self.shared.climate.of(resource);
+        weather.send_modify(|weather| change(&mut weather.faults));
+    }
+
+    /// The faults of one resource that are on.
+    pub fn faults_now(&self, resource: Resource) -> Faults {
+        self.shared.climate.of(resource).borrow().faults.clone()
+    }
+
+    /// How many watches of a resource are open.
+    pub fn watches(&self, resource: Resource) -> usize {
+        self.shared.climate.open(resource).receiver_count()
+    }
+
+    /// Does this to all watches that are open.
+    pub fn strike(&self, strike: Strike) {
+        for resource in Resource::ALL {
+            self.strike_at(resource, strike);
+        }
+    }
+
+    /// Does this to the watches of one resource that are open.
+    pub fn strike_at(&self, resource: Resource, strike: Strike) {
+        let weather = self.shared.climate.of(resource);
+        weather.send_modify(|weather| weather.strikes.push(strike));
+    }
+
+    /// From now on, only these bearer tokens are good; `None`: nobody is asked for one.
+    pub fn accept_tokens(&self, good: Option<&[&str]>) {
+        let good = good.map(|good| good.iter().map(|&token| token.to_owned()).collect());
+        self.shared.climate.accept_tokens(good);
+    }
+
+    /// What is there of a resource, each with its kind.
+    pub fn objects(&self, resource: Resource) -> Vec<Value> {
+        let objects = self.shared.objects();
+        let now = objects.at(objects.version(), resource).unwrap_or_default();
+        let now = now.iter().map(|object| {
+            let mut object = Value::clone(object);
+            object["kind"] = resource.kind().into();
+            object["apiVersion"] = resource.api_version().into();
+            object
+        });
+        now.collect()
     }
 
     /// The requests so far, as `GET /path?query`.
@@ -156,7 +245,7 @@ impl ApiServer {
     }
 
     /// On a thread and runtime of its own: when the runtime ends, so do all connections.
-    fn serve(&mut self, listener: TcpListener) -> anyhow::Result<()> {
+    fn serve(&self, listener: TcpListener) -> anyhow::Result<()> {
         listener.set_nonblocking(true)?;
         let router = router(self.shared.clone());
         let (stop, stopped) = oneshot::channel();
@@ -175,8 +264,12 @@ impl ApiServer {
                 anyhow::Ok(())
             })
         })?;
-        self.running = Some(Running { stop, thread });
+        *self.running() = Some(Running { stop, thread });
         Ok(())
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -190,7 +283,10 @@ impl Drop for ApiServer {
 fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/version", get(|| async { discovery::version() }))
-        .route("/api", get(|| async { discovery::api() }))
+        .route(
+            "/api",
+            get(|headers: HeaderMap| async move { discovery::api(&headers) }),
+        )
         .route("/apis", get(|| async { discovery::apis() }))
         .route("/api/v1", get(|| async { discovery::resources("v1") }))
         .route(
@@ -207,31 +303,48 @@ async fn core_resource(
     State(shared): State<Arc<Shared>>,
     Path(plural): Path<String>,
     uri: Uri,
+    headers: HeaderMap,
     Query(ask): Query<Ask>,
 ) -> Response {
-    match plural.as_str() {
-        "services" => answer(&shared, Resource::Services, &uri.to_string(), ask).await,
-        "nodes" => answer(&shared, Resource::Nodes, &uri.to_string(), ask).await,
-        _ => refusal::not_found(),
-    }
+    let resource = match plural.as_str() {
+        "services" => Resource::Services,
+        "nodes" => Resource::Nodes,
+        _ => return refusal::not_found(),
+    };
+    answer(&shared, resource, &uri, &headers, &ask).await
 }
 
-async fn slices(State(shared): State<Arc<Shared>>, uri: Uri, Query(ask): Query<Ask>) -> Response {
-    answer(&shared, Resource::EndpointSlices, &uri.to_string(), ask).await
+async fn slices(
+    State(shared): State<Arc<Shared>>,
+    uri: Uri,
+    headers: HeaderMap,
+    Query(ask): Query<Ask>,
+) -> Response {
+    answer(&shared, Resource::EndpointSlices, &uri, &headers, &ask).await
 }
 
-async fn answer(shared: &Arc<Shared>, resource: Resource, uri: &str, ask: Ask) -> Response {
+async fn answer(
+    shared: &Arc<Shared>,
+    resource: Resource,
+    uri: &Uri,
+    headers: &HeaderMap,
+    ask: &Ask,
+) -> Response {
     let requests = shared.requests.lock();
     requests
         .unwrap_or_else(PoisonError::into_inner)
         .push(format!("GET {uri}"));
-    if let Some(refused) = faults::before_answer(shared, resource).await {
+    if let Some(refused) = faults::before_answer(shared, resource, headers).await {
         return refused;
     }
-    if ask.is_watch() {
-        return watch::answer(shared, resource, &ask);
+    if let Err(refused) = ask.check() {
+        return refused.into_response();
     }
-    match list::answer(&shared.objects(), resource, &ask) {
+    if ask.is_watch() {
+        return watch::answer(shared, resource, ask);
+    }
+    let most = shared.climate.of(resource).borrow().faults.page;
+    match list::answer(&shared.objects(), resource, ask, most) {
         Ok(body) => axum::Json(body).into_response(),
         Err(refused) => refused.into_response(),
     }

@@ -2,6 +2,7 @@
 //! What the three suites share. `tests/README.md` says which suite a new test belongs to.
 
 pub mod api_server;
+pub mod api_objects;
 pub mod chance;
 pub mod control;
 pub mod figures;

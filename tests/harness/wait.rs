@@ -28,6 +28,18 @@ pub fn until<T>(
     }
 }
 
+/// Lets time go by where that is what is tested, as a pause between two faults is.
+#[expect(clippy::disallowed_methods, reason = "time is the event itself")]
+pub fn pass(time: Duration) {
+    thread::sleep(time);
+}
+
+/// The same on a runtime, by its clock.
+#[expect(clippy::disallowed_methods, reason = "time is the event itself")]
+pub async fn pass_on_runtime(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "between two looks at the condition"

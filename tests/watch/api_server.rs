@@ -5,7 +5,10 @@ use anyhow::Context as _;
 use serde_json::Value;
 use tests::api_server::{ApiServer, Resource};
 
-use crate::{http::get, recorded::Recording};
+use crate::{
+    http::{Request, get, get_as},
+    recorded::Recording,
+};
 
 const NAMES: [&str; 3] = ["services", "endpointslices", "nodes"];
 
@@ -66,7 +69,9 @@ fn without_versions(value: &mut Value) {
         Value::Object(fields) => {
             for (field, value) in fields {
                 match (field.as_str(), &value) {
-                    ("resourceVersion" | "continue", Value::String(_)) => *value = "…".into(),
+                    ("resourceVersion" | "continue" | "serverAddress", Value::String(_)) => {
+                        *value = "…".into();
+                    }
                     ("message", Value::String(text)) => {
                         let blank = |it: char| if it.is_ascii_digit() { '0' } else { it };
                         *value = text.chars().map(blank).collect::<String>().into();
@@ -87,8 +92,11 @@ fn lists_are_as_recorded() -> anyhow::Result<()> {
         let recorded = Recording::read(&format!("{name}-list"))?;
         check(&server, &recorded, &recorded.uri)?;
     }
-    let recorded = Recording::read("version")?;
-    check(&server, &recorded, &recorded.uri)
+    for name in ["version", "api", "services-list-proxy-selector"] {
+        let recorded = Recording::read(name)?;
+        check(&server, &recorded, &recorded.uri)?;
+    }
+    Ok(())
 }
 
 #[test]
@@ -155,6 +163,101 @@ fn refusals_are_as_recorded() -> anyhow::Result<()> {
 }
 
 #[test]
+fn only_good_tokens_are_let_in() -> anyhow::Result<()> {
+    let server = server_at_first()?;
+    server.accept_tokens(Some(&["good", "better"]));
+    let recorded = Recording::read("services-list-401")?;
+    check(&server, &recorded, &recorded.uri)?;
+    for (token, code) in [("good", 200), ("better", 200), ("goo", 401), ("", 401)] {
+        let said = get_as(server.address(), &recorded.uri, token)?;
+        assert_eq!(said.code, code, "{token:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_refusal_says_when_to_come_again() -> anyhow::Result<()> {
+    let server = server_at_first()?;
+    server.faults(|faults| {
+        faults.refuse = Some(429);
+        faults.retry_after_s = Some(7);
+    });
+    let said = get(server.address(), "/api/v1/services")?;
+    assert_eq!(said.code, 429);
+    assert_eq!(said.json()?["details"]["retryAfterSeconds"], 7);
+    Ok(())
+}
+
+/// By the page "API concepts" of Kubernetes' documentation, sections "Resource versions" and
+/// "Streaming lists"; recordings have no such requests.
+#[test]
+fn versions_and_their_rules_go_together_or_are_refused() -> anyhow::Result<()> {
+    let server = server_at_first()?;
+    server.put(serde_json::json!({"kind": "Node", "metadata": {"name": "last"}}));
+    let now = get(server.address(), "/api/v1/services?limit=1")?.json()?;
+    let now = now["metadata"]["resourceVersion"]
+        .as_str()
+        .context("none")?;
+    for (query, code) in [
+        ("resourceVersion=0".to_owned(), 200),
+        ("resourceVersion=".to_owned(), 200),
+        (format!("resourceVersion={now}"), 200),
+        (
+            format!("resourceVersion={now}&resourceVersionMatch=Exact"),
+            200,
+        ),
+        (
+            "resourceVersion=201&resourceVersionMatch=NotOlderThan".to_owned(),
+            200,
+        ),
+        (
+            "resourceVersion=0&resourceVersionMatch=NotOlderThan".to_owned(),
+            200,
+        ),
+        (
+            "resourceVersion=0&resourceVersionMatch=Exact".to_owned(),
+            422,
+        ),
+        ("resourceVersionMatch=Exact".to_owned(), 422),
+        (
+            "resourceVersion=9&resourceVersionMatch=Newest".to_owned(),
+            422,
+        ),
+        ("resourceVersion=99999999".to_owned(), 504),
+        (
+            "resourceVersion=99999999&resourceVersionMatch=Exact".to_owned(),
+            504,
+        ),
+        ("resourceVersion=new".to_owned(), 400),
+        ("sendInitialEvents=true".to_owned(), 422),
+        (
+            "watch=1&sendInitialEvents=true&timeoutSeconds=0".to_owned(),
+            422,
+        ),
+        (
+            "watch=1&resourceVersion=1&resourceVersionMatch=NotOlderThan".to_owned(),
+            422,
+        ),
+    ] {
+        let said = get(server.address(), &format!("/api/v1/services?{query}"))?;
+        assert_eq!(said.code, code, "{query}: {}", said.body);
+    }
+    // Exactly what was there; anything else shows the present.
+    server.delete(Resource::Services, "default", "kubernetes");
+    let count = |query: &str| {
+        let said = get(server.address(), &format!("/api/v1/services?{query}"))?.json()?;
+        anyhow::Ok(said["items"].as_array().map_or(0, Vec::len))
+    };
+    assert_eq!(
+        count(&format!("resourceVersion={now}&resourceVersionMatch=Exact"))?,
+        3
+    );
+    assert_eq!(count(&format!("resourceVersion={now}"))?, 2);
+    assert_eq!(count("resourceVersion=0")?, 2);
+    Ok(())
+}
+
+#[test]
 fn watches_are_as_recorded() -> anyhow::Result<()> {
     for resource in Resource::ALL {
         let server = server_at_first()?;
@@ -176,31 +279,66 @@ fn watches_are_as_recorded() -> anyhow::Result<()> {
 #[test]
 fn a_version_that_is_not_there_yet_is_waited_for() -> anyhow::Result<()> {
     let server = server_at_first()?;
-    let uri = "/api/v1/services?watch=1&timeoutSeconds=1&resourceVersion=99999999";
-    let said = get(server.address(), uri)?;
-    assert_eq!((said.code, said.body.as_str()), (200, ""));
+    let recorded = Recording::read("services-watch-future-rv")?;
+    let uri = format!("{}&timeoutSeconds=1", recorded.uri);
+    check(&server, &recorded, &uri)
+}
+
+#[test]
+fn a_server_that_stops_breaks_its_watches_off() -> anyhow::Result<()> {
+    let server = ApiServer::start()?;
+    for item in Recording::read("services-list-after")?.items()? {
+        server.put(item);
+    }
+    let list = get(server.address(), "/api/v1/services")?.json()?;
+    let version = list["metadata"]["resourceVersion"]
+        .as_str()
+        .context("none")?;
+    let recorded = Recording::read("services-watch-server-stops")?;
+    let (path, _) = recorded
+        .uri
+        .split_once("&resourceVersion")
+        .context("none")?;
+    let uri = format!("{path}&resourceVersion={version}");
+    let mut request = Request::send(server.address(), &uri, None)?;
+    let mut changed = recorded.lines()?.remove(0);
+    server.put(changed["object"].clone());
+    request.until("MODIFIED")?;
+    server.stop()?;
+    let said = request.answer()?;
+    assert_eq!(
+        (said.code, said.content_type),
+        (recorded.code, recorded.content_type)
+    );
+    let mut said: Value = serde_json::from_str(&said.body)?;
+    without_versions(&mut said);
+    without_versions(&mut changed);
+    assert_eq!(said, changed);
     Ok(())
 }
 
 #[test]
 fn a_streaming_list_is_as_recorded() -> anyhow::Result<()> {
     let server = server_at_first()?;
-    let recorded = Recording::read("services-watch-streaming-list")?;
-    let lines = recorded.lines()?;
-    let ends = |line: &Value| line["object"]["metadata"]["annotations"].is_object();
-    let end = lines.iter().position(ends).context("no end of the list")?;
-    let first = recorded
-        .body
-        .lines()
-        .take(end + 1)
-        .map(|line| format!("{line}\n"));
-    let recorded = Recording {
-        body: first.collect(),
-        ..recorded
-    };
-    let uri = "/api/v1/services?watch=1&sendInitialEvents=true&\
-               resourceVersionMatch=NotOlderThan&timeoutSeconds=1";
-    check(&server, &recorded, uri)
+    for resource in ["services", "endpointslices"] {
+        let recorded = Recording::read(&format!("{resource}-watch-streaming-list"))?;
+        let lines = recorded.lines()?;
+        let end = "k8s.io/initial-events-end";
+        let ends = |line: &Value| !line["object"]["metadata"]["annotations"][end].is_null();
+        let end = lines.iter().position(ends).context("no end of the list")?;
+        let first = recorded.body.lines().take(end + 1);
+        let recorded = Recording {
+            body: first.collect::<Vec<_>>().join("\n"),
+            ..recorded
+        };
+        let (path, _) = recorded.uri.split_once('?').context("no query")?;
+        let uri = format!(
+            "{path}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&\
+             timeoutSeconds=1"
+        );
+        check(&server, &recorded, &uri)?;
+    }
+    Ok(())
 }
 
 #[test]

@@ -1,80 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Cluster mode over real HTTP, and all that can go wrong there.
 
-use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
 use lb_userspace::{
-    model::{Kind, Name},
+    model::Kind,
     watch::{
         cluster::{self, Settings, StartError},
         convert,
     },
 };
-use serde_json::{Value, json};
-use tests::api_server::{ApiServer, Resource};
+use serde_json::json;
+use tests::api_server::{Resource, Strike};
 use tokio::sync::mpsc;
 
 use crate::{
     api_server::{play, server_at_first},
+    bed::{Bed, has, server_with, service},
     recorded::Recording,
-    seen::{Seen, Stream},
+    seen::Seen,
 };
-
-struct Bed {
-    server: ApiServer,
-    folder: tempfile::TempDir,
-}
-
-impl Bed {
-    fn new(server: ApiServer) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        fs::write(folder.path().join("kubeconfig"), server.kubeconfig())?;
-        Ok(Self { server, folder })
-    }
-
-    fn kubeconfig(&self) -> PathBuf {
-        self.folder.path().join("kubeconfig")
-    }
-
-    async fn start(&self, watch_s: u32) -> anyhow::Result<Stream> {
-        let settings = Settings {
-            kubeconfig: Some(self.kubeconfig()),
-            watch_s,
-            ..Settings::default()
-        };
-        let (sender, changes) = mpsc::channel(16);
-        let handle = cluster::spawn(settings, sender).await?;
-        Ok(Stream::new(changes, handle))
-    }
-
-    async fn started(&self) -> anyhow::Result<Stream> {
-        let mut stream = self.start(30).await?;
-        stream.until("the first lists", Seen::all_listed).await?;
-        Ok(stream)
-    }
-}
-
-fn service(name: &str, address: &str) -> Value {
-    json!({
-        "kind": "Service",
-        "metadata": {"name": name},
-        "spec": {"clusterIP": address, "clusterIPs": [address], "ports": [{"port": 80}]},
-    })
-}
-
-/// A server with some Services and nothing else.
-fn server_with(names: &[&str]) -> anyhow::Result<ApiServer> {
-    let server = ApiServer::start()?;
-    for name in names {
-        server.put(service(name, "10.96.0.1"));
-    }
-    Ok(server)
-}
-
-fn has(seen: &Seen, name: &str) -> bool {
-    seen.services.contains_key(&Name::new("default", name))
-}
 
 #[tokio::test]
 async fn a_recorded_story_ends_as_recorded() -> anyhow::Result<()> {
@@ -150,7 +96,7 @@ async fn only_what_is_needed_is_asked_for() -> anyhow::Result<()> {
 #[tokio::test]
 async fn what_a_new_list_does_not_name_is_gone() -> anyhow::Result<()> {
     for gone_as_status in [false, true] {
-        let mut bed = Bed::new(server_with(&["a", "b", "c"])?)?;
+        let bed = Bed::new(server_with(&["a", "b", "c"])?)?;
         bed.server
             .faults(|faults| faults.gone_as_status = gone_as_status);
         let mut stream = bed.started().await?;
@@ -177,7 +123,7 @@ async fn what_a_new_list_does_not_name_is_gone() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_server_that_was_away_is_gone_on_with() -> anyhow::Result<()> {
-    let mut bed = Bed::new(server_with(&["a"])?)?;
+    let bed = Bed::new(server_with(&["a"])?)?;
     let mut stream = bed.started().await?;
     bed.server.stop()?;
     stream
@@ -213,7 +159,7 @@ async fn cut_and_ended_watches_are_taken_up_again() -> anyhow::Result<()> {
     let mut stream = bed.start(1).await?;
     stream.until("the first lists", Seen::all_listed).await?;
     for (index, name) in ["b", "c", "d"].into_iter().enumerate() {
-        bed.server.faults(|faults| faults.cuts += 1);
+        bed.server.strike(Strike::Cut);
         bed.server.put(service(name, "10.96.0.2"));
         stream
             .until("a change after a cut", |seen| has(seen, name))
@@ -233,7 +179,8 @@ async fn cut_and_ended_watches_are_taken_up_again() -> anyhow::Result<()> {
 async fn a_server_that_ends_every_watch_is_not_flooded() -> anyhow::Result<()> {
     let bed = Bed::new(server_with(&["a"])?)?;
     bed.server.faults(|faults| faults.end_watches = true);
-    let mut stream = bed.started().await?;
+    let mut stream = bed.start(30).await?;
+    stream.until("the first lists", Seen::all_listed).await?;
     let said = |status: &lb_userspace::watch::status::Status| status.problems.len() == 3;
     stream.status_until("a word about it", said).await?;
     let before = bed.server.requests().len();
@@ -252,10 +199,8 @@ async fn a_server_that_ends_every_watch_is_not_flooded() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_refusal_costs_only_its_kind_and_is_retried_with_patience() -> anyhow::Result<()> {
     let bed = Bed::new(server_with(&["a"])?)?;
-    bed.server.faults(|faults| {
-        faults.refuse = Some(403);
-        faults.refuse_only = Some(Resource::Nodes);
-    });
+    bed.server
+        .faults_of(Resource::Nodes, |faults| faults.refuse = Some(403));
     let mut stream = bed.start(30).await?;
     stream
         .until("the other kinds", |seen| seen.listed.len() == 2)

@@ -2,8 +2,10 @@
 //! The watch side from outside: folders that change, an API server that misbehaves. No root.
 
 mod api_server;
+mod bed;
 mod both;
 mod cluster;
+mod streams;
 mod http;
 mod recorded;
 mod seen;

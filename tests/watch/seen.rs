@@ -126,6 +126,16 @@ impl Stream {
         what: &str,
         wish: impl Fn(&Seen) -> bool,
     ) -> anyhow::Result<()> {
+        let reading = self.until_within(LIMIT, wish).await;
+        reading.with_context(|| format!("waited in vain for: {what}"))
+    }
+
+    /// The same with a limit of one's own.
+    pub(crate) async fn until_within(
+        &mut self,
+        limit: Duration,
+        wish: impl Fn(&Seen) -> bool,
+    ) -> anyhow::Result<()> {
         let reading = async {
             while !wish(&self.seen) {
                 let change = self.changes.recv().await.context("the stream ended")?;
@@ -133,13 +143,9 @@ impl Stream {
             }
             anyhow::Ok(())
         };
-        match timeout(LIMIT, reading).await {
+        match timeout(limit, reading).await {
             Ok(read) => read,
-            Err(_elapsed) => bail!(
-                "waited in vain for: {what}; status {:#?}; seen {:#?}",
-                self.status(),
-                self.seen
-            ),
+            Err(_elapsed) => bail!("status {:#?}; seen {:#?}", self.status(), self.seen),
         }
     }
 
@@ -165,10 +171,20 @@ impl Stream {
         what: &str,
         wish: impl Fn(&Status) -> bool,
     ) -> anyhow::Result<()> {
+        let waited = self.status_until_within(LIMIT, wish).await;
+        waited.with_context(|| format!("waited in vain for: {what}"))
+    }
+
+    /// The same with a limit of one's own.
+    pub(crate) async fn status_until_within(
+        &mut self,
+        limit: Duration,
+        wish: impl Fn(&Status) -> bool,
+    ) -> anyhow::Result<()> {
         let mut status = self.handle.status();
-        let waited = timeout(LIMIT, status.wait_for(|status| wish(status))).await;
+        let waited = timeout(limit, status.wait_for(|status| wish(status))).await;
         let seen = self.status();
-        waited.with_context(|| format!("waited in vain for: {what}; status {seen:#?}"))??;
+        waited.with_context(|| format!("status {seen:#?}"))??;
         Ok(())
     }
 

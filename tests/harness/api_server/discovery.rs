@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the server says about itself.
 
-use axum::Json;
+use axum::{
+    Json,
+    http::{HeaderMap, header},
+};
 use serde_json::{Value, json};
 
 use super::objects::Resource;
@@ -24,8 +27,16 @@ pub(super) fn version() -> Json<Value> {
     }))
 }
 
-pub(super) fn api() -> Json<Value> {
-    Json(json!({"kind": "APIVersions", "versions": ["v1"]}))
+/// The server's address is the one that the client has dialled.
+pub(super) fn api(headers: &HeaderMap) -> Json<Value> {
+    let host = headers.get(header::HOST);
+    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let address = json!({"clientCIDR": "0.0.0.0/0", "serverAddress": host});
+    Json(json!({
+        "kind": "APIVersions",
+        "versions": ["v1"],
+        "serverAddressByClientCIDRs": [address],
+    }))
 }
 
 pub(super) fn apis() -> Json<Value> {

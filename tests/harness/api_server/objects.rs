@@ -74,6 +74,8 @@ pub(super) struct Objects {
     /// The oldest version that is still known, and its objects.
     oldest: (u64, State),
     events: Vec<Event>,
+    /// The last step that is forgotten.
+    forgotten: u64,
 }
 
 impl Default for Objects {
@@ -83,6 +85,7 @@ impl Default for Objects {
             current: State::new(),
             oldest: (FIRST_VERSION, State::new()),
             events: Vec::new(),
+            forgotten: 0,
         }
     }
 }
@@ -91,6 +94,11 @@ impl Objects {
     /// The present version.
     pub(super) fn version(&self) -> u64 {
         self.version
+    }
+
+    /// The oldest version that is still known.
+    pub(super) fn oldest(&self) -> u64 {
+        self.oldest.0
     }
 
     /// Makes or changes an object and gives it a version, and a uid when it is new.
@@ -145,6 +153,10 @@ impl Objects {
 
     /// Forgets all versions but the present one.
     pub(super) fn compact(&mut self) {
+        self.forgotten = self
+            .events
+            .last()
+            .map_or(self.forgotten, |last| last.version);
         // A version of its own, so that even the last one that anybody saw is gone.
         self.version += 1;
         self.oldest = (self.version, self.current.clone());
@@ -171,9 +183,15 @@ impl Objects {
         Some(of_resource.map(|(_, object)| object).collect())
     }
 
-    /// What happened to a resource after a version; `None` when that is forgotten.
+    /// Whether a watch can begin at a version.
+    pub(super) fn knows(&self, version: u64) -> bool {
+        version >= self.oldest.0
+    }
+
+    /// What happened to a resource after a version that a watch has reached; `None` when that is
+    /// forgotten.
     pub(super) fn since(&self, version: u64, resource: Resource) -> Option<Vec<Event>> {
-        if version < self.oldest.0 {
+        if version < self.forgotten {
             return None;
         }
         let later = self.events.iter().filter(|event| event.version > version);

@@ -3,7 +3,7 @@
 
 use axum::{
     Json,
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
@@ -17,6 +17,8 @@ pub(super) struct Refusal {
     pub(super) reason: &'static str,
     pub(super) message: String,
     pub(super) resource: Option<Resource>,
+    /// Seconds after which to come again.
+    pub(super) retry_after_s: Option<u32>,
 }
 
 impl Refusal {
@@ -48,6 +50,15 @@ impl Refusal {
             reason,
             message,
             resource: (code == 403).then_some(resource),
+            retry_after_s: None,
+        }
+    }
+
+    /// The same with a word on when to come again.
+    pub(super) fn come_again(self, retry_after_s: Option<u32>) -> Self {
+        Self {
+            retry_after_s,
+            ..self
         }
     }
 
@@ -58,6 +69,29 @@ impl Refusal {
             reason: "Expired",
             message: message.to_owned(),
             resource: None,
+            retry_after_s: None,
+        }
+    }
+
+    /// A version that is not there yet, and did not come in time.
+    pub(super) fn too_large(asked: u64, now: u64) -> Self {
+        Self {
+            code: 504,
+            reason: "Timeout",
+            message: format!("Too large resource version: {asked}, current: {now}"),
+            resource: None,
+            retry_after_s: Some(1),
+        }
+    }
+
+    /// A query whose parts do not go together.
+    pub(super) fn invalid(message: &str) -> Self {
+        Self {
+            code: 422,
+            reason: "Invalid",
+            message: format!("ListOptions.meta.k8s.io \"\" is invalid: {message}"),
+            resource: None,
+            retry_after_s: None,
         }
     }
 
@@ -68,6 +102,7 @@ impl Refusal {
             reason: "BadRequest",
             message,
             resource: None,
+            retry_after_s: None,
         }
     }
 
@@ -85,6 +120,9 @@ impl Refusal {
         if let Some(resource) = self.resource {
             body["details"] = json!({"kind": resource.plural()});
         }
+        if let Some(seconds) = self.retry_after_s {
+            body["details"]["retryAfterSeconds"] = seconds.into();
+        }
         body
     }
 }
@@ -92,7 +130,12 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let code = StatusCode::from_u16(self.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (code, Json(self.body())).into_response()
+        let mut response = (code, Json(self.body())).into_response();
+        if let Some(seconds) = self.retry_after_s {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }
 
@@ -103,6 +146,7 @@ pub(super) fn not_found() -> Response {
         reason: "NotFound",
         message: "the server could not find the requested resource".to_owned(),
         resource: None,
+        retry_after_s: None,
     };
     refusal.into_response()
 }

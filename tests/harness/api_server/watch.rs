@@ -16,12 +16,13 @@ use tokio::{
 
 use super::{
     Shared,
-    faults::Faults,
-    list::Ask,
+    ask::Ask,
+    faults::{HalfLine, Strike, Weather, halve},
     objects::{Event, Resource},
     refusal::Refusal,
     selector::fits,
 };
+use crate::wait;
 
 /// When a client names no time.
 const DEFAULT_S: u64 = 1_800;
@@ -34,14 +35,22 @@ pub(super) fn answer(shared: &Arc<Shared>, resource: Resource, ask: &Ask) -> Res
         Err(refused) => return refused.into_response(),
     };
     let (lines, body) = mpsc::channel(16);
-    let mut stream = Stream {
+    let weather = shared.climate.of(resource).subscribe();
+    let (faults, struck) = {
+        let now = weather.borrow();
+        (now.faults.clone(), now.strikes.len())
+    };
+    let gone_as_status = faults.gone_as_status;
+    let stream = Stream {
         shared: shared.clone(),
         resource,
         ask: ask.clone(),
         lines,
+        weather,
+        struck,
+        _open: shared.climate.open(resource).subscribe(),
     };
-    let gone_as_status = shared.faults.borrow().gone_as_status;
-    let start = stream.start(from);
+    let start = stream.start(from, faults.replay);
     match start {
         Err(refusal) if gone_as_status => return refusal.into_response(),
         Err(refusal) => drop(tokio::spawn(async move { stream.error(&refusal).await })),
@@ -56,6 +65,10 @@ struct Stream {
     resource: Resource,
     ask: Ask,
     lines: mpsc::Sender<io::Result<Bytes>>,
+    weather: channel::Receiver<Weather>,
+    /// How many strikes are behind it.
+    struck: usize,
+    _open: channel::Receiver<()>,
 }
 
 /// The client has gone, or the stream is to end.
@@ -63,15 +76,17 @@ struct Over;
 
 impl Stream {
     /// The lines to begin with, and the version that they lead to.
-    fn start(&mut self, from: Option<u64>) -> Result<(Vec<Value>, u64), Refusal> {
+    fn start(&self, from: Option<u64>, replay: u64) -> Result<(Vec<Value>, u64), Refusal> {
         let objects = self.shared.objects();
         let now = objects.version();
+        let earlier = |from: u64| from.saturating_sub(replay).max(objects.oldest()).min(from);
+        let from = from.map(earlier);
         if let Some(from) = from.filter(|_| !self.ask.initial_events()) {
-            let known = objects.since(from, self.resource).is_some();
             let gone = || {
                 let text = format!("too old resource version: {from} ({now})");
                 Refusal::expired(&text)
             };
+            let known = objects.knows(from);
             return known.then_some((Vec::new(), from)).ok_or_else(gone);
         }
         let listed = objects.at(now, self.resource).unwrap_or_default();
@@ -87,21 +102,18 @@ impl Stream {
         Ok((lines, now))
     }
 
-    async fn run(self, first: Vec<Value>, mut at: u64) -> Result<(), Over> {
+    async fn run(mut self, first: Vec<Value>, mut at: u64) -> Result<(), Over> {
         let mut version = self.shared.version.subscribe();
-        let mut faults = self.shared.faults.subscribe();
-        let cuts = faults.borrow().cuts;
         let time = Duration::from_secs(self.ask.timeout_seconds.unwrap_or(DEFAULT_S));
         let end = Instant::now() + time;
         for line in first {
             self.send(&line).await?;
         }
         loop {
-            self.obey(&mut faults, cuts).await?;
+            self.obey(at).await?;
             version.borrow_and_update();
-            let events = self.shared.objects().since(at, self.resource);
-            // Compacted away while we stalled.
-            let Some(events) = events else {
+            let Some((events, now)) = self.news(at) else {
+                // Compacted away while we stalled.
                 let gone = "The resourceVersion for the provided watch is too old.";
                 return self.error(&Refusal::expired(gone)).await;
             };
@@ -109,42 +121,70 @@ impl Stream {
                 if let Some(line) = self.event(&event) {
                     self.send(&line).await?;
                 }
-                at = event.version;
             }
+            // What happened to other resources counts too: the client may skip it.
+            at = at.max(now);
             tokio::select! {
+                // So that a schedule of a seed is the same each time.
+                biased;
                 _ = version.changed() => {}
-                _ = faults.changed() => {}
+                _ = self.weather.changed() => {}
                 () = self.lines.closed() => return Err(Over),
                 () = sleep_until(end) => return self.end(at).await,
             }
         }
     }
 
-    /// Waits while the server stalls, and ends where it is to be cut.
-    async fn obey(&self, faults: &mut channel::Receiver<Faults>, cuts: u64) -> Result<(), Over> {
-        let stalls = |faults: &Faults| faults.stall && faults.cuts == cuts;
-        let now = faults.wait_for(|faults| !stalls(faults)).await;
+    /// What has happened after a version, and up to which one.
+    fn news(&self, at: u64) -> Option<(Vec<Event>, u64)> {
+        let objects = self.shared.objects();
+        Some((objects.since(at, self.resource)?, objects.version()))
+    }
+
+    /// Waits while the server stalls, and does what strikes say.
+    async fn obey(&mut self, at: u64) -> Result<(), Over> {
+        let struck = self.struck;
+        let clear = |now: &Weather| !now.faults.stall || now.strikes.len() > struck;
+        let now = self.weather.wait_for(clear).await;
         let now = now.map_err(|_closed| Over)?.clone();
-        if now.end_watches {
+        if now.faults.end_watches {
             return Err(Over);
         }
-        if now.cuts == cuts {
-            return Ok(());
+        self.struck = now.strikes.len();
+        for strike in now.strikes.iter().skip(struck) {
+            self.suffer(*strike, at).await?;
         }
-        // An error in a body makes the server close the connection without the last chunk.
-        let _ = self
-            .lines
-            .send(Err(io::ErrorKind::ConnectionReset.into()))
-            .await;
+        Ok(())
+    }
+
+    async fn suffer(&self, strike: Strike, at: u64) -> Result<(), Over> {
+        match strike {
+            Strike::Bookmark => self.send(&self.bookmark(at)).await,
+            Strike::End => Err(Over),
+            Strike::Error(code) => {
+                self.error(&Refusal::of_code(code, self.resource)).await?;
+                Err(Over)
+            }
+            Strike::BlackHole => self.silence().await,
+            Strike::Cut => {
+                // An error in a body makes the server close the connection without the last chunk.
+                let reset = Err(io::ErrorKind::ConnectionReset.into());
+                let _ = self.lines.send(reset).await;
+                Err(Over)
+            }
+        }
+    }
+
+    /// Says nothing, for as long as the client listens.
+    async fn silence(&self) -> Result<(), Over> {
+        self.lines.closed().await;
         Err(Over)
     }
 
     /// The server tells where the client may go on from, where it wants to know.
     async fn end(&self, at: u64) -> Result<(), Over> {
         if self.ask.bookmarks() {
-            // What happened to other resources counts too: the client may skip it.
-            let now = self.shared.objects().version().max(at);
-            self.send(&self.bookmark(now)).await?;
+            self.send(&self.bookmark(at)).await?;
         }
         Err(Over)
     }
@@ -200,8 +240,29 @@ impl Stream {
     }
 
     async fn send(&self, line: &Value) -> Result<(), Over> {
-        let sent = self.lines.send(Ok(format!("{line}\n").into())).await;
-        sent.map_err(|_closed| Over)
+        let line = format!("{line}\n");
+        let faults = self
+            .shared
+            .climate
+            .of(self.resource)
+            .borrow()
+            .faults
+            .clone();
+        if faults.pause > Duration::ZERO {
+            wait::pass_on_runtime(faults.pause).await;
+        }
+        let Some(then) = faults.half_lines else {
+            let sent = self.lines.send(Ok(line.into())).await;
+            return sent.map_err(|_closed| Over);
+        };
+        for chunk in halve(&line, then) {
+            // Whoever is gone cannot be told.
+            let _ = self.lines.send(chunk).await;
+        }
+        match then {
+            HalfLine::Silence => self.silence().await,
+            HalfLine::Reset | HalfLine::End => Err(Over),
+        }
     }
 }
 
