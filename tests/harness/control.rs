@@ -3,6 +3,8 @@
 
 pub mod dump;
 pub mod journal;
+pub mod oracle;
+pub mod shared;
 pub mod sound;
 pub mod worlds;
 

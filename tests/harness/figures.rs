@@ -132,6 +132,12 @@ pub const FIGURES: &[Figure] = &[
         full: 100,
     },
     Figure {
+        name: "agent-killed-under-changes",
+        what: "kills while 50 objects/s change; maps right <= 2 s after each, no flow fails",
+        small: 5,
+        full: 50,
+    },
+    Figure {
         name: "sequence-probe",
         what: "seconds of late packets after flows have ended; none leaves untranslated",
         small: 10,
@@ -142,6 +148,18 @@ pub const FIGURES: &[Figure] = &[
         what: "rounds of up to 7 edits; folders and an API server tell the same",
         small: 20,
         full: 300,
+    },
+    Figure {
+        name: "fault-schedules",
+        what: "random schedules of edits and faults in virtual time; right <= 1 s after, 0 leaks",
+        small: 500,
+        full: 10_000,
+    },
+    Figure {
+        name: "fault-schedules-http",
+        what: "the same over real HTTP, in real time; right <= 1 s after, 0 leaks",
+        small: 20,
+        full: 200,
     },
     Figure {
         name: "agent-dead-udp-churn",

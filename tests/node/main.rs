@@ -14,6 +14,8 @@ mod attach;
 mod foreign;
 mod restart;
 mod resize;
+mod cluster;
+mod ledger;
 mod probe;
 mod churn;
 mod demo;

@@ -41,6 +41,8 @@ pub(crate) struct Scene {
     pub(crate) weiche: Weiche,
     agent: Option<Process>,
     manifests: PathBuf,
+    /// Where the API server is, in cluster mode.
+    kubeconfig: Option<PathBuf>,
     pub(crate) lab: Lab,
 }
 
@@ -60,6 +62,7 @@ impl Scene {
             weiche: Weiche::new(program.as_ref(), &lab)?,
             agent: None,
             manifests,
+            kubeconfig: None,
             lab,
         };
         // With the same seed, the same flows go to the same backends in every run.
@@ -101,9 +104,21 @@ impl Scene {
             .context("removing a manifest")
     }
 
+    /// From now on, agents follow this API server instead of manifests.
+    pub(crate) fn follow_cluster(&mut self, kubeconfig: PathBuf) {
+        self.kubeconfig = Some(kubeconfig);
+    }
+
     /// Starts the agent with further flags.
     pub(crate) fn launch_agent(&mut self, flags: &[&str]) -> anyhow::Result<()> {
-        let mut command = self.weiche.agent(&self.node, &[&self.manifests]);
+        let mut command = match &self.kubeconfig {
+            Some(kubeconfig) => {
+                let mut command = self.weiche.agent(&self.node, &[]);
+                command.arg("--kubeconfig").arg(kubeconfig);
+                command
+            }
+            None => self.weiche.agent(&self.node, &[&self.manifests]),
+        };
         command.arg("--seed-file").arg(self.lab.dir().join("seed"));
         let mut options = File::options();
         let log = options.create(true).append(true).open(self.log())?;

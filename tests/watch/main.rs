@@ -8,5 +8,6 @@ mod cluster;
 mod streams;
 mod http;
 mod recorded;
+mod schedules;
 mod seen;
 mod standalone;
