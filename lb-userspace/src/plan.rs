@@ -72,6 +72,16 @@ pub enum Set {
     Local,
 }
 
+impl Set {
+    /// As written in a backend's value, see `lb_common::wire::Backend::set`.
+    pub const fn byte(self) -> u8 {
+        match self {
+            Self::Cluster => 0,
+            Self::Local => 1,
+        }
+    }
+}
+
 /// What tells one slot table from all others: a port of a Service, a family, a set.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TableKey {

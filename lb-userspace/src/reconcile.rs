@@ -9,6 +9,7 @@ mod apply;
 mod diff;
 mod ids;
 mod numbers;
+mod old_runs;
 mod program;
 mod queue;
 mod report;

@@ -125,8 +125,8 @@ pub const AMPLE: Capacity = Capacity {
     chunks: 4_096,
 };
 
-/// How often the maps are read before that counts as a failure.
-const TRIES: usize = 1_000;
+/// How often the maps are read before that counts as a failure: half of many calls may fail.
+const TRIES: usize = 10_000_000;
 
 /// Reading fails as well; an agent would be started again.
 fn restore(store: &Faulty<Memory>, settings: &Settings) -> anyhow::Result<Reconciler> {

@@ -13,7 +13,8 @@ pub enum BackendState {
     Free = 0,
     /// Takes new flows and keeps old ones.
     Active = 1,
-    /// Serves, but takes no new flows (terminating): old flows of every protocol stay.
+    /// Serves, but takes no new flows (terminating, or others are nearer): old flows of every
+    /// protocol stay.
     Draining = 2,
     /// Known, but not serving (not ready): established TCP flows stay, UDP chooses again.
     Quiet = 3,
@@ -42,7 +43,11 @@ impl BackendState {
     }
 }
 
-/// A backend: element of an array; its index is the backend's id; id 0 is never used. 56 bytes.
+/// A backend of one Service's port: element of an array; its index is the backend's id; id 0 is
+/// never used. 56 bytes.
+///
+/// A pod behind two Services is two backends, so a flow or an affinity notices when its backend
+/// leaves the Service that it was chosen for, though the pod serves another one on.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -63,10 +68,14 @@ pub struct Backend {
     pub state: u8,
     /// The index of this element, to tell whose value it is.
     pub id: u32,
+    /// The Service's number, as in `Service::service_id`.
+    pub service_id: u32,
     /// 4 or 6: which family `address` is of.
-    pub family: u32,
+    pub family: u8,
+    /// Which of the port's tables it belongs to: 0 = all endpoints, 1 = those on this node.
+    pub set: u8,
     /// Always zero.
-    pub pad: u32,
+    pub pad: u16,
     /// Equal to `version` in a whole value.
     pub version_end: u64,
 }

@@ -80,8 +80,8 @@ struct SizeArgs {
     /// Addresses and ports that clients may dial, of each family.
     #[arg(long, value_name = "N", default_value_t = 16_384)]
     frontends: u32,
-    /// Endpoints, of all Services together.
-    #[arg(long, value_name = "N", default_value_t = 65_536)]
+    /// Endpoints, of all ports of all Services together.
+    #[arg(long, value_name = "N", default_value_t = 131_072)]
     backends: u32,
     /// Chunks of 128 slots; a Service port takes one for each of its backends, rounded up to a
     /// power of two.

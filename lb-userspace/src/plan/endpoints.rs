@@ -62,16 +62,16 @@ pub(super) fn of<'a>(
 
 /// In which state each backend is written.
 ///
-/// An endpoint that has slots is active, terminating or not. One that has none but is ready is so
-/// too: policies and hints move new flows, never old ones.
+/// An endpoint that has slots is active, terminating or not. One that has none takes no new flows;
+/// it keeps its old ones while it serves: policies and hints move new flows, never old ones.
 pub(super) fn states(
     endpoints: &Endpoints<'_>,
     chosen: &[BackendKey],
 ) -> BTreeMap<BackendKey, BackendState> {
     let state = |key: &BackendKey, endpoint: &Endpoint| {
-        if endpoint.ready || chosen.binary_search(key).is_ok() {
+        if chosen.binary_search(key).is_ok() {
             BackendState::Active
-        } else if endpoint.serving {
+        } else if endpoint.ready || endpoint.serving {
             BackendState::Draining
         } else {
             BackendState::Quiet

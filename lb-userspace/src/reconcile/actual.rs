@@ -14,6 +14,7 @@ use lb_common::wire::{BackendState, CHUNK_SLOTS, Service};
 use super::{
     ids::Ids,
     numbers::Numbers,
+    old_runs::OldRuns,
     runs::{Run, Runs},
 };
 use crate::{
@@ -30,7 +31,6 @@ pub(super) struct Actual {
     pub(super) numbers: Numbers,
     pub(super) frontends: BTreeMap<Frontend, Pointed>,
     pub(super) tables: BTreeMap<TableKey, Programmed>,
-    pub(super) backends: BTreeMap<BackendKey, Held>,
     pub(super) labels: BTreeMap<Arc<str>, Label>,
     pub(super) backend_ids: Ids,
     pub(super) service_ids: Ids,
@@ -40,6 +40,10 @@ pub(super) struct Actual {
     pub(super) frontend_counts: BTreeMap<IpFamily, u32>,
     /// What the previous agent left, until all of it is adopted or gone. Nothing is freed before.
     pub(super) found: Option<Found>,
+    /// Runs of the previous agent's that are there and are not known to be what we would build.
+    pub(super) old_runs: OldRuns,
+    /// A backend is in a state that allows more than its table needs, for the sake of an old run.
+    pub(super) is_lowering: bool,
 }
 
 /// What the previous agent left.
@@ -47,10 +51,19 @@ pub(super) struct Actual {
 pub(super) struct Found {
     /// Runs that frontends lead to and no table has adopted.
     pub(super) runs: BTreeSet<Run>,
-    /// Which backend an id stands for.
-    pub(super) backends: BTreeMap<u32, BackendKey>,
-    /// Ids that stand for a backend which another id stands for as well.
-    pub(super) strays: Vec<u32>,
+    /// Backends that no table has adopted, by id.
+    pub(super) backends: BTreeMap<u32, Stray>,
+}
+
+/// A backend that the previous agent wrote.
+#[derive(Debug)]
+pub(super) struct Stray {
+    /// The Service's number.
+    pub(super) service_id: u32,
+    /// Which of the port's tables it belongs to.
+    pub(super) set: u8,
+    pub(super) key: BackendKey,
+    pub(super) held: Held,
 }
 
 /// A frontend that is there.
@@ -69,8 +82,8 @@ pub(super) struct Programmed {
     pub(super) label: Option<Arc<str>>,
     /// Slot tables; more than one while frontends are being switched.
     pub(super) slots: Vec<Slots>,
-    /// Backends that must stay for this table, and the state that it needs them in.
-    pub(super) holds: BTreeMap<BackendKey, BackendState>,
+    /// Its backends, those included that are about to go.
+    pub(super) backends: BTreeMap<BackendKey, Held>,
     /// Frontends that lead here.
     pub(super) frontends: BTreeSet<Frontend>,
 }
@@ -90,11 +103,13 @@ pub(super) struct Held {
     pub(super) id: u32,
     /// 0 = not written yet.
     pub(super) epoch: u64,
+    /// The Service's number that is written with it.
+    pub(super) service_id: u32,
     /// The state in the map; none: not written yet.
     pub(super) written: Option<BackendState>,
-    /// How many tables need it active, draining, quiet.
-    users: [u32; 3],
-    /// When it may go, since nobody needs it.
+    /// The state that the table needs it in; none: it may go.
+    pub(super) needed: Option<BackendState>,
+    /// When it may go.
     pub(super) due_ns: Option<u64>,
 }
 
@@ -120,7 +135,7 @@ pub(super) struct Retired {
 #[derive(Clone, Debug)]
 pub(super) enum Retiree {
     Run(Run),
-    Backend(BackendKey),
+    Backend(TableKey, BackendKey),
     Stray(u32),
     Label(Arc<str>),
 }
@@ -220,7 +235,7 @@ impl Programmed {
     pub(super) fn is_empty(&self) -> bool {
         self.label.is_none()
             && self.slots.is_empty()
-            && self.holds.is_empty()
+            && self.backends.is_empty()
             && self.frontends.is_empty()
     }
 }
@@ -239,41 +254,11 @@ impl Held {
         Self {
             id,
             epoch: 0,
+            service_id: 0,
             written: None,
-            users: [0; 3],
+            needed: None,
             due_ns: None,
         }
-    }
-
-    /// The state that serves all users: whoever needs it active gets it, and the slots of the
-    /// others do not lead to it. None: nobody needs it.
-    pub(super) fn needed(&self) -> Option<BackendState> {
-        let states = [
-            BackendState::Active,
-            BackendState::Draining,
-            BackendState::Quiet,
-        ];
-        let mut counts = states.into_iter().zip(self.users);
-        counts.find(|(_, users)| *users > 0).map(|(state, _)| state)
-    }
-
-    /// One user needs it in another state than before; none: not at all.
-    pub(super) fn exchange(&mut self, old: Option<BackendState>, new: Option<BackendState>) {
-        if let Some(count) = old.and_then(|old| self.users.get_mut(place(old))) {
-            *count = count.saturating_sub(1);
-        }
-        if let Some(count) = new.and_then(|new| self.users.get_mut(place(new))) {
-            *count = count.saturating_add(1);
-        }
-    }
-}
-
-fn place(state: BackendState) -> usize {
-    match state {
-        BackendState::Active => 0,
-        BackendState::Draining => 1,
-        BackendState::Quiet => 2,
-        BackendState::Free => usize::MAX,
     }
 }
 
@@ -296,4 +281,9 @@ pub(super) fn rank(state: BackendState) -> u8 {
         BackendState::Draining => 2,
         BackendState::Active => 3,
     }
+}
+
+/// The one of two states that allows more.
+pub(super) fn higher(one: BackendState, other: BackendState) -> BackendState {
+    if rank(one) < rank(other) { other } else { one }
 }

@@ -9,7 +9,7 @@ use lb_common::{
 };
 
 use super::{
-    actual::{Actual, Pointed, Retiree, rank},
+    actual::{Actual, Held, Pointed, Retiree, higher},
     diff::Op,
 };
 use crate::{
@@ -29,7 +29,9 @@ impl Actual {
     ) -> Result<(), StoreError> {
         match (op, table) {
             (Op::Label, Some(table)) => self.label(store, key, table, due_ns),
-            (Op::Hold(backend, state), _) => self.hold(store, key, *backend, *state),
+            (Op::Hold(backend, state), Some(table)) => {
+                self.hold(store, key, table, (*backend, *state))
+            }
             (Op::Fill, Some(table)) => self.fill(store, key, table),
             (Op::Point(frontend), Some(table)) => self.point(store, key, table, *frontend),
             (Op::Withdraw(frontend), _) => {
@@ -47,7 +49,7 @@ impl Actual {
                 Ok(())
             }
             // These are made for wanted tables only.
-            (Op::Label | Op::Fill | Op::Point(_), None) => Ok(()),
+            (Op::Label | Op::Hold(..) | Op::Fill | Op::Point(_), None) => Ok(()),
         }
     }
 
@@ -91,22 +93,20 @@ impl Actual {
         &mut self,
         store: &mut impl Store,
         key: &TableKey,
-        backend: BackendKey,
-        state: BackendState,
+        table: &Table,
+        (backend, state): (BackendKey, BackendState),
     ) -> Result<(), StoreError> {
-        let Some(held) = self.backends.get(&backend) else {
+        let service_id = self.labels.get(&table.label).map_or(0, |label| label.id);
+        let Some(held) = self.held(key, &backend) else {
             return Ok(());
         };
-        if held
-            .written
-            .is_none_or(|written| rank(written) < rank(state))
-        {
-            self.write_backend(store, backend, state)?;
+        let state_in_map = held.written.map_or(state, |written| higher(written, state));
+        if held.service_id != service_id || held.written != Some(state_in_map) {
+            held.service_id = service_id;
+            self.write_backend(store, key, backend, state_in_map)?;
         }
-        let programmed = self.tables.entry(key.clone()).or_default();
-        let old = programmed.holds.insert(backend, state);
-        if let Some(held) = self.backends.get_mut(&backend) {
-            held.exchange(old, Some(state));
+        if let Some(held) = self.held(key, &backend) {
+            held.needed = Some(state);
             held.due_ns = None;
         }
         Ok(())
@@ -120,30 +120,18 @@ impl Actual {
         state: Option<BackendState>,
         due_ns: u64,
     ) -> Result<(), StoreError> {
-        let programmed = self.tables.get(key);
-        let old = programmed.and_then(|programmed| programmed.holds.get(&backend).copied());
-        let Some(held) = self.backends.get(&backend) else {
+        let Some(Held { id, written, .. }) = self.held(key, &backend).cloned() else {
             return Ok(());
         };
-        let mut after = held.clone();
-        after.exchange(old, state);
-        match after.needed() {
-            // While the previous agent's tables are there, they may need it as it is.
-            Some(needed) if held.written != Some(needed) && self.found.is_none() => {
-                self.write_backend(store, backend, needed)?;
-            }
-            Some(_) => {}
-            None => self.retire(Retiree::Backend(backend), due_ns),
+        match state {
+            Some(_) if written == state => {}
+            Some(_) if self.old_runs.use_backend(id) => self.is_lowering = true,
+            Some(state) => self.write_backend(store, key, backend, state)?,
+            None => self.retire(Retiree::Backend(key.clone(), backend), due_ns),
         }
-        if let Some(held) = self.backends.get_mut(&backend) {
-            held.exchange(old, state);
-            held.due_ns = held.needed().is_none().then_some(due_ns);
-        }
-        if let Some(programmed) = self.tables.get_mut(key) {
-            match state {
-                Some(state) => programmed.holds.insert(backend, state),
-                None => programmed.holds.remove(&backend),
-            };
+        if let Some(held) = self.held(key, &backend) {
+            held.needed = state;
+            held.due_ns = state.is_none().then_some(due_ns);
         }
         Ok(())
     }
@@ -152,13 +140,14 @@ impl Actual {
     pub(super) fn write_backend(
         &mut self,
         store: &mut impl Store,
+        key: &TableKey,
         backend: BackendKey,
         state: BackendState,
     ) -> Result<(), StoreError> {
-        let Some(held) = self.backends.get_mut(&backend) else {
+        let version = self.numbers.next(store)?;
+        let Some(held) = self.held(key, &backend) else {
             return Ok(());
         };
-        let version = self.numbers.next(store)?;
         let epoch = if held.epoch == 0 { version } else { held.epoch };
         let (family, address) = match backend.address {
             IpAddr::V4(address) => (4, V4::widen(address.octets())),
@@ -172,7 +161,9 @@ impl Actual {
             protocol: backend.protocol,
             state: state.byte(),
             id: held.id,
+            service_id: held.service_id,
             family,
+            set: key.set.byte(),
             pad: 0,
             version_end: version,
         };
@@ -182,13 +173,17 @@ impl Actual {
         Ok(())
     }
 
+    fn held(&mut self, key: &TableKey, backend: &BackendKey) -> Option<&mut Held> {
+        self.tables.get_mut(key)?.backends.get_mut(backend)
+    }
+
     fn fill(
         &mut self,
         store: &mut impl Store,
         key: &TableKey,
         table: &Table,
     ) -> Result<(), StoreError> {
-        let chunks = self.build(table);
+        let chunks = self.build(key, table);
         let programmed = self.tables.get_mut(key);
         let mut slots = programmed.into_iter().flat_map(|known| &mut known.slots);
         if let Some(slots) = slots.find(|slots| slots.fit(table)) {
@@ -199,8 +194,12 @@ impl Actual {
     }
 
     /// The slots of a table: ids in the places that Maglev gives them.
-    pub(super) fn build(&self, table: &Table) -> Vec<Chunk> {
-        let id = |backend| self.backends.get(backend).map_or(0, |held| held.id);
+    pub(super) fn build(&self, key: &TableKey, table: &Table) -> Vec<Chunk> {
+        let programmed = self.tables.get(key);
+        let id = |backend| {
+            let held = programmed.and_then(|programmed| programmed.backends.get(backend));
+            held.map_or(0, |held| held.id)
+        };
         let ids: BTreeMap<u32, u32> = (0..).zip(table.chosen.iter().map(id)).collect();
         let slots = maglev::table(self.seed, &table.chosen, table.slot_count);
         let size = usize::try_from(CHUNK_SLOTS).unwrap_or(usize::MAX);

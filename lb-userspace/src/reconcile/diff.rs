@@ -19,7 +19,7 @@ use crate::{
 pub(super) enum Op {
     /// Names the service id.
     Label,
-    /// Keeps a backend for this table, in this state or one that allows more.
+    /// Writes a backend in this state, unless it is in one that allows more.
     Hold(BackendKey, BackendState),
     /// Writes the slots.
     Fill,
@@ -29,7 +29,7 @@ pub(super) enum Op {
     Withdraw(Frontend),
     /// Gives up slot tables that are not wanted any more.
     Discard,
-    /// Lets a backend sink to a state, or go, as far as this table is concerned.
+    /// Lets a backend sink to a state, or go.
     Lower(BackendKey, Option<BackendState>),
     /// Gives up the service id.
     Unlabel,
@@ -43,9 +43,16 @@ pub(super) fn enter(actual: &Actual, key: &TableKey, table: &Table) -> Vec<Op> {
     if programmed.label.as_ref() != Some(&table.label) {
         ops.push(Op::Label);
     }
+    let label = actual.labels.get(&table.label);
+    let service_id = label.map_or(0, |label| label.id);
     for (backend, state) in &table.backends {
-        let held = programmed.holds.get(backend);
-        if held.is_none_or(|held| rank(*held) < rank(*state)) {
+        let held = programmed.backends.get(backend).filter(|held| {
+            held.service_id == service_id
+                && held
+                    .needed
+                    .is_some_and(|needed| rank(needed) >= rank(*state))
+        });
+        if held.is_none() {
             ops.push(Op::Hold(*backend, *state));
         }
     }
@@ -86,16 +93,13 @@ pub(super) fn leave(actual: &Actual, key: &TableKey, table: Option<&Table>) -> V
     };
     let mut ops = Vec::new();
     let wanted = |fits: &dyn Fn(&Table) -> bool| table.is_some_and(fits);
-    if programmed
-        .slots
-        .iter()
-        .any(|slots| !wanted(&|table| slots.fit(table)))
-    {
+    let mut slots = programmed.slots.iter();
+    if slots.any(|slots| !wanted(&|table| slots.fit(table))) {
         ops.push(Op::Discard);
     }
-    for (backend, held) in &programmed.holds {
+    for (backend, held) in &programmed.backends {
         let state = table.and_then(|table| table.backends.get(backend).copied());
-        if state != Some(*held) {
+        if state != held.needed {
             ops.push(Op::Lower(*backend, state));
         }
     }

@@ -81,7 +81,7 @@ impl Actual {
         due_ns: u64,
     ) -> Result<Fitted, StoreError> {
         for (key, table) in wanted {
-            self.adopt(store, key, table)?;
+            self.adopt(key, table);
         }
         let fitted = self.make_room(wanted, due_ns)?;
         for (key, table) in &fitted.tables {

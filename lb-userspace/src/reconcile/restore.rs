@@ -2,19 +2,20 @@
 //! Goes on from what the maps hold: identifiers are reused, tables that are right are kept as they
 //! are, and what nobody wants any more is pruned once everything is known.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry};
 
 use lb_common::wire::{Backend, BackendState, CHUNK_SLOTS, Service};
 
 use super::{
-    actual::{Actual, Found, Held, Label, Pointed, Programmed, Retiree, Slots},
+    actual::{Actual, Found, Held, Label, Pointed, Retiree, Slots, Stray},
     ids::Ids,
     numbers::Numbers,
+    old_runs::OldRuns,
     runs::{Run, Runs},
 };
 use crate::{
     maps::{Frontend, Store, StoreError, backend_address},
-    plan::{BackendKey, Desired, Table, TableKey},
+    plan::{BackendKey, Desired, IpFamily, Table, TableKey},
 };
 
 impl Actual {
@@ -35,7 +36,6 @@ impl Actual {
             numbers,
             frontends: BTreeMap::new(),
             tables: BTreeMap::new(),
-            backends: BTreeMap::new(),
             labels: BTreeMap::new(),
             backend_ids: Ids::new(capacity.backends),
             // Each family's map may be full, each entry with a label of its own; and id 0.
@@ -44,6 +44,8 @@ impl Actual {
             retired: VecDeque::new(),
             frontend_counts: BTreeMap::new(),
             found: None,
+            old_runs: OldRuns::default(),
+            is_lowering: false,
         };
         let mut found = Found::default();
         for (id, backend) in backends {
@@ -55,19 +57,18 @@ impl Actual {
         for (frontend, service) in frontends {
             actual.restore_frontend(frontend, service, &mut found);
         }
+        for run in &found.runs {
+            let chunks = store.chunks(run.first, run.chunks)?;
+            actual.old_runs.insert(*run, &chunks);
+        }
         actual.found = Some(found);
         Ok(actual)
     }
 
     /// Takes over what the previous agent wrote for a table, if it is not taken over yet.
-    pub(super) fn adopt(
-        &mut self,
-        store: &impl Store,
-        key: &TableKey,
-        table: &Table,
-    ) -> Result<(), StoreError> {
+    pub(super) fn adopt(&mut self, key: &TableKey, table: &Table) {
         let Some(found) = &self.found else {
-            return Ok(());
+            return;
         };
         let pointed = |frontend: &Frontend| {
             let pointed = self
@@ -79,25 +80,63 @@ impl Actual {
         let ours: Vec<_> = table.frontends.iter().filter_map(pointed).collect();
         let runs = ours.iter().filter_map(|(_, service)| run_of(service));
         let runs: BTreeSet<_> = runs.filter(|run| found.runs.contains(run)).collect();
-        let mut slots = Vec::new();
-        let mut used = BTreeSet::new();
+        for (frontend, value) in ours {
+            let owner = Some(key.clone());
+            self.set_frontend(frontend, Pointed { owner, value });
+        }
+        // Where two ids stand for one backend, the one that packets are led to stays.
+        for run in &runs {
+            self.adopt_backends(key, table, Some(*run));
+        }
+        self.adopt_backends(key, table, None);
         for run in runs {
-            let chunks = store.chunks(run.first, run.chunks)?;
-            let ids = chunks.iter().flat_map(|chunk| chunk.backends);
-            used.extend(ids.collect::<BTreeSet<_>>());
-            let chosen = if chunks == self.build(table) {
+            self.adopt_run(key, table, run);
+        }
+    }
+
+    /// The backends that were written for the table of this name: those that a run leads to, or
+    /// all.
+    fn adopt_backends(&mut self, key: &TableKey, table: &Table, run: Option<Run>) {
+        let (Some(found), Some(label)) = (&mut self.found, self.labels.get(&table.label)) else {
+            return;
+        };
+        let is_ours = |stray: &Stray| {
+            (stray.service_id, stray.set) == (label.id, key.set.byte())
+                && IpFamily::of(stray.key.address) == key.family
+                && stray.key.protocol == key.protocol.number()
+        };
+        let ours = found.backends.iter().filter(|(_, stray)| is_ours(stray));
+        let led_to = |id: &u32| run.is_none_or(|run| self.old_runs.leads(run, *id));
+        let ids: Vec<u32> = ours.map(|(id, _)| *id).filter(led_to).collect();
+        for id in ids {
+            let programmed = self.tables.entry(key.clone()).or_default();
+            if let Entry::Occupied(stray) = found.backends.entry(id)
+                && let Entry::Vacant(free) = programmed.backends.entry(stray.get().key)
+            {
+                free.insert(stray.remove().held);
+            }
+        }
+    }
+
+    /// The slots that frontends of a table lead to.
+    fn adopt_run(&mut self, key: &TableKey, table: &Table, run: Run) {
+        let is_current = self.old_runs.is(run, &self.build(key, table));
+        if let Some(found) = &mut self.found {
+            found.runs.remove(&run);
+        }
+        if is_current {
+            self.old_runs.remove(run);
+        }
+        let programmed = self.tables.entry(key.clone()).or_default();
+        programmed.slots.push(Slots {
+            run,
+            chosen: if is_current {
                 table.chosen.clone()
             } else {
                 [].into()
-            };
-            slots.push(Slots {
-                run,
-                chosen,
-                written: true,
-            });
-        }
-        self.take_over(key, ours, slots, &used);
-        Ok(())
+            },
+            written: true,
+        });
     }
 
     /// Removes what the previous agent left and nobody wants. To be called when every Service has
@@ -129,7 +168,7 @@ impl Actual {
                 .values()
                 .all(|pointed| self.leads_to_its_own(pointed))
         {
-            self.sweep(store, due_ns)?;
+            self.sweep(due_ns);
         }
         Ok(())
     }
@@ -140,20 +179,23 @@ impl Actual {
             return;
         }
         let address = backend_address(backend);
-        let key = BackendKey {
-            address: address.ip(),
-            port: address.port(),
-            protocol: backend.protocol,
+        let stray = Stray {
+            service_id: backend.service_id,
+            set: backend.set,
+            key: BackendKey {
+                address: address.ip(),
+                port: address.port(),
+                protocol: backend.protocol,
+            },
+            held: Held {
+                epoch: backend.epoch,
+                service_id: backend.service_id,
+                written: Some(state),
+                needed: Some(state),
+                ..Held::new(id)
+            },
         };
-        if self.backends.contains_key(&key) {
-            found.strays.push(id);
-            return;
-        }
-        let mut held = Held::new(id);
-        held.epoch = backend.epoch;
-        held.written = Some(state);
-        self.backends.insert(key, held);
-        found.backends.insert(id, key);
+        found.backends.insert(id, stray);
     }
 
     fn restore_label(&mut self, id: u32, text: &str) {
@@ -173,48 +215,6 @@ impl Actual {
         self.set_frontend(frontend, Pointed { owner: None, value });
     }
 
-    fn take_over(
-        &mut self,
-        key: &TableKey,
-        frontends: Vec<(Frontend, Service)>,
-        slots: Vec<Slots>,
-        used: &BTreeSet<u32>,
-    ) {
-        for (frontend, value) in frontends {
-            let owner = Some(key.clone());
-            self.set_frontend(frontend, Pointed { owner, value });
-        }
-        let Some(found) = &mut self.found else {
-            return;
-        };
-        for slots in &slots {
-            found.runs.remove(&slots.run);
-        }
-        let backends: Vec<_> = used
-            .iter()
-            .filter_map(|id| found.backends.get(id))
-            .collect();
-        if backends.is_empty() && slots.is_empty() {
-            return;
-        }
-        let Programmed {
-            slots: known,
-            holds,
-            ..
-        } = self.tables.entry(key.clone()).or_default();
-        known.extend(slots);
-        for backend in backends {
-            if let Some(held) = self.backends.get_mut(backend)
-                && !holds.contains_key(backend)
-            {
-                let state = held.written;
-                held.exchange(None, state);
-                held.due_ns = None;
-                holds.extend(state.map(|state| (*backend, state)));
-            }
-        }
-    }
-
     /// Whether the slots that a frontend leads to are known as its own table's.
     fn leads_to_its_own(&self, pointed: &Pointed) -> bool {
         let Some(run) = run_of(&pointed.value) else {
@@ -228,23 +228,7 @@ impl Actual {
     }
 
     /// Nothing of the previous agent's is in use but what was taken over: the rest may go.
-    fn sweep(&mut self, store: &mut impl Store, due_ns: u64) -> Result<(), StoreError> {
-        let backends: Vec<_> = self.backends.keys().copied().collect();
-        for backend in backends {
-            let Some(held) = self.backends.get_mut(&backend) else {
-                continue;
-            };
-            match held.needed() {
-                Some(needed) if held.written != Some(needed) => {
-                    self.write_backend(store, backend, needed)?;
-                }
-                Some(_) => {}
-                None => {
-                    held.due_ns = Some(due_ns);
-                    self.retire(Retiree::Backend(backend), due_ns);
-                }
-            }
-        }
+    fn sweep(&mut self, due_ns: u64) {
         let unused = self.labels.iter_mut().filter(|(_, label)| label.users == 0);
         let mut texts = Vec::new();
         for (text, label) in unused {
@@ -258,10 +242,9 @@ impl Actual {
         for run in found.runs {
             self.retire(Retiree::Run(run), due_ns);
         }
-        for id in found.strays {
+        for id in found.backends.into_keys() {
             self.retire(Retiree::Stray(id), due_ns);
         }
-        Ok(())
     }
 }
 

@@ -26,6 +26,10 @@ impl Actual {
             .retired
             .pop_front_if(|retired| retired.due_ns <= now_ns)
         {
+            if self.is_led_to(&retired.what) {
+                self.retire_again(retired.what, again_ns);
+                continue;
+            }
             match self.free(store, &retired) {
                 Ok(any) => freed.any |= any,
                 Err(error) => {
@@ -34,7 +38,37 @@ impl Actual {
                 }
             }
         }
+        if let Err(error) = self.lower_all(store) {
+            freed.errors.push(error);
+        }
         freed
+    }
+
+    /// Lets backends sink that old runs have kept from it.
+    fn lower_all(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
+        if !std::mem::take(&mut self.is_lowering) {
+            return Ok(());
+        }
+        let mut lowered = Vec::new();
+        for (key, programmed) in &self.tables {
+            for (backend, held) in &programmed.backends {
+                if let Some(needed) = held.needed.filter(|_| held.written != held.needed) {
+                    lowered.push((key.clone(), *backend, held.id, needed));
+                }
+            }
+        }
+        for (key, backend, id, needed) in lowered {
+            if self.old_runs.use_backend(id) {
+                self.is_lowering = true;
+                continue;
+            }
+            let written = self.write_backend(store, &key, backend, needed);
+            if written.is_err() {
+                self.is_lowering = true;
+                return written;
+            }
+        }
+        Ok(())
     }
 
     /// When [`Actual::free_due`] has something to do.
@@ -47,19 +81,28 @@ impl Actual {
     fn free(&mut self, store: &mut impl Store, retired: &Retired) -> Result<bool, StoreError> {
         let due_ns = Some(retired.due_ns);
         match &retired.what {
-            Retiree::Run(run) => self.runs.give_back(*run),
+            Retiree::Run(run) => {
+                self.runs.give_back(*run);
+                self.old_runs.remove(*run);
+            }
             Retiree::Stray(id) => {
                 store.remove_backend(*id)?;
                 self.backend_ids.give_back(*id);
             }
-            Retiree::Backend(backend) => {
-                let held = self.backends.get(backend);
+            Retiree::Backend(key, backend) => {
+                let Some(programmed) = self.tables.get_mut(key) else {
+                    return Ok(false);
+                };
+                let held = programmed.backends.get(backend);
                 let Some(held) = held.filter(|held| held.due_ns == due_ns) else {
                     return Ok(false);
                 };
                 store.remove_backend(held.id)?;
                 self.backend_ids.give_back(held.id);
-                self.backends.remove(backend);
+                programmed.backends.remove(backend);
+                if programmed.is_empty() {
+                    self.tables.remove(key);
+                }
             }
             Retiree::Label(text) => {
                 let label = self.labels.get(text);
@@ -74,10 +117,26 @@ impl Actual {
         Ok(true)
     }
 
+    /// Whether an old run still leads to a backend that may go otherwise.
+    fn is_led_to(&self, what: &Retiree) -> bool {
+        let id = match what {
+            Retiree::Stray(id) => Some(*id),
+            Retiree::Backend(key, backend) => {
+                let programmed = self.tables.get(key);
+                let held = programmed.and_then(|known| known.backends.get(backend));
+                held.map(|held| held.id)
+            }
+            Retiree::Run(_) | Retiree::Label(_) => None,
+        };
+        id.is_some_and(|id| self.old_runs.use_backend(id))
+    }
+
     fn retire_again(&mut self, what: Retiree, due_ns: u64) {
         match &what {
-            Retiree::Backend(backend) => {
-                if let Some(held) = self.backends.get_mut(backend) {
+            Retiree::Backend(key, backend) => {
+                let programmed = self.tables.get_mut(key);
+                let held = programmed.and_then(|known| known.backends.get_mut(backend));
+                if let Some(held) = held.filter(|held| held.due_ns.is_some()) {
                     held.due_ns = Some(due_ns);
                 }
             }

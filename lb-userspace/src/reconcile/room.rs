@@ -42,7 +42,7 @@ impl Actual {
             if table.frontends.is_empty() {
                 continue;
             }
-            let table = self.fit_backends(&table, &mut room)?;
+            let table = self.fit_backends(key, &table, &mut room)?;
             self.fit_label(&table)?;
             let table = self.fit_slots(key, &table, &mut room, due_ns)?;
             room.fitted.tables.insert(key.clone(), table);
@@ -57,16 +57,12 @@ impl Actual {
                 for slots in programmed.slots.extract_if(.., |slots| !slots.written) {
                     self.runs.give_back(slots.run);
                 }
+                let unwritten = |_: &BackendKey, held: &mut Held| held.written.is_none();
+                for (_, held) in programmed.backends.extract_if(.., unwritten) {
+                    self.backend_ids.give_back(held.id);
+                }
                 if programmed.is_empty() {
                     self.tables.remove(key);
-                }
-            }
-            for backend in table.backends.keys() {
-                if let Some(held) = self.backends.get(backend)
-                    && held.written.is_none()
-                {
-                    self.backend_ids.give_back(held.id);
-                    self.backends.remove(backend);
                 }
             }
             if let Some(label) = self.labels.get(&table.label)
@@ -106,17 +102,19 @@ impl Actual {
 
     fn fit_backends(
         &mut self,
+        key: &TableKey,
         table: &Arc<Table>,
         room: &mut Room,
     ) -> Result<Arc<Table>, StoreError> {
+        let programmed = self.tables.entry(key.clone()).or_default();
         let mut without_id = false;
         for backend in table.backends.keys() {
-            if self.backends.contains_key(backend) {
+            if programmed.backends.contains_key(backend) {
                 continue;
             }
             match self.backend_ids.take() {
                 Some(id) => {
-                    self.backends.insert(*backend, Held::new(id));
+                    programmed.backends.insert(*backend, Held::new(id));
                 }
                 None => without_id = true,
             }
@@ -125,7 +123,7 @@ impl Actual {
             return Ok(table.clone());
         }
         room.lack("backends", self.capacity.backends)?;
-        let has_id = |backend: &BackendKey| self.backends.contains_key(backend);
+        let has_id = |backend: &BackendKey| programmed.backends.contains_key(backend);
         let mut table = Table::clone(table);
         table.backends.retain(|backend, _| has_id(backend));
         table.chosen = table

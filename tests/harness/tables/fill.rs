@@ -79,7 +79,9 @@ impl Memory {
             protocol,
             state: 0,
             id,
+            service_id: 1,
             family,
+            set: 0,
             pad: 0,
             version_end: version,
         };
