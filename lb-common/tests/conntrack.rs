@@ -285,8 +285,8 @@ fn the_sweep_hurries_when_many_flows_end() {
         (0, 0, 200),
         (1, 0, 50),
         (0, 1, 50),
-        (BATCH, 0, 10),
-        (BATCH - 1, 1, 10),
+        (BATCH, 0, 20),
+        (BATCH - 1, 1, 20),
         (BATCH / 4 * 3, BATCH / 4, 1),
         (0, BATCH, 1),
     ] {
