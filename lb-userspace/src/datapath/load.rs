@@ -110,7 +110,7 @@ pub enum LoadError {
     #[error("loading the BPF object: {advice}")]
     Object {
         /// What to do.
-        advice: &'static str,
+        advice: String,
         /// What aya or the kernel said.
         #[source]
         cause: Box<EbpfError>,
@@ -232,19 +232,61 @@ fn refusal(name: &'static str, error: ProgramError, state_dir: &Path) -> LoadErr
 }
 
 /// What to do about an object that was refused.
-fn advice(error: &EbpfError) -> &'static str {
+fn advice(error: &EbpfError) -> String {
     match error {
-        EbpfError::MapError(MapError::CreateError { io_error, .. })
-            if io_error.kind() == io::ErrorKind::OutOfMemory =>
-        {
-            "there is no memory for maps of this size; choose smaller --flows, --half-open, --slots"
-        }
-        EbpfError::MapError(MapError::CreateError { .. }) => {
-            "the kernel refused a map; sizes from 1 to some millions are possible"
+        EbpfError::MapError(MapError::CreateError { name, io_error, .. }) => {
+            let flag = flag(name);
+            if io_error.kind() == io::ErrorKind::OutOfMemory {
+                format!("there is no memory for map {name}; choose a smaller {flag}")
+            } else {
+                format!("the kernel refused map {name}; choose another {flag}")
+            }
         }
         EbpfError::MapError(MapError::IncompatiblePinnedMap { .. }) => {
-            "a pinned map is not ours; remove it, or choose another --pin-dir"
+            "a pinned map is not ours; remove it, or choose another --pin-dir".to_owned()
         }
-        _ => "the kernel or this binary is not what it should be",
+        _ => "the kernel or this binary is not what it should be".to_owned(),
+    }
+}
+
+/// The flag that decides a map's size.
+fn flag(map: &str) -> &'static str {
+    let sizing = MAPS.iter().find(|(name, _)| *name == map);
+    match sizing.map_or(Sizing::Fixed, |(_, sizing)| *sizing) {
+        Sizing::Frontends => "--frontends (the most are some millions)",
+        Sizing::Backends => "--backends (the most are some millions)",
+        Sizing::Slots => "--slots (the most are some millions)",
+        Sizing::Flows | Sizing::Expiries => "--flows (the most are some millions)",
+        Sizing::HalfOpen => "--half-open (the most are some millions)",
+        Sizing::Fixed => "kernel: it has a fixed size",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_names_the_flag_of_the_map() {
+        for (map, code, said) in [
+            (
+                "BACKENDS",
+                12,
+                "no memory for map BACKENDS; choose a smaller --backends",
+            ),
+            (
+                "FRONTENDS_V6",
+                7,
+                "refused map FRONTENDS_V6; choose another --frontends",
+            ),
+            ("LABELS", 7, "--frontends"),
+            ("HALF_REVERSE_V4", 12, "--half-open"),
+        ] {
+            let error = EbpfError::MapError(MapError::CreateError {
+                name: map.to_owned(),
+                io_error: io::Error::from_raw_os_error(code),
+            });
+            assert!(advice(&error).contains(said), "{}", advice(&error));
+        }
     }
 }

@@ -17,7 +17,13 @@ pub enum BadGlob {
     /// Something that no interface name has.
     #[error("interface names have no {0:?}; patterns are names with `*` and `?`, such as `veth*`")]
     Character(char),
+    /// Longer than any interface's name.
+    #[error("interface names have at most 15 bytes, and no name with {0} of them can match")]
+    Long(usize),
 }
+
+/// `IFNAMSIZ` of `include/uapi/linux/if.h`, without the zero at the end.
+const LONGEST: usize = 15;
 
 impl FromStr for Glob {
     type Err = BadGlob;
@@ -27,12 +33,14 @@ impl FromStr for Glob {
             return Err(BadGlob::Empty);
         }
         // What `dev_valid_name` of the kernel refuses, and what people from shells may expect.
-        match text
-            .chars()
-            .find(|c| c.is_whitespace() || "/:[]{},".contains(*c))
-        {
-            Some(character) => Err(BadGlob::Character(character)),
-            None => Ok(Self(text.to_owned())),
+        let mut characters = text.chars();
+        let bad = characters.find(|c| c.is_whitespace() || "/:[]{},".contains(*c));
+        if let Some(character) = bad {
+            return Err(BadGlob::Character(character));
+        }
+        match text.bytes().filter(|byte| *byte != b'*').count() {
+            length if length > LONGEST => Err(BadGlob::Long(length)),
+            _ => Ok(Self(text.to_owned())),
         }
     }
 }
@@ -117,5 +125,21 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Glob>(), Err(error), "{text}");
         }
+    }
+
+    #[test]
+    fn patterns_that_no_name_can_match_are_refused() {
+        for (pattern, length) in [
+            ("veth1234567890abc", 17),
+            ("?*????????????????", 17),
+            ("a23456789012345*6", 16),
+        ] {
+            assert_eq!(
+                pattern.parse::<Glob>(),
+                Err(BadGlob::Long(length)),
+                "{pattern}"
+            );
+        }
+        assert!("a23456789012345*".parse::<Glob>().is_ok());
     }
 }
