@@ -16,5 +16,6 @@ pub mod maps;
 
 pub mod datapath;
 
+pub mod yaml;
 pub mod clock;
 pub mod observe;

@@ -4,8 +4,6 @@
 //! Pure. A broken document costs only itself: documents are cut apart before any of them is
 //! parsed. This module knows no folders, no other files and no earlier versions.
 
-mod tree;
-
 use std::sync::Arc;
 
 use k8s_openapi::api::{
@@ -15,15 +13,12 @@ use k8s_openapi::api::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Error as PathError;
-use serde_saphyr::{DefaultMessageFormatter, MessageFormatter as _};
 
-use self::tree::{Shape, Tree};
-use crate::{model::Name, watch::status::Problem};
-
-/// Aliases may multiply a document by this many values at most ("billion laughs").
-const MAX_ALIASED: usize = 100_000;
-/// Values in one document; 10,000 Services in one `List` are some 500,000.
-const MAX_NODES: usize = 20_000_000;
+use crate::{
+    model::Name,
+    watch::status::Problem,
+    yaml::{self, Shape, Tree},
+};
 
 /// Kinds that are read; all others are somebody else's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,23 +133,9 @@ struct Reader {
 
 impl Reader {
     fn read(&mut self, text: &str) {
-        let options = serde_saphyr::options! {
-            budget: serde_saphyr::budget! {
-                max_nodes: MAX_NODES,
-                max_events: MAX_NODES * 2,
-            },
-            alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
-            // YAML 1.2: `n`, `on` and `yes` are names, as a Service's port or label may be.
-            strict_booleans: true,
-            with_snippet: false,
-        };
-        match serde_saphyr::from_str_with_options::<Tree>(text, options) {
+        match yaml::parse(text) {
             Ok(tree) => self.object(&tree, None),
-            Err(error) => {
-                let line = error.location().map_or(1, |location| location.line());
-                let reason = DefaultMessageFormatter.format_message(&error);
-                self.problem(line, None, reason.into_owned());
-            }
+            Err(error) => self.problem(error.line, None, error.reason),
         }
     }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A YAML document in which every value knows its line.
+//! YAML documents in which every value knows its line, and limits on what they may cost. Knows no
+//! manifest and no setting.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -9,32 +10,86 @@ use serde::{
 };
 use serde_json::{Number, Value};
 use serde_path_to_error::{Path, Segment};
-use serde_saphyr::Spanned;
+use serde_saphyr::{DefaultMessageFormatter, MessageFormatter as _, Spanned};
 
-/// A value and the line where it begins.
-pub(super) struct Tree {
-    /// From 1, in the text that was parsed.
-    pub(super) line: u64,
-    pub(super) shape: Shape,
+/// Aliases may multiply a document by this many values at most ("billion laughs").
+const MAX_ALIASED: usize = 100_000;
+/// Values in one document; 10,000 Services in one `List` are some 500,000.
+const MAX_NODES: usize = 20_000_000;
+
+/// Not such a document.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {reason}")]
+pub struct BadYaml {
+    /// From 1.
+    pub line: u64,
+    /// What is wrong there.
+    pub reason: String,
 }
 
-pub(super) enum Shape {
+/// Reads one document.
+pub fn parse(text: &str) -> Result<Tree, BadYaml> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_nodes: MAX_NODES,
+            max_events: MAX_NODES * 2,
+        },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
+        // YAML 1.2: `n`, `on` and `yes` are names, as a Service's port or label may be.
+        strict_booleans: true,
+        with_snippet: false,
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| BadYaml {
+        line: error.location().map_or(1, |location| location.line()),
+        reason: DefaultMessageFormatter.format_message(&error).into_owned(),
+    })
+}
+
+/// A value and the line where it begins.
+#[derive(Debug)]
+pub struct Tree {
+    /// From 1, in the text that was parsed.
+    pub line: u64,
+    /// The value.
+    pub shape: Shape,
+}
+
+/// A value's shape.
+#[derive(Debug)]
+pub enum Shape {
+    /// Text, a number, true, false or nothing.
     Leaf(Value),
+    /// A list.
     List(Vec<Tree>),
+    /// Keys and values.
     Map(BTreeMap<String, Tree>),
 }
 
 impl Tree {
     /// The child called `key` of a map.
-    pub(super) fn get(&self, key: &str) -> Option<&Tree> {
+    pub fn get(&self, key: &str) -> Option<&Tree> {
         match &self.shape {
             Shape::Map(map) => map.get(key),
             Shape::Leaf(_) | Shape::List(_) => None,
         }
     }
 
+    /// The children of a map, by name.
+    pub fn children(&self) -> impl Iterator<Item = (&String, &Tree)> {
+        let map = match &self.shape {
+            Shape::Map(map) => Some(map),
+            Shape::Leaf(_) | Shape::List(_) => None,
+        };
+        map.into_iter().flatten()
+    }
+
+    /// Whether nothing is said.
+    pub fn is_null(&self) -> bool {
+        matches!(self.shape, Shape::Leaf(Value::Null))
+    }
+
     /// The text of a leaf.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub fn text(&self) -> Option<&str> {
         match &self.shape {
             Shape::Leaf(value) => value.as_str(),
             Shape::List(_) | Shape::Map(_) => None,
@@ -42,7 +97,7 @@ impl Tree {
     }
 
     /// The same without lines.
-    pub(super) fn value(&self) -> Value {
+    pub fn value(&self) -> Value {
         match &self.shape {
             Shape::Leaf(value) => value.clone(),
             Shape::List(list) => list.iter().map(Tree::value).collect(),
@@ -54,7 +109,7 @@ impl Tree {
     }
 
     /// The line of what `path` leads to, or of the last part of it that is there.
-    pub(super) fn line_of(&self, path: &Path) -> u64 {
+    pub fn line_of(&self, path: &Path) -> u64 {
         let mut at = self;
         for segment in path {
             let next = match (segment, &at.shape) {
