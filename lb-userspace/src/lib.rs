@@ -16,6 +16,8 @@ pub mod maps;
 
 pub mod datapath;
 
+pub mod leftovers;
+
 pub mod yaml;
 pub mod clock;
 pub mod observe;

@@ -218,7 +218,7 @@ impl Scene {
     }
 }
 
-fn beside_tests() -> anyhow::Result<std::ffi::OsString> {
+pub(crate) fn beside_tests() -> anyhow::Result<std::ffi::OsString> {
     // target/debug/deps/node-HASH
     let this = std::env::current_exe()?;
     let target = this.ancestors().nth(2).context("no target folder")?;

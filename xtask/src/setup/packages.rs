@@ -48,6 +48,18 @@ const PACKAGES: &[Package] = &[
         why: "switches checksum offload off, which would hide a wrong checksum",
     },
     Package {
+        name: "nftables",
+        program: "nft",
+        purpose: Use::Test,
+        why: "rules of kube-proxy's shape, and other people's",
+    },
+    Package {
+        name: "iptables",
+        program: "iptables-save",
+        purpose: Use::Test,
+        why: "the same in the form of iptables",
+    },
+    Package {
         name: "qemu-system-x86",
         program: "qemu-system-x86_64",
         purpose: Use::Test,
