@@ -5,6 +5,7 @@
 mod log;
 mod source;
 mod publish;
+mod serve;
 
 pub use source::SourceError;
 
@@ -14,14 +15,22 @@ use crate::{
     datapath::{Datapath, DatapathError, Options, edges::EdgesError, kernel, lock},
     maps::{
         StoreError,
-        kernel::{KernelStore, OpenError},
+        kernel::{KernelFlows, KernelReasons, KernelStore, OpenError},
     },
     model::Change,
-    observe::StatusError,
+    observe::{
+        Status, StatusError,
+        metrics::{Facts, Metrics},
+        server::{ListenError, Source, Vitals},
+    },
     reconcile::{self, Report, Settings},
 };
 use publish::Publisher;
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
@@ -69,6 +78,9 @@ pub enum AgentError {
     /// The agent's state cannot be written.
     #[error(transparent)]
     Status(#[from] StatusError),
+    /// Nobody can be told.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The runtime cannot be had.
     #[error("setting up the agent's event loop or signals")]
     Runtime(#[source] io::Error),
@@ -76,17 +88,18 @@ pub enum AgentError {
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(config: &Config) -> Result<(), AgentError> {
-    log::to_stderr();
+    log::to_stderr(config.verbosity);
     tracing::info!("weiche {}: {config}", env!("CARGO_PKG_VERSION"));
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    runtime
-        .map_err(AgentError::Runtime)?
-        .block_on(serve(config))
+    runtime.map_err(AgentError::Runtime)?.block_on(work(config))
 }
 
-async fn serve(config: &Config) -> Result<(), AgentError> {
+async fn work(config: &Config) -> Result<(), AgentError> {
     let mut term = signal(SignalKind::terminate()).map_err(AgentError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Runtime)?;
     kernel::check()?;
@@ -104,21 +117,47 @@ async fn serve(config: &Config) -> Result<(), AgentError> {
     })?;
     datapath.follow_log();
     let store = KernelStore::open(&datapath.maps())?;
-    let edges = datapath.edges(config.globs.clone())?;
     let (sender, changes) = mpsc::channel(CHANGES);
     let handle = source::open(config, sender).await?;
-    let kind = seed.map_or(SeedKind::Weak, |seed| seed.kind);
-    let publisher = Publisher::new(config, kind, clock::unix_s());
+    let facts = facts(config, seed.as_ref());
+    let vitals = vitals(&facts, &datapath.maps())?;
+    let edges = datapath.edges(config.globs.clone())?;
+    let publisher = Publisher::new(config, &facts, vitals.clone());
     let (reports, reported) = watch::channel(Report::default());
+    let report = |report: Report| {
+        vitals.round(&report);
+        reports.send_replace(report);
+    };
     tokio::select! {
         end = edges.follow(|states| publisher.edges(states)) => match end? {},
         end = publisher.run(handle.status(), reported) => match end? {},
-        end = sync(config, seed, changes, store, reports) => end?,
+        end = sync(config, seed, changes, store, report) => end?,
+        end = serve::probes(config, &vitals) => match end? {},
+        end = serve::metrics(config, &vitals) => match end? {},
         _ = term.recv() => {}
         _ = interrupt.recv() => {}
     }
     tracing::info!("ending; what is pinned goes on serving");
     Ok(())
+}
+
+/// What stays the same in this run.
+fn facts(config: &Config, seed: Option<&Seed>) -> Facts {
+    // Whoever cannot be read is of another version, or was never written.
+    let before = Status::read(&config.state_dir).map_or(0, |status| status.starts);
+    Facts {
+        started_s: clock::unix_s(),
+        starts: before.saturating_add(1),
+        seed: seed.map_or(SeedKind::Weak, |seed| seed.kind),
+    }
+}
+
+fn vitals(facts: &Facts, maps: &Path) -> Result<Arc<Vitals>, OpenError> {
+    let source = Source {
+        reasons: KernelReasons::open(maps)?,
+        flows: KernelFlows::open(maps)?,
+    };
+    Ok(Arc::new(Vitals::new(Metrics::new(facts), Some(source))))
 }
 
 /// Brings changes into the maps, until the source ends.
@@ -127,11 +166,11 @@ async fn sync(
     seed: Option<Seed>,
     mut changes: mpsc::Receiver<Change>,
     store: KernelStore,
-    reports: watch::Sender<Report>,
+    report: impl FnMut(Report),
 ) -> Result<(), StoreError> {
     let settings = |seed| Settings::new(&config.node_name, config.node(seed));
     if let Some(seed) = seed {
-        return reconcile::run::run(changes, store, settings(&seed), reports).await;
+        return reconcile::run::run(changes, store, settings(&seed), report).await;
     }
     let (seed, read) = source::weak_seed(&mut changes).await;
     let (sender, forwarded) = mpsc::channel(CHANGES);
@@ -144,7 +183,7 @@ async fn sync(
         }
         Ok::<(), mpsc::error::SendError<Change>>(())
     };
-    let run = reconcile::run::run(forwarded, store, settings(&seed), reports);
+    let run = reconcile::run::run(forwarded, store, settings(&seed), report);
     // If the receiver is gone, its own end says why.
     let (_forwarded, end) = tokio::join!(forward, run);
     end

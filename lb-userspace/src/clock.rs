@@ -23,12 +23,19 @@ pub fn runtime() -> Instant {
 }
 
 /// Seconds since 1970, for people; never for deciding.
+pub fn unix_s() -> u64 {
+    unix_ns() / 1_000_000_000
+}
+
+/// Nanoseconds since 1970, for people; never for deciding.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the one place that may ask"
 )]
-pub fn unix_s() -> u64 {
+pub fn unix_ns() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+        .map_or(0, |since| {
+            u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+        })
 }

@@ -3,9 +3,18 @@
 
 mod duration;
 mod seed;
+mod servers;
+mod cidrs;
+mod conntrack;
+mod node_ports;
+pub mod kube_proxy;
 
-pub use duration::{BadDuration, Timeout};
+pub use cidrs::{BadCidr, parse_cidr};
+pub use conntrack::GivenConntrack;
+pub use duration::{BadDuration, KeptTimeout, Timeout};
+pub use node_ports::{BadNodePortRange, NodePortRange};
 pub use seed::{Seed, SeedError, SeedKind};
+pub use servers::{BadBindAddress, BindAddress, GivenServers, Servers};
 
 use crate::datapath::{
     AttachMode, Sizes,
@@ -13,7 +22,7 @@ use crate::datapath::{
 };
 use ipnet::IpNet;
 use lb_common::wire::{Node, Timeouts};
-use std::{fmt, net::IpAddr, path::PathBuf};
+use std::{fmt, path::PathBuf};
 
 /// Interfaces that the usual network plug-ins give to pods: bridge, ptp and flannel (`veth*`),
 /// Calico (`cali*`), Cilium (`lxc*`), AWS (`eni*`), Azure (`azv*`), GKE (`gke*`).
@@ -36,12 +45,20 @@ pub struct Config {
     pub node_name: String,
     /// Where Cluster-IPs come from.
     pub service_cidrs: Vec<IpNet>,
+    /// Which of the node's addresses serve node ports; none: those that are usual.
+    pub node_port_addresses: Vec<NodePortRange>,
     /// `--seed-file`.
     pub seed_file: Option<PathBuf>,
     /// Sizes of the maps.
     pub sizes: Sizes,
     /// How long flows may be silent.
     pub timeouts: Timeouts,
+    /// Probes and metrics.
+    pub servers: Servers,
+    /// kube-proxy's level of its log.
+    pub verbosity: u32,
+    /// What was given in vain, to be said at the start.
+    pub warnings: Vec<String>,
 }
 
 /// Where objects come from.
@@ -49,8 +66,17 @@ pub struct Config {
 pub enum Source {
     /// Folders of manifests.
     Manifests(Vec<PathBuf>),
-    /// An API server; without a file, the one of the cluster that this process runs in.
-    Cluster(Option<PathBuf>),
+    /// An API server.
+    Cluster(Access),
+}
+
+/// How an API server is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Without a file, it is that of the cluster that this process runs in.
+    pub kubeconfig: Option<PathBuf>,
+    /// Its URL, in place of the one that is found.
+    pub master: Option<String>,
 }
 
 /// What `weiche run` was given, before it is checked.
@@ -60,6 +86,8 @@ pub struct Given {
     pub manifests: Vec<PathBuf>,
     /// `--kubeconfig`.
     pub kubeconfig: Option<PathBuf>,
+    /// `--master`.
+    pub master: Option<String>,
     /// `--edge`.
     pub edges: Vec<Glob>,
     /// `--uplink`.
@@ -72,14 +100,28 @@ pub struct Given {
     pub state_dir: PathBuf,
     /// `--node-name`.
     pub node_name: Option<String>,
+    /// `--hostname-override`.
+    pub hostname_override: Option<String>,
     /// `--service-cidr`.
     pub service_cidrs: Vec<IpNet>,
+    /// `--nodeport-addresses`.
+    pub node_port_addresses: Vec<NodePortRange>,
     /// `--seed-file`.
     pub seed_file: Option<PathBuf>,
-    /// The sizes.
+    /// The sizes, without that of the flows.
     pub sizes: Sizes,
+    /// `--flows`.
+    pub flows: Option<u32>,
+    /// Where there is none.
+    pub conntrack: GivenConntrack,
     /// The time-outs.
     pub timeouts: Timeouts,
+    /// Probes and metrics.
+    pub servers: GivenServers,
+    /// `--v`.
+    pub verbosity: Option<u32>,
+    /// What was given in vain.
+    pub warnings: Vec<String>,
 }
 
 /// Settings contradict each other, or cannot work.
@@ -91,6 +133,26 @@ pub enum BadConfig {
          give one of them"
     )]
     TwoSources,
+    /// A URL without an API server.
+    #[error("--master is of no use with --manifests (standalone mode): leave one of them out")]
+    NoMaster,
+    /// Not a URL.
+    #[error("--master {0} is no URL of an API server; write one such as https://203.0.113.1:6443")]
+    Master(String),
+    /// Blanks.
+    #[error("--hostname-override is empty; give the node's name, or leave the flag out")]
+    NoName,
+    /// Addresses that others use.
+    #[error(
+        "--service-cidr {cidr} covers {what}, where no Service can be; give a range that nothing \
+         else uses, such as 10.96.0.0/12 or fd00:10:96::/112"
+    )]
+    Foreign {
+        /// The range.
+        cidr: IpNet,
+        /// What is in it.
+        what: &'static str,
+    },
     /// More than one CIDR of a family.
     #[error(
         "--service-cidr {0} and {1} are of the same family; give at most one of IPv4 and one of IPv6"
@@ -128,28 +190,25 @@ impl Config {
     /// Fills in what was not given, and checks.
     pub fn new(given: Given) -> Result<Self, BadConfig> {
         check_paths(&given)?;
-        check_sizes(&given.sizes)?;
         check_timeouts(&given.timeouts)?;
-        let source = match (given.manifests.is_empty(), given.kubeconfig) {
-            (false, Some(_)) => return Err(BadConfig::TwoSources),
-            (false, None) => Source::Manifests(given.manifests),
-            (true, file) => Source::Cluster(file),
+        let servers = given.servers.resolve(given.manifests.is_empty());
+        let sizes = Sizes {
+            flows: given.flows.unwrap_or_else(|| given.conntrack.flows()),
+            ..given.sizes
         };
-        let mut cidrs = given.service_cidrs.into_iter().map(|cidr| cidr.trunc());
-        let service_cidrs = match (cidrs.next(), cidrs.next(), cidrs.next()) {
-            (None, ..) => default_cidrs(),
-            (Some(one), None, _) => vec![one],
-            (Some(one), Some(other), None) if is_v4(&one) != is_v4(&other) => vec![one, other],
-            (Some(one), Some(other), None) => return Err(BadConfig::SameFamily(one, other)),
-            // Of three, two are of one family.
-            (Some(one), Some(other), Some(third)) => {
-                let twin = if is_v4(&one) == is_v4(&other) {
-                    one
-                } else {
-                    third
-                };
-                return Err(BadConfig::SameFamily(other, twin));
-            }
+        check_sizes(&sizes)?;
+        let access = Access {
+            kubeconfig: given.kubeconfig,
+            master: given.master,
+        };
+        let source = source(given.manifests, access)?;
+        let service_cidrs = cidrs::check(given.service_cidrs)?;
+        let override_name = given.hostname_override.as_deref();
+        let node_name = match override_name.map(str::trim) {
+            // As kube-proxy does.
+            Some("") => return Err(BadConfig::NoName),
+            Some(name) => name.to_lowercase(),
+            None => given.node_name.unwrap_or_else(host_name),
         };
         let edges = if given.edges.is_empty() {
             default_edges()
@@ -158,6 +217,9 @@ impl Config {
         };
         Ok(Self {
             source,
+            servers,
+            verbosity: given.verbosity.unwrap_or(0),
+            warnings: given.warnings,
             globs: Globs {
                 edges,
                 uplinks: given.uplinks,
@@ -165,10 +227,11 @@ impl Config {
             attach: given.attach,
             pin_dir: given.pin_dir,
             state_dir: given.state_dir,
-            node_name: given.node_name.unwrap_or_else(host_name),
+            node_name,
             service_cidrs,
+            node_port_addresses: given.node_port_addresses,
             seed_file: given.seed_file,
-            sizes: given.sizes,
+            sizes,
             timeouts: given.timeouts,
         })
     }
@@ -188,8 +251,7 @@ impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.source {
             Source::Manifests(folders) => write!(f, "standalone, manifests {folders:?}")?,
-            Source::Cluster(Some(file)) => write!(f, "cluster by {}", file.display())?,
-            Source::Cluster(None) => f.write_str("cluster, in a pod")?,
+            Source::Cluster(access) => write!(f, "{access}")?,
         }
         let edges = join(&self.globs.edges);
         let uplinks = match join(&self.globs.uplinks) {
@@ -207,14 +269,57 @@ impl fmt::Display for Config {
             f,
             "; node {}; edges {edges}; uplinks {uplinks}; attach {:?}; pins {}; state {}; \
              service CIDRs {}; sizes: frontends {frontends}, backends {backends}, slots {slots}, \
-             flows {flows}, half-open {half_open}; time-outs: {}",
+             flows {flows}, half-open {half_open}; time-outs: {}; {}",
             self.node_name,
             self.attach,
             self.pin_dir.display(),
             self.state_dir.display(),
             join(&self.service_cidrs),
             duration::describe(&self.timeouts),
+            self.servers,
         )
+    }
+}
+
+fn source(manifests: Vec<PathBuf>, access: Access) -> Result<Source, BadConfig> {
+    if let Some(url) = &access.master {
+        let rest = url
+            .strip_prefix("https://")
+            .or_else(|| url.strip_prefix("http://"));
+        // The rest is judged by the client, which knows what it can dial.
+        if rest.is_none_or(str::is_empty) {
+            return Err(BadConfig::Master(url.clone()));
+        }
+    }
+    match (manifests.is_empty(), &access) {
+        (true, _) => Ok(Source::Cluster(access)),
+        (
+            false,
+            Access {
+                kubeconfig: Some(_),
+                ..
+            },
+        ) => Err(BadConfig::TwoSources),
+        (
+            false,
+            Access {
+                master: Some(_), ..
+            },
+        ) => Err(BadConfig::NoMaster),
+        (false, _) => Ok(Source::Manifests(manifests)),
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kubeconfig {
+            Some(file) => write!(f, "cluster by {}", file.display())?,
+            None => f.write_str("cluster, in a pod")?,
+        }
+        match &self.master {
+            Some(url) => write!(f, ", at {url}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -263,18 +368,6 @@ fn check_timeouts(timeouts: &Timeouts) -> Result<(), BadConfig> {
 
 fn default_edges() -> Vec<Glob> {
     EDGES.iter().filter_map(|text| text.parse().ok()).collect()
-}
-
-/// What kubeadm gives to Services, and the same for IPv6.
-fn default_cidrs() -> Vec<IpNet> {
-    ["10.96.0.0/12", "fd00:10:96::/112"]
-        .iter()
-        .filter_map(|text| text.parse().ok())
-        .collect()
-}
-
-fn is_v4(cidr: &IpNet) -> bool {
-    matches!(cidr.addr(), IpAddr::V4(_))
 }
 
 /// What the kubelet calls a node by default: the host's name in lower case.

@@ -5,7 +5,11 @@ mod cli;
 
 use clap::Parser as _;
 use cli::Cli;
+use lb_userspace::config::BadConfig;
 use std::process::ExitCode;
+
+/// As clap has it.
+const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     // Ends with code 2 and a hint on wrong usage.
@@ -15,6 +19,9 @@ fn main() -> ExitCode {
         Err(error) => {
             // Causes follow on the same line, the way shells print them.
             eprintln!("weiche: {error:#}");
+            if error.is::<BadConfig>() {
+                return ExitCode::from(WRONG_USAGE);
+            }
             ExitCode::FAILURE
         }
     }

@@ -17,6 +17,7 @@ use std::{
 };
 
 use lb_common::wire::{Backend, Chunk, Node, Service, protocol};
+use serde::Serialize;
 
 /// What clients dial, for both families: the map's key without its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,7 +42,7 @@ impl fmt::Display for Frontend {
 }
 
 /// How many entries the maps of a store have room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Capacity {
     /// Frontends of each family.
     pub frontends: u32,

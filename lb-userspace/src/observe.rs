@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the agent says about itself: `status.json` in the state folder, rewritten when something
-//! changes, so that `weiche status` works while no agent lives. Holds no secrets.
+//! What the agent says about itself: probes and metrics over HTTP, and `status.json` in the state
+//! folder, rewritten when something changes, so that `weiche status` works while no agent lives.
+//! Holds no secrets.
+
+pub mod health;
+pub mod metrics;
+pub mod server;
 
 use crate::{
     config::SeedKind,
@@ -26,6 +31,9 @@ pub struct Status {
     pub pid: u32,
     /// When it started, in seconds since 1970.
     pub started_s: u64,
+    /// How often an agent has started with this state folder, this time included.
+    #[serde(default)]
+    pub starts: u64,
     /// This node's name.
     pub node_name: String,
     /// Where things are pinned.
@@ -77,7 +85,7 @@ impl From<&Report> for Sync {
             pending: report.pending,
             problems: report.problems.iter().map(problem).collect(),
             failures: report.failures.iter().map(failure).collect(),
-            last_s: report.last_sync_s,
+            last_s: report.last_sync_ns / 1_000_000_000,
         }
     }
 }

@@ -31,7 +31,7 @@ pub use report::{Failure, Report};
 use crate::{
     maps::{Store, StoreError},
     model::{Change, Name, Touched, World},
-    plan::{Desired, Problem},
+    plan::{Desired, IpFamily, Problem},
 };
 use actual::Actual;
 use program::Outcome;
@@ -80,6 +80,8 @@ pub struct Reconciler {
     /// What failed besides Services, and how often in a row.
     own_failures: BTreeMap<&'static str, (String, u32)>,
     node_written: bool,
+    /// Changes of Services that were seen so far, and of slices.
+    changes: [u64; 2],
 }
 
 impl Reconciler {
@@ -97,11 +99,18 @@ impl Reconciler {
             problems: BTreeMap::new(),
             own_failures: BTreeMap::new(),
             node_written: false,
+            changes: [0; 2],
         })
     }
 
     /// Takes a change in; [`Reconciler::sync`] acts on it.
     pub fn note(&mut self, change: Change) {
+        let [services, slices] = &mut self.changes;
+        match change {
+            Change::Service(_) | Change::ServiceGone(_) => *services = services.saturating_add(1),
+            Change::Slice(_) | Change::SliceGone(_) => *slices = slices.saturating_add(1),
+            _ => {}
+        }
         match self.world.apply(change) {
             Touched::Services(names) => self.touched.extend(names),
             Touched::Everything => {
@@ -142,7 +151,8 @@ impl Reconciler {
         due.into_iter().flatten().min()
     }
 
-    /// What people may know; `last_sync_s` is left to the caller, who has a clock.
+    /// What people may know. `pending_since_ns` is by the clock that [`Reconciler::sync`] is told
+    /// of; the other times are left to the caller, who has one.
     pub fn report(&self) -> Report {
         let own = self.own_failures.iter();
         let own = own.map(|(about, (reason, attempts))| Failure {
@@ -152,18 +162,33 @@ impl Reconciler {
         });
         let failures: Vec<_> = own.chain(self.queue.failures()).collect();
         let problems = self.problems.values().flatten();
+        let mut problem_kinds = BTreeMap::new();
+        for problem in problems.clone() {
+            let count: &mut usize = problem_kinds.entry(problem.fault.label()).or_default();
+            *count = count.saturating_add(problem.fault.count());
+        }
+        let frontends = |family| {
+            let count = self.actual.frontend_counts.get(&family);
+            count.copied().unwrap_or(0)
+        };
         Report {
             listed: self.world.all_listed(),
             services_desired: self.services.len(),
             services_programmed: self.services.values().filter(|done| **done).count(),
             pending: self.queue.len(),
+            pending_since_ns: self.queue.oldest_ns(),
             problem_count: problems.clone().count(),
+            problem_kinds,
             problems: problems.take(Report::LISTED).cloned().collect(),
             failure_count: failures.len(),
             failures: failures.into_iter().take(Report::LISTED).collect(),
+            capacity: self.actual.capacity,
+            frontends: [frontends(IpFamily::V4), frontends(IpFamily::V6)],
             backends_free: self.actual.backend_ids.free(),
             chunks_free: self.actual.runs.free(),
-            last_sync_s: 0,
+            node_leaving: self.world.node_leaving(),
+            changes: self.changes,
+            ..Report::default()
         }
     }
 

@@ -17,4 +17,5 @@ pub mod tables;
 pub mod traffic;
 pub mod verifier;
 pub mod wait;
+pub mod openmetrics;
 pub mod weiche;

@@ -10,6 +10,7 @@ mod untranslated;
 
 mod cluster_ip;
 mod backends;
+mod observe;
 mod leftovers;
 mod attach;
 mod foreign;

@@ -4,9 +4,12 @@
 use std::io::{self, IsTerminal as _};
 use tracing_subscriber::EnvFilter;
 
-/// To standard error; `RUST_LOG` says how much, colours only on a terminal.
-pub(super) fn to_stderr() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new("info"));
+/// To standard error; `RUST_LOG` says how much, colours only on a terminal;
+/// and where it says nothing, kube-proxy's level of verbosity.
+pub(super) fn to_stderr(verbosity: u32) {
+    // Kubernetes' conventions: from 4 on, it is for debugging.
+    let level = if verbosity >= 4 { "debug" } else { "info" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new(level));
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -2,27 +2,27 @@
 //! Gathers what the agent's parts say about themselves into `status.json`.
 
 use crate::{
-    config::{Config, SeedKind, Source},
+    config::{Config, Source},
     datapath::edges::EdgeState,
-    observe::{Status, StatusError, Sync},
+    observe::{Status, StatusError, Sync, metrics::Facts, server::Vitals},
     reconcile::Report,
     watch::status::Status as WatchStatus,
 };
-use std::{convert::Infallible, path::PathBuf, time::Duration};
+use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// Changes that come together are written together.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The one place where the parts' states meet.
-#[derive(Debug)]
 pub(super) struct Publisher {
     status: watch::Sender<Status>,
     state_dir: PathBuf,
+    vitals: Arc<Vitals>,
 }
 
 impl Publisher {
-    pub(super) fn new(config: &Config, seed: SeedKind, now_s: u64) -> Self {
+    pub(super) fn new(config: &Config, facts: &Facts, vitals: Arc<Vitals>) -> Self {
         let mode = match config.source {
             Source::Manifests(_) => "standalone",
             Source::Cluster(_) => "cluster",
@@ -31,10 +31,11 @@ impl Publisher {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             mode: mode.to_owned(),
             pid: std::process::id(),
-            started_s: now_s,
+            started_s: facts.started_s,
+            starts: facts.starts,
             node_name: config.node_name.clone(),
             pin_dir: config.pin_dir.clone(),
-            seed,
+            seed: facts.seed,
             watch: WatchStatus::default(),
             sync: Sync::default(),
             edges: Vec::new(),
@@ -42,11 +43,13 @@ impl Publisher {
         Self {
             status: watch::Sender::new(status),
             state_dir: config.state_dir.clone(),
+            vitals,
         }
     }
 
     /// The edges have changed.
     pub(super) fn edges(&self, edges: Vec<EdgeState>) {
+        self.vitals.metrics.edges(&edges);
         self.status.send_modify(|status| status.edges = edges);
     }
 
@@ -63,6 +66,7 @@ impl Publisher {
     async fn watch(&self, mut states: watch::Receiver<WatchStatus>) {
         loop {
             let state = states.borrow_and_update().clone();
+            self.vitals.metrics.source(&state);
             self.status.send_modify(|status| status.watch = state);
             if states.changed().await.is_err() {
                 return;

@@ -33,10 +33,11 @@ pub(super) async fn open(
             };
             Ok(standalone::spawn(settings, changes)?)
         }
-        Source::Cluster(kubeconfig) => {
+        Source::Cluster(access) => {
             let [low, _] = Seed::weak(&config.node_name).words;
             let settings = cluster::Settings {
-                kubeconfig: kubeconfig.clone(),
+                kubeconfig: access.kubeconfig.clone(),
+                master: access.master.clone(),
                 jitter_seed: low,
                 ..cluster::Settings::default()
             };

@@ -2,8 +2,7 @@
 //! `weiche flow list`: from the pinned maps alone.
 
 use super::{
-    PinDir,
-    output::{self, Output},
+    Listing, output,
     service::{meant, protocol},
 };
 use clap::{Args, Subcommand};
@@ -40,9 +39,7 @@ pub(super) struct ListArgs {
     #[arg(long, value_name = "SERVICE")]
     service: Option<String>,
     #[command(flatten)]
-    pins: PinDir,
-    #[command(flatten)]
-    output: Output,
+    listing: Listing,
 }
 
 /// One flow, as it is listed.
@@ -61,7 +58,7 @@ struct Row {
 
 pub(super) fn execute(command: &FlowCommand) -> anyhow::Result<()> {
     let FlowCommand::List(args) = command;
-    let maps = Pins::new(&args.pins.pin_dir).current().maps();
+    let maps = Pins::new(&args.listing.pins.pin_dir).current().maps();
     let store = KernelStore::open(&maps)?;
     let labels: BTreeMap<_, _> = store.labels()?.into_iter().collect();
     let timeouts = store.node()?.timeouts;
@@ -79,7 +76,7 @@ pub(super) fn execute(command: &FlowCommand) -> anyhow::Result<()> {
         }
     }
     output::rows(
-        args.output.format,
+        args.listing.output.format,
         [
             "SERVICE",
             "PROTOCOL",

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `weiche run`: the flags, turned into settings.
 
-use super::{PinDir, StateDir};
-use clap::Args;
+use super::{PinDir, StateDir, cleanup, kube_proxy::KubeProxyArgs, output};
+use clap::{ArgAction, Args};
 use ipnet::IpNet;
 use lb_common::wire::Timeouts;
 use lb_userspace::{
     agent,
-    config::{Config, Given, Timeout},
+    config::{BindAddress, Config, Given, GivenServers, KeptTimeout, Timeout, parse_cidr},
     datapath::{AttachMode, Sizes, edges::Glob},
 };
 use std::path::PathBuf;
@@ -22,6 +22,8 @@ Examples:
       weiche run --manifests /etc/weiche/manifests
   A cluster, from outside a pod, with a seed that no client knows:
       weiche run --kubeconfig /etc/kubernetes/weiche.conf --seed-file /etc/weiche/seed
+  In place of kube-proxy, with its own file:
+      weiche run --config /var/lib/kube-proxy/config.conf --hostname-override node-a
   Other interfaces than the usual ones:
       weiche run --manifests m --edge 'tap*' --edge 'veth*' --uplink eth1")]
 pub(super) struct RunArgs {
@@ -60,7 +62,8 @@ pub(super) struct RunArgs {
     node_name: Option<String>,
     /// Where Cluster-IPs come from: one CIDR, or one of each family, comma-separated; a Service
     /// without wishes gets the first one's family [default: `10.96.0.0/12,fd00:10:96::/112`].
-    #[arg(long = "service-cidr", value_name = "CIDR", value_delimiter = ',')]
+    #[arg(long = "service-cidr", value_name = "CIDR", value_delimiter = ',',
+        value_parser = parse_cidr)]
     service_cidrs: Vec<IpNet>,
     /// File of 16 random bytes, the same on all nodes of a cluster: with it, no client can choose
     /// its backend. Standalone mode makes one in --state-dir.
@@ -71,6 +74,28 @@ pub(super) struct RunArgs {
     sizes: SizeArgs,
     #[command(flatten)]
     timeouts: TimeoutArgs,
+    #[command(flatten)]
+    servers: ServerArgs,
+    #[command(flatten)]
+    kube_proxy: KubeProxyArgs,
+}
+
+/// Probes and metrics, at kube-proxy's addresses.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Probes and metrics (\"\" serves nothing)")]
+struct ServerArgs {
+    /// Where /healthz, /livez and /readyz are served [default: 0.0.0.0:10256 in cluster mode,
+    /// nowhere with --manifests].
+    #[arg(long, value_name = "ADDRESS")]
+    healthz_bind_address: Option<BindAddress>,
+    /// Where /metrics is served [default: 127.0.0.1:10249 in cluster mode, nowhere with
+    /// --manifests].
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_bind_address: Option<BindAddress>,
+    /// End when one of these addresses cannot be listened on, instead of trying again.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", default_value_t = false, action = ArgAction::Set)]
+    bind_address_hard_fail: bool,
 }
 
 /// Kernel memory is taken when the agent starts; half a million flows cost some 400 MB.
@@ -87,9 +112,9 @@ struct SizeArgs {
     /// power of two.
     #[arg(long, value_name = "CHUNKS", default_value_t = 65_536)]
     slots: u32,
-    /// Tracked connections, of each family.
-    #[arg(long, value_name = "N", default_value_t = 131_072)]
-    flows: u32,
+    /// Tracked connections, of each family [default: 131072].
+    #[arg(long, value_name = "N")]
+    flows: Option<u32>,
     /// TCP connections before their handshake is complete, of each family.
     #[arg(long, value_name = "N", default_value_t = 32_768)]
     half_open: u32,
@@ -102,34 +127,40 @@ struct SizeArgs {
     reason = "clap names the flags after the fields"
 )]
 #[command(next_help_heading = "Time-outs (such as 30s, 10m, 1h30m)")]
-struct TimeoutArgs {
+pub(super) struct TimeoutArgs {
     /// TCP before the handshake is complete.
     #[arg(long, value_name = "TIME", default_value = "60s")]
     conntrack_tcp_timeout_half_open: Timeout,
     /// TCP that is established, and silent.
     #[arg(long, value_name = "TIME", default_value = "24h")]
-    conntrack_tcp_timeout_established: Timeout,
+    conntrack_tcp_timeout_established: KeptTimeout,
     /// TCP after one side has closed.
     #[arg(long, value_name = "TIME", default_value = "1h")]
-    conntrack_tcp_timeout_close_wait: Timeout,
+    conntrack_tcp_timeout_close_wait: KeptTimeout,
     /// UDP without an answer.
     #[arg(long, value_name = "TIME", default_value = "30s")]
-    conntrack_udp_timeout: Timeout,
+    conntrack_udp_timeout: KeptTimeout,
     /// UDP with answers.
     #[arg(long, value_name = "TIME", default_value = "180s")]
-    conntrack_udp_timeout_stream: Timeout,
+    conntrack_udp_timeout_stream: KeptTimeout,
     /// How long an ended flow's late packets are still translated.
     #[arg(long, value_name = "TIME", default_value = "60s")]
     conntrack_tombstone: Timeout,
 }
 
 pub(super) fn execute(args: RunArgs) -> anyhow::Result<()> {
-    Ok(agent::run(&Config::new(args.given())?)?)
+    if args.kube_proxy.cleanup {
+        return cleanup::kube_proxy(false);
+    }
+    if args.kube_proxy.init_only {
+        return output::text("nothing is to be initialised: `weiche run` does it all");
+    }
+    Ok(agent::run(&Config::new(args.given()?)?)?)
 }
 
 impl RunArgs {
-    fn given(self) -> Given {
-        Given {
+    fn given(self) -> anyhow::Result<Given> {
+        let mut given = Given {
             manifests: self.manifests,
             kubeconfig: self.kubeconfig,
             edges: self.edges,
@@ -140,8 +171,24 @@ impl RunArgs {
             node_name: self.node_name,
             service_cidrs: self.service_cidrs,
             seed_file: self.seed_file,
+            flows: self.sizes.flows,
             sizes: self.sizes.sizes(),
             timeouts: self.timeouts.timeouts(),
+            servers: self.servers.servers(),
+            ..Given::default()
+        };
+        self.kube_proxy.apply(&mut given)?;
+        Ok(given)
+    }
+}
+
+impl ServerArgs {
+    fn servers(self) -> GivenServers {
+        GivenServers {
+            probes: self.healthz_bind_address,
+            metrics: self.metrics_bind_address,
+            bind: None,
+            hard_fail: self.bind_address_hard_fail,
         }
     }
 }
@@ -152,28 +199,43 @@ impl SizeArgs {
             frontends,
             backends,
             slots,
-            flows,
             half_open,
+            ..
         } = self;
         Sizes {
             frontends,
             backends,
             slots,
-            flows,
             half_open,
+            ..Sizes::default()
         }
     }
 }
 
 impl TimeoutArgs {
     fn timeouts(self) -> Timeouts {
-        Timeouts {
+        let mut timeouts = Timeouts {
             half_open_ns: self.conntrack_tcp_timeout_half_open.ns,
-            established_ns: self.conntrack_tcp_timeout_established.ns,
-            close_wait_ns: self.conntrack_tcp_timeout_close_wait.ns,
-            udp_unanswered_ns: self.conntrack_udp_timeout.ns,
-            udp_answered_ns: self.conntrack_udp_timeout_stream.ns,
             tombstone_ns: self.conntrack_tombstone.ns,
+            ..Timeouts::default()
+        };
+        for (given, ns) in [
+            (
+                self.conntrack_tcp_timeout_established,
+                &mut timeouts.established_ns,
+            ),
+            (
+                self.conntrack_tcp_timeout_close_wait,
+                &mut timeouts.close_wait_ns,
+            ),
+            (self.conntrack_udp_timeout, &mut timeouts.udp_unanswered_ns),
+            (
+                self.conntrack_udp_timeout_stream,
+                &mut timeouts.udp_answered_ns,
+            ),
+        ] {
+            given.replace(ns);
         }
+        timeouts
     }
 }

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `weiche service list` and `get`: from the pinned maps alone.
 
-use super::{
-    PinDir,
-    output::{self, Output},
-};
+use super::{Listing, PinDir, output};
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use lb_common::wire::{Backend, BackendState, Service};
@@ -18,18 +15,10 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Subcommand)]
 pub(super) enum ServiceCommand {
     /// Every address and port that clients may dial, with the backends behind it.
-    List(ListArgs),
+    List(Listing),
     /// One Service's addresses, with the state of each backend.
     #[command(after_long_help = "Example: weiche service get default/web")]
     Get(GetArgs),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ListArgs {
-    #[command(flatten)]
-    pins: PinDir,
-    #[command(flatten)]
-    output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -37,9 +26,7 @@ pub(super) struct GetArgs {
     /// `namespace/name`, or `name` for namespace `default`; `:port-name` narrows it to one port.
     service: String,
     #[command(flatten)]
-    pins: PinDir,
-    #[command(flatten)]
-    output: Output,
+    listing: Listing,
 }
 
 /// One frontend, as it is listed.
@@ -63,10 +50,10 @@ struct BackendRow {
 
 pub(super) fn execute(command: &ServiceCommand) -> anyhow::Result<()> {
     match command {
-        ServiceCommand::List(args) => {
-            let rows = read(&args.pins)?;
+        ServiceCommand::List(listing) => {
+            let rows = read(&listing.pins)?;
             output::rows(
-                args.output.format,
+                listing.output.format,
                 ["SERVICE", "ADDRESS", "PORT", "PROTOCOL", "BACKENDS"],
                 &rows,
                 |row| {
@@ -97,7 +84,7 @@ pub(super) fn execute(command: &ServiceCommand) -> anyhow::Result<()> {
 }
 
 fn get(args: &GetArgs) -> anyhow::Result<()> {
-    let mut rows = read(&args.pins)?;
+    let mut rows = read(&args.listing.pins)?;
     rows.retain(|row| meant(&args.service, &row.service));
     if rows.is_empty() {
         bail!(
@@ -105,7 +92,7 @@ fn get(args: &GetArgs) -> anyhow::Result<()> {
             args.service
         );
     }
-    if args.output.format == output::Format::Json {
+    if args.listing.output.format == output::Format::Json {
         return output::json(&rows);
     }
     for row in &rows {
@@ -121,7 +108,7 @@ fn get(args: &GetArgs) -> anyhow::Result<()> {
             "{service} {address} port {port} {protocol}, {slots} slots"
         ))?;
         output::rows(
-            args.output.format,
+            args.listing.output.format,
             ["  BACKEND", "ID", "STATE", "SHARE"],
             &row.backends,
             |backend| {

@@ -6,17 +6,19 @@ use super::{
     output::{self, Format, Output},
 };
 use clap::Args;
-use lb_common::verdict::{REASON_SLOTS, Reason};
 use lb_userspace::{
     clock,
     config::SeedKind,
     datapath::{
         attach::Backend,
         edges::{EdgeState, Role},
-        pin::{Hook, Pins},
+        pin::Pins,
     },
     maps::kernel::KernelReasons,
-    observe::{Status, Sync},
+    observe::{
+        Status, Sync,
+        metrics::{PacketCount, packets},
+    },
 };
 use serde::Serialize;
 
@@ -36,14 +38,7 @@ struct Report {
     alive: bool,
     status: Status,
     /// How often packets ended for which reason; absent where the maps cannot be read.
-    packets: Option<Vec<Count>>,
-}
-
-#[derive(Debug, Serialize)]
-struct Count {
-    hook: &'static str,
-    reason: &'static str,
-    packets: u64,
+    packets: Option<Vec<PacketCount>>,
 }
 
 pub(super) fn execute(args: &StatusArgs) -> anyhow::Result<()> {
@@ -59,23 +54,10 @@ pub(super) fn execute(args: &StatusArgs) -> anyhow::Result<()> {
     }
 }
 
-fn counts(pins: &PinDir) -> Option<Vec<Count>> {
+fn counts(pins: &PinDir) -> Option<Vec<PacketCount>> {
     let maps = Pins::new(&pins.pin_dir).current().maps();
-    let sums = KernelReasons::open(&maps).ok()?.sums().ok()?;
-    let mut counts = Vec::new();
-    for (number, hook) in [Hook::Ingress, Hook::Egress].into_iter().enumerate() {
-        for reason in Reason::ALL {
-            let index = number * usize::try_from(REASON_SLOTS).ok()? + usize::from(reason.number());
-            let packets = sums.get(index).copied().unwrap_or(0);
-            if packets > 0 {
-                counts.push(Count {
-                    hook: hook.name(),
-                    reason: reason.label(),
-                    packets,
-                });
-            }
-        }
-    }
+    let mut counts = packets(&KernelReasons::open(&maps).ok()?).ok()?;
+    counts.retain(|count| count.packets > 0);
     Some(counts)
 }
 

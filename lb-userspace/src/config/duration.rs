@@ -29,32 +29,77 @@ impl FromStr for Timeout {
     type Err = BadDuration;
 
     fn from_str(text: &str) -> Result<Self, BadDuration> {
-        let mut rest = text;
-        let mut ns = 0_u64;
-        if rest.is_empty() {
-            return Err(BadDuration::Syntax);
-        }
-        while !rest.is_empty() {
-            let digits = rest
-                .find(|c: char| !c.is_ascii_digit())
-                .ok_or(BadDuration::Syntax)?;
-            let (number, tail) = rest.split_at(digits);
-            let letters = tail
-                .find(|c: char| !c.is_ascii_alphabetic())
-                .unwrap_or(tail.len());
-            let (unit, tail) = tail.split_at(letters);
-            let number: u64 = number.parse().or(Err(BadDuration::Syntax))?;
-            let part = number
-                .checked_mul(unit_ns(unit)?)
-                .ok_or(BadDuration::Range)?;
-            ns = ns.checked_add(part).ok_or(BadDuration::Range)?;
-            rest = tail;
-        }
+        let ns = sum_ns(text)?;
         if ns == 0 || ns > LONGEST_NS {
             return Err(BadDuration::Range);
         }
         Ok(Self { ns })
     }
+}
+
+/// A length of time, or 0, which leaves things as they are: so kube-proxy's flags have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptTimeout(Option<Timeout>);
+
+impl FromStr for KeptTimeout {
+    type Err = BadDuration;
+
+    fn from_str(text: &str) -> Result<Self, BadDuration> {
+        if text == "0" || sum_ns(text) == Ok(0) {
+            return Ok(Self(None));
+        }
+        text.parse().map(|timeout| Self(Some(timeout)))
+    }
+}
+
+impl KeptTimeout {
+    /// Puts the length in place of another one, unless it is 0.
+    pub fn replace(self, ns: &mut u64) {
+        if let Self(Some(timeout)) = self {
+            *ns = timeout.ns;
+        }
+    }
+}
+
+/// Numbers with units, as Go writes them: `1h30m`, `1.5s`.
+fn sum_ns(text: &str) -> Result<u64, BadDuration> {
+    let mut rest = text;
+    let mut ns = 0_u64;
+    if rest.is_empty() {
+        return Err(BadDuration::Syntax);
+    }
+    while !rest.is_empty() {
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .ok_or(BadDuration::Syntax)?;
+        let (number, tail) = rest.split_at(digits);
+        let letters = tail
+            .find(|c: char| c.is_ascii_digit() || !c.is_alphabetic())
+            .unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(letters);
+        let unit_ns = unit_ns(unit)?;
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let whole: u64 = whole.parse().or(Err(BadDuration::Syntax))?;
+        let part = whole.checked_mul(unit_ns).ok_or(BadDuration::Range)?;
+        let part = part.checked_add(fraction_ns(fraction, unit_ns)?);
+        ns = part
+            .and_then(|part| ns.checked_add(part))
+            .ok_or(BadDuration::Range)?;
+        rest = tail;
+    }
+    Ok(ns)
+}
+
+/// Digits behind the point, each of which is worth a tenth of the one before.
+fn fraction_ns(digits: &str, unit_ns: u64) -> Result<u64, BadDuration> {
+    let mut worth_ns = unit_ns;
+    let mut ns = 0_u64;
+    for digit in digits.chars() {
+        worth_ns /= 10;
+        let digit = digit.to_digit(10).ok_or(BadDuration::Syntax)?;
+        ns = ns.saturating_add(worth_ns.saturating_mul(digit.into()));
+    }
+    Ok(ns)
 }
 
 fn unit_ns(unit: &str) -> Result<u64, BadDuration> {
@@ -63,6 +108,8 @@ fn unit_ns(unit: &str) -> Result<u64, BadDuration> {
         "m" => Ok(60_000_000_000),
         "s" => Ok(1_000_000_000),
         "ms" => Ok(1_000_000),
+        "us" | "µs" => Ok(1_000),
+        "ns" => Ok(1),
         _ => Err(BadDuration::Syntax),
     }
 }
@@ -112,7 +159,12 @@ mod tests {
             ("30", Err(BadDuration::Syntax)),
             ("s", Err(BadDuration::Syntax)),
             ("-1s", Err(BadDuration::Syntax)),
-            ("1.5s", Err(BadDuration::Syntax)),
+            ("1.5s", Ok(SECOND + SECOND / 2)),
+            ("0.25h", Ok(900 * SECOND)),
+            ("1.s", Ok(SECOND)),
+            (".5s", Err(BadDuration::Syntax)),
+            ("1.2.3s", Err(BadDuration::Syntax)),
+            ("250us", Ok(250_000)),
             ("3 s", Err(BadDuration::Syntax)),
             ("2d", Err(BadDuration::Syntax)),
             ("0s", Err(BadDuration::Range)),
@@ -121,6 +173,27 @@ mod tests {
         ] {
             let found = text.parse::<Timeout>().map(|timeout| timeout.ns);
             assert_eq!(found, parsed, "{text}");
+        }
+    }
+
+    #[test]
+    fn zero_leaves_things_as_they_are() {
+        for (text, left) in [
+            ("0", Ok(7)),
+            ("0s", Ok(7)),
+            ("0h0m0s", Ok(7)),
+            ("1ns", Ok(1)),
+            ("", Err(BadDuration::Syntax)),
+            ("5", Err(BadDuration::Syntax)),
+            ("9999h", Err(BadDuration::Range)),
+        ] {
+            let mut ns = 7;
+            let read = text.parse::<KeptTimeout>();
+            let found = read.map(|timeout| {
+                timeout.replace(&mut ns);
+                ns
+            });
+            assert_eq!(found, left, "{text}");
         }
     }
 

@@ -6,7 +6,7 @@ mod family;
 mod flows;
 mod reasons;
 
-pub use flows::{FlowEntry, KernelFlows};
+pub use flows::{FlowEntry, KernelFlows, Usage};
 pub use reasons::KernelReasons;
 
 use super::{Capacity, Frontend, Store, StoreError, pod::Wire};

@@ -231,4 +231,6 @@ pub struct NodeObject {
     pub addresses: Vec<IpAddr>,
     /// Label `topology.kubernetes.io/zone`.
     pub zone: Option<Arc<str>>,
+    /// It is being deleted, or tainted by the cluster autoscaler to be deleted soon.
+    pub leaving: bool,
 }

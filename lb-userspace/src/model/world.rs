@@ -40,6 +40,8 @@ pub struct World {
     /// Which Service a slice belongs to.
     owners: BTreeMap<Name, Name>,
     node: NodeFacts,
+    /// Kept apart from the facts: no plan depends on it.
+    node_leaving: bool,
     service_list: List<Name>,
     slice_list: List<Name>,
     node_list: List<Arc<str>>,
@@ -56,6 +58,7 @@ impl World {
                 name: node_name.into(),
                 ..NodeFacts::default()
             },
+            node_leaving: false,
             service_list: List::default(),
             slice_list: List::default(),
             node_list: List::default(),
@@ -101,6 +104,12 @@ impl World {
     /// This node.
     pub fn node(&self) -> &NodeFacts {
         &self.node
+    }
+
+    /// Whether this node is being deleted or about to be, as far as was told last: a node that is
+    /// gone does not come back.
+    pub fn node_leaving(&self) -> bool {
+        self.node_leaving
     }
 
     fn put_service(&mut self, service: Arc<ServiceObject>) -> Touched {
@@ -165,6 +174,7 @@ impl World {
         if node.name != self.node.name {
             return Touched::none();
         }
+        self.node_leaving = node.leaving;
         self.turn_into(NodeFacts {
             name: node.name.clone(),
             zone: node.zone.clone(),

@@ -90,6 +90,28 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// What kind of fault it is, as a label of metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::ServicePortZero { .. } => "service_port_zero",
+            Self::SlicePortZero { .. } => "slice_port_zero",
+            Self::Protocol { .. } => "protocol",
+            Self::ServiceAddress { .. } => "service_address",
+            Self::Endpoint { .. } => "endpoint_address",
+            Self::Twice { .. } => "twice",
+            Self::Taken { .. } => "taken",
+            Self::More { .. } => "more",
+        }
+    }
+
+    /// How many faults it stands for.
+    pub const fn count(&self) -> usize {
+        match self {
+            Self::More { count } => *count,
+            _ => 1,
+        }
+    }
+
     /// What to do about it.
     pub const fn remedy(&self) -> &'static str {
         match self {

@@ -25,6 +25,8 @@ pub(super) struct Queue {
 #[derive(Debug)]
 struct Entry {
     due_ns: u64,
+    /// Since when it is not as it should be, for want of a write and not of room.
+    since_ns: u64,
     /// Failures in a row.
     attempts: u32,
     waits_for_room: bool,
@@ -34,8 +36,11 @@ struct Entry {
 impl Queue {
     /// A Service has changed: due at once, whatever failed before.
     pub(super) fn put(&mut self, name: Name, now_ns: u64) {
+        let before = self.entries.get(&name);
+        let before = before.filter(|entry| !entry.waits_for_room);
         let entry = Entry {
             due_ns: now_ns,
+            since_ns: before.map_or(now_ns, |entry| entry.since_ns),
             attempts: 0,
             waits_for_room: false,
             reason: None,
@@ -73,6 +78,7 @@ impl Queue {
         };
         *entry = Entry {
             due_ns: now_ns.saturating_add(pause),
+            since_ns: entry.since_ns,
             attempts: entry.attempts.saturating_add(1),
             waits_for_room: for_room,
             reason: Some(reason),
@@ -91,6 +97,14 @@ impl Queue {
     /// When the next one is due.
     pub(super) fn next_due_ns(&self) -> Option<u64> {
         self.entries.values().map(|entry| entry.due_ns).min()
+    }
+
+    /// Since when the oldest waits for a write. Whoever waits for room is not late: no patience
+    /// and no restart would help, and it is reported as a failure.
+    pub(super) fn oldest_ns(&self) -> Option<u64> {
+        let waiting = self.entries.values();
+        let late = waiting.filter(|entry| !entry.waits_for_room);
+        late.map(|entry| entry.since_ns).min()
     }
 
     /// How many there are.

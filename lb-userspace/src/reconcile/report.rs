@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What people may know of the reconciler's work.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use crate::plan::Problem;
+use crate::{maps::Capacity, plan::Problem};
 
 /// State after a round.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -16,20 +18,37 @@ pub struct Report {
     pub services_programmed: usize,
     /// Services that wait for a write, or for room.
     pub pending: usize,
+    /// Since when the oldest of those that wait for a write does, by
+    /// [`crate::clock::monotonic_ns`].
+    pub pending_since_ns: Option<u64>,
     /// What objects get wrong; at most [`Report::LISTED`].
     pub problems: Vec<Problem>,
     /// How many there are.
     pub problem_count: usize,
+    /// How many there are of each kind, by [`crate::plan::Fault::label`].
+    pub problem_kinds: BTreeMap<&'static str, usize>,
     /// Writes that failed and are tried again; at most [`Report::LISTED`].
     pub failures: Vec<Failure>,
     /// How many there are.
     pub failure_count: usize,
+    /// Sizes of the maps.
+    pub capacity: Capacity,
+    /// Frontends that are there, of IPv4 and of IPv6.
+    pub frontends: [u32; 2],
     /// Backend ids that are left.
     pub backends_free: u32,
     /// Chunks of slots that are left.
     pub chunks_free: u32,
-    /// When the last round ended, in seconds since 1970; 0 = never.
-    pub last_sync_s: u64,
+    /// This node is being deleted, or marked for deletion.
+    pub node_leaving: bool,
+    /// Changes of Services that were seen so far, and of slices.
+    pub changes: [u64; 2],
+    /// When the last change was taken in, in nanoseconds since 1970; 0 = never.
+    pub last_queued_ns: u64,
+    /// When the last round ended, in nanoseconds since 1970; 0 = never.
+    pub last_sync_ns: u64,
+    /// How long it took.
+    pub took_ns: u64,
 }
 
 impl Report {

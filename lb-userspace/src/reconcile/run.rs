@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The loop: gathers changes, lets the reconciler write, and publishes what came of it.
+//! The loop: gathers changes, lets the reconciler write, and says what came of it.
 
 use std::{pin::pin, time::Duration};
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::mpsc,
     time::{sleep, timeout},
 };
 
@@ -18,7 +18,7 @@ use crate::{
 /// Changes that one round takes at most, so that an endless stream still gets written.
 const BATCH: usize = 65_536;
 
-/// Reconciles until the stream of changes ends.
+/// Reconciles until the stream of changes ends, and hands a report on after each round.
 ///
 /// Fails only if the maps cannot be read at the start. Writes block the thread; a round of one
 /// changed Service is some ten system calls.
@@ -26,20 +26,35 @@ pub async fn run(
     mut changes: mpsc::Receiver<Change>,
     mut store: impl Store,
     settings: Settings,
-    reports: watch::Sender<Report>,
+    mut report: impl FnMut(Report),
 ) -> Result<(), StoreError> {
     let mut reconciler = Reconciler::restore(&store, &settings)?;
     let start = clock::runtime();
     let now_ns = || u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let mut pause = None;
+    let (mut seen, mut last_queued_ns) = ([0; 2], 0);
     while wait(&mut changes, pause, settings.batch, &mut reconciler).await {
         let round_ns = now_ns();
         reconciler.sync(&mut store, round_ns);
         let due_ns = reconciler.next_due_ns(round_ns);
         pause = due_ns.map(|due_ns| Duration::from_nanos(due_ns.saturating_sub(now_ns())));
-        reports.send_replace(Report {
-            last_sync_s: clock::unix_s(),
-            ..reconciler.report()
+        let took_ns = now_ns().saturating_sub(round_ns);
+        let last_sync_ns = clock::unix_ns();
+        let state = reconciler.report();
+        if state.changes != seen {
+            seen = state.changes;
+            last_queued_ns = last_sync_ns.saturating_sub(took_ns);
+        }
+        let waited = |since_ns| now_ns().saturating_sub(since_ns);
+        report(Report {
+            // By a clock that others have as well.
+            pending_since_ns: state
+                .pending_since_ns
+                .map(|since_ns| clock::monotonic_ns().saturating_sub(waited(since_ns))),
+            last_queued_ns,
+            last_sync_ns,
+            took_ns,
+            ..state
         });
     }
     Ok(())

@@ -13,6 +13,7 @@ mod source;
 
 use std::path::PathBuf;
 
+use axum::http::uri::InvalidUri;
 use kube::{
     Client,
     config::{InClusterError, KubeconfigError},
@@ -29,6 +30,9 @@ pub struct Settings {
     /// A kubeconfig file, of which the current context counts; `None` = what Kubernetes gives to
     /// Pods.
     pub kubeconfig: Option<PathBuf>,
+    /// The API server's URL, in place of the one that the configuration has: for a Pod before the
+    /// Service `kubernetes` is served.
+    pub master: Option<String>,
     /// Spreads the retries of many nodes; any number, best another one on each node.
     pub jitter_seed: u64,
     /// The server ends a watch after this many seconds, and a connection that is silent for 5 s
@@ -41,6 +45,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             kubeconfig: None,
+            master: None,
             jitter_seed: 0,
             watch_s: 30,
         }
@@ -59,6 +64,15 @@ pub enum StartError {
         /// Why not.
         #[source]
         cause: KubeconfigError,
+    },
+    /// The URL that was given is none.
+    #[error("--master {master} is no URL")]
+    Master {
+        /// What was given.
+        master: String,
+        /// Why not.
+        #[source]
+        cause: InvalidUri,
     },
     /// No kubeconfig was named, and this is no Pod with a service account.
     #[error(
@@ -87,7 +101,7 @@ pub async fn spawn(
     settings: Settings,
     changes: mpsc::Sender<Change>,
 ) -> Result<Handle, StartError> {
-    let door = Door::open(settings.kubeconfig.clone()).await?;
+    let door = Door::open(settings.kubeconfig.clone(), settings.master.clone()).await?;
     Ok(through(door, &settings, changes))
 }
 

@@ -33,6 +33,8 @@ const HEADLESS: &str = "service.kubernetes.io/headless";
 /// The label that hands a Service to the proxy it names.
 const PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
 const ZONE: &str = "topology.kubernetes.io/zone";
+/// What the cluster autoscaler puts on a node that it is about to delete (KEP-3836).
+const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
 
 /// A Service as we see it; `None` when it has no name.
 pub fn service(object: &Service, ignored: &mut Vec<String>) -> Option<ServiceObject> {
@@ -90,7 +92,14 @@ pub fn node(object: &Node, ignored: &mut Vec<String>) -> Option<NodeObject> {
         name: object.metadata.name.as_deref()?.into(),
         addresses: addresses("status.addresses", wanted, ignored),
         zone: label(&object.metadata, ZONE).map(Arc::from),
+        leaving: leaving(object),
     })
+}
+
+fn leaving(object: &Node) -> bool {
+    let spec = object.spec.as_ref();
+    let mut taints = spec.into_iter().flat_map(|it| it.taints.iter().flatten());
+    object.metadata.deletion_timestamp.is_some() || taints.any(|taint| taint.key == TO_BE_DELETED)
 }
 
 /// Namespace and name; an object without a namespace is in `default`, as for `kubectl`.

@@ -105,6 +105,7 @@ impl Objects {
             name: NODE.into(),
             addresses: vec![address("192.0.2.1")],
             zone: self.zone.clone(),
+            leaving: false,
         })
     }
 }

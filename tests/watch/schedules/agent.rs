@@ -79,7 +79,8 @@ impl Agent {
                 let (handle, changes) = source(way.clone(), &settings).await?;
                 let follow = follow(&handle, &told, &trouble);
                 let settings = reconcile::Settings::new(NODE, Node::default());
-                let run = reconcile::run::run(changes, store.clone(), settings, report.clone());
+                let told = |state| drop(report.send_replace(state));
+                let run = reconcile::run::run(changes, store.clone(), settings, told);
                 tokio::select! {
                     biased;
                     ended = run => if ended.is_ok() {

@@ -36,6 +36,11 @@ pub(super) const SUITES: &[Suite] = &[
         limit: minutes(10),
     },
     Suite {
+        name: "surface",
+        privileged: false,
+        limit: minutes(10),
+    },
+    Suite {
         name: "datapath",
         privileged: true,
         limit: minutes(20),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reading the flows, for listings.
 
-use super::{OpenError, READING, open, refused};
+use super::{OpenError, READING, entries, open, refused};
 use crate::maps::{StoreError, pod::Wire};
 use aya::maps::{HashMap, MapData};
 use lb_common::{
@@ -30,11 +30,24 @@ pub struct FlowEntry {
     pub flow: Flow,
 }
 
+/// How full a map is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The map, as it is called in metrics.
+    pub map: &'static str,
+    /// Entries in it.
+    pub entries: u32,
+    /// Entries that it has room for.
+    pub capacity: u32,
+}
+
 /// The four tables of flows.
 #[derive(Debug)]
 pub struct KernelFlows {
     v4: [Table<V4>; 2],
     v6: [Table<V6>; 2],
+    /// Of established and of half-open ones.
+    capacity: [u32; 2],
 }
 
 type Table<F> = HashMap<MapData, Wire<Tuple<<F as Family>::Address>>, Wire<Flow>>;
@@ -45,6 +58,7 @@ impl KernelFlows {
         Ok(Self {
             v4: [open(maps, "FLOWS_V4")?, open(maps, "HALF_OPEN_V4")?],
             v6: [open(maps, "FLOWS_V6")?, open(maps, "HALF_OPEN_V6")?],
+            capacity: [entries(maps, "FLOWS_V4")?, entries(maps, "HALF_OPEN_V4")?],
         })
     }
 
@@ -55,6 +69,40 @@ impl KernelFlows {
         list::<V6>(&self.v6, &mut all)?;
         Ok(all)
     }
+
+    /// How full the tables are. Takes a system call for each flow.
+    pub fn usage(&self) -> Result<Vec<Usage>, StoreError> {
+        let [flows, half_open] = self.capacity;
+        let [flows_v4, half_open_v4] = &self.v4;
+        let [flows_v6, half_open_v6] = &self.v6;
+        Ok(vec![
+            usage::<V4>("flows_v4", flows_v4, flows)?,
+            usage::<V6>("flows_v6", flows_v6, flows)?,
+            usage::<V4>("half_open_v4", half_open_v4, half_open)?,
+            usage::<V6>("half_open_v6", half_open_v6, half_open)?,
+        ])
+    }
+}
+
+fn usage<F: Family>(
+    map: &'static str,
+    table: &Table<F>,
+    capacity: u32,
+) -> Result<Usage, StoreError> {
+    let mut entries: u32 = 0;
+    for key in table.keys() {
+        key.map_err(refused("flows", READING))?;
+        entries = entries.saturating_add(1);
+        // Keys that come twice (see below) must not make this go on for ever.
+        if entries == capacity {
+            break;
+        }
+    }
+    Ok(Usage {
+        map,
+        entries,
+        capacity,
+    })
 }
 
 fn list<F: Family<Address: Into<IpAddr>>>(

@@ -20,6 +20,7 @@ fn node(name: &str, last: u8) -> Change {
         name: name.into(),
         addresses: vec![IpAddr::from([192, 0, 2, last])],
         zone: None,
+        leaving: false,
     }))
 }
 
@@ -136,4 +137,26 @@ fn only_facts_of_this_node_touch_everything() {
     );
     assert!(world.node().addresses.is_empty());
     assert_eq!(*world.node().name, *"node-a", "the name stays");
+}
+
+#[test]
+fn the_node_is_leaving_as_long_as_it_says_so() {
+    let told = |name: &str, leaving| {
+        Change::Node(Arc::new(NodeObject {
+            name: name.into(),
+            addresses: Vec::new(),
+            zone: None,
+            leaving,
+        }))
+    };
+    let mut world = World::new("node-a");
+    for (what, change, leaving) in [
+        ("another one", told("node-b", true), false),
+        ("this one", told("node-a", true), true),
+        ("it is gone", Change::NodeGone("node-a".into()), true),
+        ("it stays after all", told("node-a", false), false),
+    ] {
+        world.apply(change);
+        assert_eq!(world.node_leaving(), leaving, "{what}");
+    }
 }

@@ -23,19 +23,28 @@ pub(super) struct Door {
 
 #[derive(Clone)]
 enum Origin {
-    /// A kubeconfig; `None` = what Kubernetes gives to Pods.
-    Files(Option<PathBuf>),
+    /// A kubeconfig, where `None` is what Kubernetes gives to Pods, and the URL in place of its.
+    Files(Option<PathBuf>, Option<String>),
     /// Somebody else.
     Elsewhere,
 }
 
 impl Door {
     /// Reads the configuration; connects to nothing yet.
-    pub(super) async fn open(kubeconfig: Option<PathBuf>) -> Result<Self, StartError> {
+    pub(super) async fn open(
+        kubeconfig: Option<PathBuf>,
+        master: Option<String>,
+    ) -> Result<Self, StartError> {
         let mut config = match &kubeconfig {
             Some(path) => from_file(path.clone()).await?,
             None => Config::incluster().map_err(StartError::NotInCluster)?,
         };
+        if let Some(master) = master.clone() {
+            config.cluster_url = match master.parse() {
+                Ok(url) => url,
+                Err(cause) => return Err(StartError::Master { master, cause }),
+            };
+        }
         config.connect_timeout = Some(CONNECT);
         // Each source has a patience of its own, and says what it waits for.
         config.default_retry = false;
@@ -47,7 +56,7 @@ impl Door {
         Ok(Self {
             client,
             server,
-            origin: Origin::Files(kubeconfig),
+            origin: Origin::Files(kubeconfig, master),
         })
     }
 
@@ -73,8 +82,8 @@ impl Door {
     /// A new way. Files that cannot be read at this moment leave the old one: they may be about to
     /// be replaced.
     pub(super) async fn anew(&mut self) -> Client {
-        if let Origin::Files(kubeconfig) = &self.origin {
-            match Self::open(kubeconfig.clone()).await {
+        if let Origin::Files(kubeconfig, master) = &self.origin {
+            match Self::open(kubeconfig.clone(), master.clone()).await {
                 Ok(door) => *self = door,
                 Err(error) => tracing::warn!("going on with the connection as it was: {error}"),
             }

@@ -330,8 +330,27 @@ fn nodes() {
         (&*node.name, node.zone.as_deref(), ignored.len()),
         ("n", Some("z"), 1)
     );
+    assert!(!node.leaving);
     assert_eq!(
         addresses_of(&node.addresses),
         ["10.0.0.1", "fd00::1", "192.0.2.1"]
     );
+}
+
+#[test]
+fn nodes_that_are_about_to_go() {
+    let deleted = json!({"name": "n", "deletionTimestamp": "2026-11-24T10:00:00Z"});
+    let named = json!({"name": "n"});
+    let taint = |key| json!({"taints": [{"key": key, "effect": "NoSchedule", "value": "1"}]});
+    for (metadata, spec, leaving) in [
+        (&named, json!({}), false),
+        (&named, taint("node.kubernetes.io/unreachable"), false),
+        (&named, taint("ToBeDeletedByClusterAutoscaler"), true),
+        (&deleted, json!({}), true),
+    ] {
+        let object = json!({"metadata": metadata, "spec": spec});
+        let object: Node = serde_json::from_value(object).expect("a Node");
+        let node = node(&object, &mut Vec::new()).expect("a name");
+        assert_eq!(node.leaving, leaving, "{metadata} {spec}");
+    }
 }

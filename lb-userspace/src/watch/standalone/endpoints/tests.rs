@@ -21,6 +21,7 @@ fn check(what: &str, manifests: &str, families: &[Family], slices: &[&str], wait
         name: "n1".into(),
         addresses: Vec::new(),
         zone: Some("z1".into()),
+        leaving: false,
     };
     let nodes = BTreeMap::from([(zone.name.clone(), Arc::new(zone))]);
     let mut pending = Vec::new();
