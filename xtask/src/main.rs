@@ -49,6 +49,9 @@ enum Verb {
         /// With optimisations, in target/release
         #[arg(long)]
         release: bool,
+        /// `weiche` alone, without any library of the system, in target/x86_64-unknown-linux-musl
+        #[arg(long = "static")]
+        is_static: bool,
     },
     /// Run every test there is, or the suites named (root)
     Test {
@@ -82,7 +85,7 @@ fn main() -> ExitCode {
         }
         Some(Verb::Setup) => setup::run(),
         Some(Verb::Run { command }) => run::run(&command),
-        Some(Verb::Build { release }) => build::run(release),
+        Some(Verb::Build { release, is_static }) => build::run(release, is_static),
         Some(Verb::Test { full, names }) => {
             let names: Vec<_> = names.iter().map(String::as_str).collect();
             test::run(

@@ -36,6 +36,11 @@ pub(crate) fn tools() -> anyhow::Result<()> {
     linker::set_up()
 }
 
+/// What `cargo xtask build --static` needs besides.
+pub(crate) fn static_target() -> anyhow::Result<()> {
+    rust::set_up_static()
+}
+
 /// What `cargo xtask lint` needs besides.
 pub(crate) fn deny() -> anyhow::Result<()> {
     deny::set_up()

@@ -15,6 +15,9 @@ pub(crate) const CHANNEL: &str = "1.98.0";
 /// What the minimal profile lacks: sources to build `core` for BPF from, and the two checkers.
 pub(crate) const COMPONENTS: [&str; 3] = ["rust-src", "rustfmt", "clippy"];
 
+/// What a program without any library of the system is built for.
+pub(crate) const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
+
 /// The release of `bpf-linker`; from 0.13 on it can link the kernel's own functions.
 pub(crate) const BPF_LINKER: &str = "0.13.0";
 

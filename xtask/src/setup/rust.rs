@@ -24,6 +24,19 @@ pub(super) fn set_up() -> anyhow::Result<()> {
     keep()
 }
 
+/// Installs the standard library of the static target if it is missing.
+pub(super) fn set_up_static() -> anyhow::Result<()> {
+    let target = toolchain::STATIC_TARGET;
+    if sysroot()?.join("lib/rustlib").join(target).exists() {
+        return Ok(());
+    }
+    step::step(&format!("installing {target} (180 MB)"), || {
+        let mut rustup = Command::new("rustup");
+        rustup.args(["target", "add", "--toolchain", toolchain::CHANNEL, target]);
+        process::run_shown(&mut rustup).map_err(refusal::explain)
+    })
+}
+
 /// The pinned toolchain's own folder.
 pub(super) fn sysroot() -> anyhow::Result<PathBuf> {
     let path = process::output(rustc().args(["--print", "sysroot"]))?;
