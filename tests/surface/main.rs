@@ -2,3 +2,4 @@
 //! What people and programs see of Weiche from outside: HTTP, flags, files, `deploy/`. No root.
 
 mod http;
+mod deploy;

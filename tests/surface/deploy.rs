@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `deploy/`: valid objects, as kube-proxy's where they do its job, and rights for exactly what is
+//! asked of the API server.
+
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+
+use anyhow::{Context as _, bail, ensure};
+use k8s_openapi::api::{
+    apps::v1::DaemonSet,
+    core::v1::{ConfigMap, ServiceAccount},
+    rbac::v1::{ClusterRole, ClusterRoleBinding},
+};
+use lb_userspace::watch::cluster::{self, Settings};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tests::api_server::ApiServer;
+use tokio::{sync::mpsc, time::timeout};
+
+/// The documents of a file in `deploy/`.
+fn documents(name: &str) -> anyhow::Result<Vec<Value>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../deploy")
+        .join(name);
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let parts = text.split("\n---\n");
+    parts
+        .map(|part| Ok(serde_saphyr::from_str(part)?))
+        .collect()
+}
+
+/// A document as its type has it; a field that the type lacks is refused.
+fn typed<T: DeserializeOwned + Serialize>(document: &Value) -> anyhow::Result<T> {
+    let object: T = serde_json::from_value(document.clone())?;
+    let again = serde_json::to_value(&object)?;
+    unknown(document, &again, "")?;
+    Ok(object)
+}
+
+fn unknown(given: &Value, known: &Value, path: &str) -> anyhow::Result<()> {
+    match (given, known) {
+        (Value::Object(given), Value::Object(known)) => {
+            for (key, value) in given {
+                let path = format!("{path}.{key}");
+                let known = known
+                    .get(key)
+                    .with_context(|| format!("there is no field {path}"))?;
+                unknown(value, known, &path)?;
+            }
+        }
+        (Value::Array(given), Value::Array(known)) if given.len() == known.len() => {
+            for (given, known) in given.iter().zip(known) {
+                unknown(given, known, path)?;
+            }
+        }
+        (given, known) => ensure!(given == known, "{path}: {given} is read as {known}"),
+    }
+    Ok(())
+}
+
+fn of_kind<T: DeserializeOwned + Serialize>(kind: &str) -> anyhow::Result<T> {
+    let documents = documents("weiche.yaml")?;
+    let found = documents.iter().find(|document| document["kind"] == kind);
+    typed(found.with_context(|| format!("no {kind}"))?)
+}
+
+#[test]
+fn every_document_is_of_its_type() -> anyhow::Result<()> {
+    let documents = documents("weiche.yaml")?;
+    assert_eq!(documents.len(), 5);
+    for document in &documents {
+        match document["kind"].as_str() {
+            Some("ServiceAccount") => drop(typed::<ServiceAccount>(document)?),
+            Some("ClusterRole") => drop(typed::<ClusterRole>(document)?),
+            Some("ClusterRoleBinding") => drop(typed::<ClusterRoleBinding>(document)?),
+            Some("ConfigMap") => drop(typed::<ConfigMap>(document)?),
+            Some("DaemonSet") => drop(typed::<DaemonSet>(document)?),
+            other => bail!("unexpected {other:?}"),
+        }
+    }
+    let mut misspelt = documents[4].clone();
+    misspelt["spec"]["template"]["spec"]["hostNetworking"] = true.into();
+    let refused = typed::<DaemonSet>(&misspelt).map(drop);
+    let said = refused
+        .err()
+        .context("a field that does not exist is seen")?
+        .to_string();
+    assert!(said.contains("hostNetworking"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn the_base_is_the_plain_file() -> anyhow::Result<()> {
+    let base = &documents("kustomization.yaml")?[0];
+    assert_eq!(base["resources"], serde_json::json!(["weiche.yaml"]));
+    Ok(())
+}
+
+#[test]
+fn it_runs_where_kube_proxy_runs() -> anyhow::Result<()> {
+    let set: DaemonSet = of_kind("DaemonSet")?;
+    let account: ServiceAccount = of_kind("ServiceAccount")?;
+    let spec = set.spec;
+    let labels = spec.template.metadata.and_then(|metadata| metadata.labels);
+    assert_eq!(spec.selector.match_labels, labels);
+    let pod = spec.template.spec.context("a pod's spec")?;
+    assert_eq!(pod.service_account_name, account.metadata.name);
+    assert_eq!(pod.host_network, Some(true));
+    assert_eq!(
+        pod.priority_class_name.as_deref(),
+        Some("system-node-critical")
+    );
+    let tolerations = pod.tolerations.context("tolerations")?;
+    let all = tolerations
+        .iter()
+        .any(|it| it.operator.as_deref() == Some("Exists") && it.key.is_none());
+    assert!(all, "everything is tolerated");
+    let container = &pod.containers[0];
+    let image = container.image.as_deref().context("an image")?;
+    assert_eq!(image, concat!("weiche:", env!("CARGO_PKG_VERSION")));
+    for (probe, path) in [
+        (&container.liveness_probe, "/livez"),
+        (&container.readiness_probe, "/readyz"),
+    ] {
+        let get = probe.as_ref().and_then(|probe| probe.http_get.as_ref());
+        assert_eq!(get.and_then(|get| get.path.as_deref()), Some(path));
+    }
+    // Whatever is mounted is declared.
+    let volumes: BTreeSet<_> = pod.volumes.iter().flatten().map(|it| &it.name).collect();
+    let mounts: BTreeSet<_> = container
+        .volume_mounts
+        .iter()
+        .flatten()
+        .map(|it| &it.name)
+        .collect();
+    assert_eq!(volumes, mounts);
+    // The API server is reached without a Service.
+    let map: ConfigMap = of_kind("ConfigMap")?;
+    let keys: Vec<_> = map
+        .data
+        .iter()
+        .flatten()
+        .map(|(key, _)| key.clone())
+        .collect();
+    assert_eq!(keys, ["host", "port"]);
+    let from_map = container.env.iter().flatten().filter_map(|env| {
+        let source = env.value_from.as_ref()?.config_map_key_ref.as_ref()?;
+        assert_eq!(Some(&source.name), map.metadata.name.as_ref());
+        Some((env.name.as_str(), source.key.as_str()))
+    });
+    let from_map: Vec<_> = from_map.collect();
+    assert_eq!(
+        from_map,
+        [
+            ("KUBERNETES_SERVICE_HOST", "host"),
+            ("KUBERNETES_SERVICE_PORT", "port")
+        ]
+    );
+    Ok(())
+}
+
+/// Verb, group and resource of a request, as a rule of a role has them.
+fn asked(request: &str) -> anyhow::Result<(String, String, String)> {
+    let path = request
+        .strip_prefix("GET ")
+        .context("a verb that changes something")?;
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let is_watch = query
+        .split('&')
+        .any(|part| matches!(part, "watch=true" | "watch=1"));
+    let (group, resource) = match path.split('/').collect::<Vec<_>>()[..] {
+        ["", "api", "v1", resource] => ("", resource),
+        ["", "apis", group, "v1", resource] => (group, resource),
+        _ => bail!("{path} is no list of a kind"),
+    };
+    let verb = if is_watch { "watch" } else { "list" };
+    Ok((verb.to_owned(), group.to_owned(), resource.to_owned()))
+}
+
+#[tokio::test]
+async fn the_role_allows_what_is_asked_and_nothing_else() -> anyhow::Result<()> {
+    let server = ApiServer::start()?;
+    let folder = tempfile::tempdir()?;
+    let kubeconfig = folder.path().join("kubeconfig");
+    fs::write(&kubeconfig, server.kubeconfig())?;
+    let settings = Settings {
+        kubeconfig: Some(kubeconfig),
+        ..Settings::default()
+    };
+    let (sender, mut changes) = mpsc::channel(16);
+    let _watching = cluster::spawn(settings, sender).await?;
+    let seen = || -> anyhow::Result<BTreeSet<_>> {
+        server
+            .requests()
+            .iter()
+            .map(|request| asked(request))
+            .collect()
+    };
+    let lists_and_watches = async {
+        while seen()?.len() < 6 {
+            // Whether or not something came: what counts is what was asked.
+            let _change = timeout(Duration::from_millis(50), changes.recv()).await;
+        }
+        anyhow::Ok(())
+    };
+    timeout(Duration::from_secs(20), lists_and_watches).await??;
+    let role: ClusterRole = of_kind("ClusterRole")?;
+    let mut allowed = BTreeSet::new();
+    for rule in role.rules.iter().flatten() {
+        for group in rule.api_groups.iter().flatten() {
+            for resource in rule.resources.iter().flatten() {
+                for verb in &rule.verbs {
+                    allowed.insert((verb.clone(), group.clone(), resource.clone()));
+                }
+            }
+        }
+    }
+    assert_eq!(seen()?, allowed);
+    let binding: ClusterRoleBinding = of_kind("ClusterRoleBinding")?;
+    assert_eq!(Some(binding.role_ref.name), role.metadata.name);
+    Ok(())
+}
