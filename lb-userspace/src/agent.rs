@@ -12,7 +12,12 @@ pub use source::SourceError;
 use crate::{
     clock,
     config::{Config, Seed, SeedError, SeedKind},
-    datapath::{Datapath, DatapathError, Options, edges::EdgesError, kernel, lock},
+    datapath::{
+        Datapath, DatapathError, Options,
+        edges::EdgesError,
+        kernel, lock,
+        pin::{PinError, Pins},
+    },
     maps::{
         StoreError,
         kernel::{KernelFlows, KernelReasons, KernelStore, OpenError},
@@ -60,6 +65,9 @@ pub enum AgentError {
     /// The seed cannot be had.
     #[error(transparent)]
     Seed(#[from] SeedError),
+    /// The folder for pins cannot be used.
+    #[error(transparent)]
+    Pin(#[from] PinError),
     /// Programs or maps cannot be set up.
     #[error(transparent)]
     Datapath(#[from] DatapathError),
@@ -103,6 +111,9 @@ async fn work(config: &Config) -> Result<(), AgentError> {
     let mut term = signal(SignalKind::terminate()).map_err(AgentError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Runtime)?;
     kernel::check()?;
+    // What was given is looked at before anything is made.
+    Pins::new(&config.pin_dir).check_free()?;
+    source::check(config).await?;
     fs::create_dir_all(&config.state_dir).map_err(|cause| AgentError::StateDir {
         path: config.state_dir.clone(),
         cause,

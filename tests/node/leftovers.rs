@@ -105,8 +105,10 @@ fn run(namespace: &Namespace, program: &[&str], input: &str) -> anyhow::Result<S
 }
 
 fn weiche(namespace: &Namespace, arguments: &[&str]) -> anyhow::Result<String> {
-    let program = std::env::var_os("WEICHE_BIN").map_or_else(crate::scene::beside_tests, Ok)?;
-    let program = program.into_string().ok().context("a path in UTF-8")?;
+    let program = crate::scene::program()?
+        .into_string()
+        .ok()
+        .context("a path in UTF-8")?;
     run(namespace, &[&[program.as_str()], arguments].concat(), "")
 }
 

@@ -12,6 +12,7 @@ mod cluster_ip;
 mod backends;
 mod observe;
 mod leftovers;
+mod refused;
 mod attach;
 mod foreign;
 mod restart;

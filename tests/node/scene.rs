@@ -51,7 +51,7 @@ impl Scene {
     pub(crate) fn set(backends: u16, rp_filter: RpFilter) -> anyhow::Result<Self> {
         let lab = Lab::new("test")?;
         let node = Node::new(&lab, rp_filter)?;
-        let program = std::env::var_os("WEICHE_BIN").map_or_else(beside_tests, Ok)?;
+        let program = program()?;
         let manifests = lab.dir().join("manifests");
         fs::create_dir(&manifests)?;
         let mut scene = Self {
@@ -218,7 +218,12 @@ impl Scene {
     }
 }
 
-pub(crate) fn beside_tests() -> anyhow::Result<std::ffi::OsString> {
+/// The program under test.
+pub(crate) fn program() -> anyhow::Result<std::ffi::OsString> {
+    std::env::var_os("WEICHE_BIN").map_or_else(beside_tests, Ok)
+}
+
+fn beside_tests() -> anyhow::Result<std::ffi::OsString> {
     // target/debug/deps/node-HASH
     let this = std::env::current_exe()?;
     let target = this.ancestors().nth(2).context("no target folder")?;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where changes come from, and the seed for the choices that follow from them.
 
+use super::AgentError;
 use crate::{
-    config::{Config, Seed, SeedError, Source},
+    config::{Access, Config, Seed, SeedError, Source},
     model::{Change, Kind},
     watch::{Handle, cluster, standalone},
 };
@@ -17,6 +18,20 @@ pub enum SourceError {
     /// The API server.
     #[error(transparent)]
     Cluster(#[from] Box<cluster::StartError>),
+}
+
+/// Refuses what [`open`] or [`secret_seed`] would, as far as that can be told without them.
+pub(super) async fn check(config: &Config) -> Result<(), AgentError> {
+    if let Some(file) = &config.seed_file {
+        Seed::read(file)?;
+    }
+    match &config.source {
+        Source::Manifests(folders) => standalone::check(folders).map_err(SourceError::from)?,
+        Source::Cluster(access) => cluster::check(&settings(config, access))
+            .await
+            .map_err(|error| SourceError::from(Box::new(error)))?,
+    }
+    Ok(())
 }
 
 /// Starts the source that the settings name.
@@ -34,15 +49,19 @@ pub(super) async fn open(
             Ok(standalone::spawn(settings, changes)?)
         }
         Source::Cluster(access) => {
-            let [low, _] = Seed::weak(&config.node_name).words;
-            let settings = cluster::Settings {
-                kubeconfig: access.kubeconfig.clone(),
-                master: access.master.clone(),
-                jitter_seed: low,
-                ..cluster::Settings::default()
-            };
+            let settings = settings(config, access);
             Ok(cluster::spawn(settings, changes).await.map_err(Box::new)?)
         }
+    }
+}
+
+fn settings(config: &Config, access: &Access) -> cluster::Settings {
+    let [low, _] = Seed::weak(&config.node_name).words;
+    cluster::Settings {
+        kubeconfig: access.kubeconfig.clone(),
+        master: access.master.clone(),
+        jitter_seed: low,
+        ..cluster::Settings::default()
     }
 }
 

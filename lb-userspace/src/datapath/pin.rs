@@ -116,6 +116,17 @@ impl Pins {
         Ok(())
     }
 
+    /// Refuses what [`Pins::prepare`] would because of what is there, and makes nothing.
+    pub fn check_free(&self) -> Result<(), PinError> {
+        let is_ours = self.root.starts_with(BPFFS) || is_bpffs(&self.root);
+        if is_ours || names(&self.root).is_empty() {
+            return Ok(());
+        }
+        Err(PinError::InUse {
+            path: self.root.display().to_string(),
+        })
+    }
+
     /// Refuses a folder that is not on a BPF file system.
     pub fn check(&self) -> Result<(), PinError> {
         if is_bpffs(&self.root) {

@@ -93,6 +93,13 @@ pub enum StartError {
     },
 }
 
+/// Refuses what [`spawn`] would: reads the configuration, and connects to nothing.
+pub async fn check(settings: &Settings) -> Result<(), StartError> {
+    Door::open(settings.kubeconfig.clone(), settings.master.clone())
+        .await
+        .map(drop)
+}
+
 /// Starts following a cluster; the first changes are complete lists, kind by kind.
 ///
 /// Returns before the cluster has answered. The stream ends when the handle is dropped, or the

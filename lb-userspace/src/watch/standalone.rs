@@ -127,6 +127,17 @@ pub struct Manifest<'a> {
     pub text: &'a str,
 }
 
+/// Refuses folders that [`spawn`] would.
+pub fn check(folders: &[PathBuf]) -> Result<(), StartError> {
+    for folder in folders {
+        fs::read_dir(folder).map_err(|cause| StartError::Folder {
+            path: folder.clone(),
+            cause,
+        })?;
+    }
+    Ok(())
+}
+
 /// The complete list of what manifests mean: pure, for whoever has texts instead of folders.
 ///
 /// Cluster-IPs are given from `cidrs` as at a first start.
