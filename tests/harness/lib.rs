@@ -18,4 +18,5 @@ pub mod traffic;
 pub mod verifier;
 pub mod wait;
 pub mod openmetrics;
+pub mod rights;
 pub mod weiche;

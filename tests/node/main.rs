@@ -11,6 +11,7 @@ mod untranslated;
 mod cluster_ip;
 mod backends;
 mod observe;
+mod deployed;
 mod leftovers;
 mod refused;
 mod attach;

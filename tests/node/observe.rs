@@ -16,7 +16,8 @@ use crate::scene::Scene;
 const PROBES: &str = "127.0.0.1:10256";
 const METRICS: &str = "127.0.0.1:10249";
 
-fn curl(from: &Namespace, url: &str) -> anyhow::Result<String> {
+/// What an URL answers; an error for anything but success.
+pub(crate) fn curl(from: &Namespace, url: &str) -> anyhow::Result<String> {
     let mut command: Command = from.command("curl");
     command.args([
         "--silent",

@@ -2,7 +2,7 @@
 //! `deploy/`: valid objects, as kube-proxy's where they do its job, and rights for exactly what is
 //! asked of the API server.
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use k8s_openapi::api::{
@@ -13,20 +13,11 @@ use k8s_openapi::api::{
 use lb_userspace::watch::cluster::{self, Settings};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use tests::api_server::ApiServer;
+use tests::{
+    api_server::ApiServer,
+    rights::{allowed, asked, documents},
+};
 use tokio::{sync::mpsc, time::timeout};
-
-/// The documents of a file in `deploy/`.
-fn documents(name: &str) -> anyhow::Result<Vec<Value>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../deploy")
-        .join(name);
-    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    let parts = text.split("\n---\n");
-    parts
-        .map(|part| Ok(serde_saphyr::from_str(part)?))
-        .collect()
-}
 
 /// A document as its type has it; a field that the type lacks is refused.
 fn typed<T: DeserializeOwned + Serialize>(document: &Value) -> anyhow::Result<T> {
@@ -158,24 +149,6 @@ fn it_runs_where_kube_proxy_runs() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Verb, group and resource of a request, as a rule of a role has them.
-fn asked(request: &str) -> anyhow::Result<(String, String, String)> {
-    let path = request
-        .strip_prefix("GET ")
-        .context("a verb that changes something")?;
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let is_watch = query
-        .split('&')
-        .any(|part| matches!(part, "watch=true" | "watch=1"));
-    let (group, resource) = match path.split('/').collect::<Vec<_>>()[..] {
-        ["", "api", "v1", resource] => ("", resource),
-        ["", "apis", group, "v1", resource] => (group, resource),
-        _ => bail!("{path} is no list of a kind"),
-    };
-    let verb = if is_watch { "watch" } else { "list" };
-    Ok((verb.to_owned(), group.to_owned(), resource.to_owned()))
-}
-
 #[tokio::test]
 async fn the_role_allows_what_is_asked_and_nothing_else() -> anyhow::Result<()> {
     let server = ApiServer::start()?;
@@ -188,33 +161,16 @@ async fn the_role_allows_what_is_asked_and_nothing_else() -> anyhow::Result<()> 
     };
     let (sender, mut changes) = mpsc::channel(16);
     let _watching = cluster::spawn(settings, sender).await?;
-    let seen = || -> anyhow::Result<BTreeSet<_>> {
-        server
-            .requests()
-            .iter()
-            .map(|request| asked(request))
-            .collect()
-    };
     let lists_and_watches = async {
-        while seen()?.len() < 6 {
+        while asked(&server)?.len() < 6 {
             // Whether or not something came: what counts is what was asked.
             let _change = timeout(Duration::from_millis(50), changes.recv()).await;
         }
         anyhow::Ok(())
     };
     timeout(Duration::from_secs(20), lists_and_watches).await??;
+    assert_eq!(asked(&server)?, allowed()?);
     let role: ClusterRole = of_kind("ClusterRole")?;
-    let mut allowed = BTreeSet::new();
-    for rule in role.rules.iter().flatten() {
-        for group in rule.api_groups.iter().flatten() {
-            for resource in rule.resources.iter().flatten() {
-                for verb in &rule.verbs {
-                    allowed.insert((verb.clone(), group.clone(), resource.clone()));
-                }
-            }
-        }
-    }
-    assert_eq!(seen()?, allowed);
     let binding: ClusterRoleBinding = of_kind("ClusterRoleBinding")?;
     assert_eq!(Some(binding.role_ref.name), role.metadata.name);
     Ok(())
