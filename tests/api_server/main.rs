@@ -30,9 +30,14 @@ struct Arguments {
     /// Where to write the kubeconfig that leads here.
     #[arg(long, value_name = "FILE", default_value = "kubeconfig")]
     kubeconfig: PathBuf,
-    /// Where Cluster-IPs come from, for Services that have none.
-    #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/12")]
-    service_cidr: IpNet,
+    /// Where Cluster-IPs come from, for Services that have none: one CIDR of each family.
+    #[arg(
+        long = "service-cidr",
+        value_name = "CIDR",
+        value_delimiter = ',',
+        default_value = "10.96.0.0/12,fd00:10:96::/112"
+    )]
+    service_cidrs: Vec<IpNet>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -49,7 +54,7 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let settings = Settings {
         folders: vec![arguments.manifests],
-        cidrs: vec![arguments.service_cidr],
+        cidrs: arguments.service_cidrs,
         state_dir: folder.path().to_owned(),
     };
     let source = standalone::spawn(settings, sender)?;

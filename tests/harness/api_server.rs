@@ -48,6 +48,10 @@ pub struct ApiServer {
     running: Mutex<Option<Running>>,
 }
 
+/// A server's objects at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot(Objects);
+
 #[derive(Debug)]
 struct Running {
     stop: oneshot::Sender<()>,
@@ -176,6 +180,19 @@ impl ApiServer {
             version.is_some()
         });
         version.is_some()
+    }
+
+    /// All that is known, to be set back to later.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot(self.shared.objects().clone())
+    }
+
+    /// Brings an earlier state back, versions included, as from a copy of etcd. A real server is
+    /// started anew for that: end connections as well.
+    pub fn set_back(&self, snapshot: &Snapshot) {
+        let Snapshot(objects) = snapshot.clone();
+        self.shared.version.send_replace(objects.version());
+        *self.shared.objects() = objects;
     }
 
     /// Forgets how the present came about: every earlier version is gone (410).

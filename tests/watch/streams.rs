@@ -264,6 +264,24 @@ async fn a_new_token_is_taken_from_its_file() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_server_that_is_set_back_is_followed_back() -> anyhow::Result<()> {
+    let bed = Bed::new(server_with(&["a"])?)?;
+    let mut stream = bed.started().await?;
+    let copy = bed.server.snapshot();
+    assert!(bed.server.delete(Resource::Services, "default", "a"));
+    bed.server.put(service("b", "10.96.0.2"));
+    stream.until("the present", |seen| has(seen, "b")).await?;
+    bed.server.stop()?;
+    bed.server.set_back(&copy);
+    bed.server.restart()?;
+    let back = |seen: &Seen| has(seen, "a") && !has(seen, "b");
+    stream.until("the past", back).await?;
+    bed.server.put(service("c", "10.96.0.3"));
+    stream.until("a change", |seen| has(seen, "c")).await?;
+    stream.status_until("no trouble", well).await
+}
+
+#[tokio::test]
 async fn a_server_that_has_moved_is_found_by_its_new_kubeconfig() -> anyhow::Result<()> {
     let bed = Bed::new(server_with(&["a"])?)?;
     let mut stream = bed.started().await?;

@@ -17,6 +17,7 @@ use axum::{
 use tokio::sync::watch as channel;
 
 use super::{Shared, objects::Resource, refusal::Refusal};
+use crate::wait;
 
 /// Faults of one resource that last until they are turned off. All are off at first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub struct Faults {
     pub replay: u64,
     /// Show no more objects than this on a page, whatever was asked for: servers may.
     pub page: Option<usize>,
-    /// Wait so long before each line of a watch.
+    /// Wait so long before each answer, and before each line of a watch.
     pub pause: Duration,
 }
 
@@ -132,6 +133,9 @@ pub(super) async fn before_answer(
     // The sender lives as long as the server.
     let stalled = weather.wait_for(|weather| !weather.faults.stall).await;
     let faults = stalled.ok()?.faults.clone();
+    if faults.pause > Duration::ZERO {
+        wait::pass_on_runtime(faults.pause).await;
+    }
     if !shared.climate.lets_in(headers) {
         return Some(Refusal::of_code(401, resource).into_response());
     }

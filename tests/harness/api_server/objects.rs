@@ -67,7 +67,7 @@ pub(super) struct Event {
 }
 
 /// All objects of all versions since the last compaction.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Objects {
     version: u64,
     current: State,

@@ -193,6 +193,11 @@ impl Load {
         Ok(lock(&self.ledger).clone())
     }
 
+    /// What has gone wrong so far.
+    pub fn failures(&self) -> Vec<String> {
+        lock(&self.ledger).failures.clone()
+    }
+
     /// Waits until this many more flows have ended well; a flow that fails ends the waiting.
     pub fn wait_for(&self, flows: usize) -> anyhow::Result<()> {
         let begun = lock(&self.ledger).sent.len();

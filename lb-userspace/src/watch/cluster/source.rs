@@ -81,6 +81,7 @@ pub(super) async fn follow<K: Object>(particulars: Particulars<K>, told: Told) {
         // The kinds are told apart by the lengths of their names.
         patience: Patience::new(told.seed, plural.len().try_into().unwrap_or(0)),
         watch_s: told.watch_s,
+        doubted: false,
         particulars,
     };
     tokio::select! {
@@ -98,6 +99,8 @@ struct Source<K> {
     report: Report,
     patience: Patience,
     watch_s: u32,
+    /// The server may be another one than before, or an earlier self of it.
+    doubted: bool,
 }
 
 /// Why a list or a watch ended early.
@@ -165,6 +168,7 @@ impl<K: Object> Source<K> {
                 continue;
             }
             self.tell(Change::Listed(kind)).await?;
+            self.doubted = false;
             self.report.listed();
             self.well();
             let none = || Trouble::lost("a list came without its version").into();
@@ -174,6 +178,9 @@ impl<K: Object> Source<K> {
 
     /// Follows changes after `version`, and keeps it; ends well when the server ends the watch.
     async fn watch(&mut self, version: &mut String) -> Result<(), Stop> {
+        if self.doubted {
+            self.check_version(version).await?;
+        }
         let mut params = WatchParams::default().timeout(self.watch_s);
         params.label_selector = self.particulars.label.map(str::to_owned);
         let start = self.api.watch(&params, version);
@@ -182,7 +189,8 @@ impl<K: Object> Source<K> {
         let mut events = std::pin::pin!(events);
         let mut settled = std::pin::pin!(sleep(SETTLED));
         let mut works = false;
-        let mut last = clock::runtime();
+        let begun = clock::runtime();
+        let mut last = begun;
         loop {
             let event = tokio::select! {
                 biased;
@@ -201,12 +209,38 @@ impl<K: Object> Source<K> {
                     last = clock::runtime();
                 }
                 Some(Err(error)) => return Err(Trouble::from(error).into()),
-                None if works => return Ok(()),
-                // Without a wait, a server that ends every watch at once would be asked without
-                // end.
-                None => return Err(Trouble::answered("the watch was ended at once").into()),
+                None => {
+                    // Before its time it ends with its server, or its connection: kube tells a
+                    // broken one as an end.
+                    self.doubted |= begun.elapsed() + SETTLED < self.watch_time();
+                    if works {
+                        return Ok(());
+                    }
+                    // Without a wait, a server that ends every watch at once would be asked
+                    // without end.
+                    return Err(Trouble::answered("the watch was ended at once").into());
+                }
             }
         }
+    }
+
+    fn watch_time(&self) -> Duration {
+        Duration::from_secs(self.watch_s.into())
+    }
+
+    /// Whether the server has reached a version: one that was set back to a copy of earlier days
+    /// has not, and would answer a watch from there with silence until it has.
+    async fn check_version(&mut self, version: &str) -> Result<(), Stop> {
+        let params = ListParams::default().limit(1);
+        let list = self.heard(clock::runtime(), self.api.list(&params)).await?;
+        let list = list.map_err(Trouble::from)?;
+        let now = list.metadata.resource_version.unwrap_or_default();
+        if is_older(&now, version) {
+            let text = format!("the server was at version {version} and is at {now}");
+            return Err(Trouble::lost(&text).into());
+        }
+        self.doubted = false;
+        Ok(())
     }
 
     /// Waits until a connection has been silent for too long since `last`.
@@ -275,6 +309,7 @@ impl<K: Object> Source<K> {
         self.report.trouble(Some(trouble.said));
         sleep(pause).await;
         if trouble.unanswered {
+            self.doubted = true;
             self.api = Api::all(self.door.anew().await);
         }
     }
