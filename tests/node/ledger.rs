@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use rustix::process::setpriority_process;
 use serde_json::{Value, json};
 use tests::{
     api_server::{ApiServer, Resource},
@@ -21,10 +22,14 @@ use tests::{
     wait,
 };
 
-use crate::cluster::Cluster;
+use crate::{cluster::Cluster, scene::POD_PORT};
 
 /// Changes each second.
 const CHANGES: u32 = 50;
+/// As many as are read in no time: a check reads all maps, again and again.
+const SIZES: [&str; 4] = ["--backends", "2048", "--slots", "4096"];
+/// As `nice` counts.
+const PRIORITY: i32 = -15;
 /// Services that change.
 const SERVICES: usize = 20;
 /// After each restart, the maps are right within this time.
@@ -38,8 +43,11 @@ fn an_agent_that_is_killed_while_objects_change_catches_up() {
 }
 
 fn kill_again_and_again(run: Run) -> anyhow::Result<Vec<(&'static str, Value)>> {
+    // The figure is the agent's, not that of whatever else the machine does meanwhile: all that is
+    // started from here goes before it.
+    setpriority_process(None, PRIORITY).context("root may")?;
     let mut cluster = Cluster::set(3)?;
-    cluster.scene.start_agent(&[])?;
+    cluster.scene.start_agent(&SIZES)?;
     let mut chance = Chance::new(run.seed, 0);
     let churn = Churn::start(Arc::clone(&cluster.server), Chance::new(run.seed, 1));
     let routes = cluster.scene.routes();
@@ -50,7 +58,7 @@ fn kill_again_and_again(run: Run) -> anyhow::Result<Vec<(&'static str, Value)>> 
         pass(&mut chance, 800);
         cluster.scene.kill_agent()?;
         pass(&mut chance, 300);
-        cluster.scene.launch_agent(&[])?;
+        cluster.scene.launch_agent(&SIZES)?;
         let launched = Instant::now();
         if chance.one_in(4) && kill < run.size {
             continue;
@@ -156,31 +164,38 @@ fn change(server: &ApiServer, chance: &mut Chance) {
             server.delete(Resource::EndpointSlices, "default", &name);
         }
         2 | 3 => {
-            server.put(json!({
-            "kind": "Service",
-            "metadata": {"name": name},
-            "spec": {
-                "clusterIP": format!("10.96.1.{number}"),
-                "clusterIPs": [format!("10.96.1.{number}")],
-                "ports": [{"port": 80 + chance.below(3), "protocol": chance.pick(&["TCP", "UDP"])}],
-            },
-        }));
+            server.put(service(&name, number, chance));
         }
         _ => {
-            let endpoints = (0..chance.below(6)).map(|_| {
-                let address = format!("10.244.77.{}", 1 + chance.below(40));
-                json!({"addresses": [address], "conditions": {"ready": !chance.one_in(5)}})
-            });
-            let endpoints: Vec<_> = endpoints.collect();
-            server.put(json!({
-                "kind": "EndpointSlice", "addressType": "IPv4",
-                "metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}},
-                "endpoints": endpoints,
-                "ports": [
-                    {"port": 8080, "protocol": "TCP"},
-                    {"port": 8053, "protocol": "UDP"},
-                ],
-            }));
+            server.put(slice(&name, chance));
         }
     }
+}
+
+fn service(name: &str, number: usize, chance: &mut Chance) -> Value {
+    let (address, port) = (format!("10.96.1.{number}"), 80 + chance.below(3));
+    let protocol = *chance.pick(&["TCP", "UDP"]);
+    json!({
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {
+            "clusterIP": address, "clusterIPs": [address],
+            "ports": [{"name": protocol, "port": port, "protocol": protocol}],
+        },
+    })
+}
+
+fn slice(name: &str, chance: &mut Chance) -> Value {
+    let endpoints = (0..chance.below(6)).map(|_| {
+        let address = format!("10.244.77.{}", 1 + chance.below(40));
+        json!({"addresses": [address], "conditions": {"ready": !chance.one_in(5)}})
+    });
+    let endpoints: Vec<Value> = endpoints.collect();
+    let port = |protocol| json!({"name": protocol, "port": POD_PORT, "protocol": protocol});
+    json!({
+        "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}},
+        "endpoints": endpoints,
+        "ports": [port("TCP"), port("UDP")],
+    })
 }

@@ -57,7 +57,7 @@ const HTTP: Pace = Pace {
 };
 
 /// Schedules over HTTP that run at the same time: most of them wait.
-const AT_ONCE: u64 = 8;
+const AT_ONCE: u64 = 4;
 
 #[test]
 fn end_with_the_maps_of_the_final_world() {

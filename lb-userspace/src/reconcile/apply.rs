@@ -109,6 +109,8 @@ impl Actual {
             held.needed = Some(state);
             held.due_ns = None;
         }
+        // It was about to go, and comes back as less than it was.
+        self.is_lowering |= state_in_map != state;
         Ok(())
     }
 

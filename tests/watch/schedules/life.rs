@@ -110,7 +110,8 @@ impl Life {
         self.store.lock().set_per_mille(0);
         self.say("no more faults");
         let settings = Settings::new(NODE, Node::default());
-        let wanted = dump::services(&oracle::maps_of(&self.server, settings)?)?;
+        let sound = oracle::maps_of(&self.server, settings)?;
+        let wanted = dump::services(&sound)?;
         let over = Instant::now();
         let silence = Duration::from_secs(u64::from(self.pace.watch_s) + 5);
         let limit = silence + LONGEST_PAUSE + LIMIT;
@@ -132,6 +133,9 @@ impl Life {
             "no longer right: {}",
             self.difference(&wanted)
         );
+        let backends = dump::backends(&self.store.lock().store)?;
+        let wanted = dump::backends(&sound)?;
+        ensure!(backends == wanted, "backends:\n{backends}wanted:\n{wanted}");
         self.leave_nothing(limit).await?;
         self.measured.failed_calls = self.store.lock().failed();
         Ok(self.measured)
