@@ -10,8 +10,8 @@ pub mod server;
 use crate::{
     config::SeedKind,
     datapath::edges::EdgeState,
-    plan::Problem,
-    reconcile::{Failure, Report},
+    plan::Planned,
+    reconcile::{Failure, Noted, Probe, Report},
     watch,
 };
 use serde::{Deserialize, Serialize};
@@ -59,17 +59,62 @@ pub struct Sync {
     pub services_programmed: usize,
     /// Services that wait for a write, or for room.
     pub pending: usize,
-    /// What objects get wrong, with what to do; not all of them when there are very many.
-    pub problems: Vec<String>,
+    /// What objects get wrong; not all of them when there are very many.
+    pub problems: Vec<ObjectProblem>,
+    /// How many there are.
+    pub problem_count: usize,
+    /// Frontends that are planned, but not served by this version; not all of them when there are
+    /// very many.
+    pub planned: Vec<Planned>,
+    /// What load balancers may ask this node about Services.
+    pub probes: Vec<Probe>,
     /// Writes that failed and are tried again; not all of them when there are very many.
     pub failures: Vec<String>,
     /// When the maps were last compared and written, in seconds since 1970; 0 = not yet.
     pub last_s: u64,
 }
 
+/// A part of an object that is left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectProblem {
+    /// As people name it: `Service default/web`.
+    pub object: String,
+    /// What is left out, and why.
+    pub reason: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// Since when, in seconds since 1970.
+    pub since_s: u64,
+}
+
+impl From<&Noted> for ObjectProblem {
+    fn from(noted: &Noted) -> Self {
+        let Noted { problem, since_s } = noted;
+        Self {
+            object: problem.object.to_string(),
+            reason: problem.fault.to_string(),
+            remedy: problem.fault.remedy().to_owned(),
+            since_s: *since_s,
+        }
+    }
+}
+
+impl ObjectProblem {
+    /// One line for people.
+    pub fn line(&self, now_s: u64) -> String {
+        let Self {
+            object,
+            reason,
+            remedy,
+            since_s,
+        } = self;
+        let ago = now_s.saturating_sub(*since_s);
+        format!("{object}: {reason}; {remedy} (for {ago} s)")
+    }
+}
+
 impl From<&Report> for Sync {
     fn from(report: &Report) -> Self {
-        let problem = |problem: &Problem| format!("{problem} ({})", problem.fault.remedy());
         let failure = |failure: &Failure| {
             let Failure {
                 about,
@@ -83,7 +128,10 @@ impl From<&Report> for Sync {
             services_desired: report.services_desired,
             services_programmed: report.services_programmed,
             pending: report.pending,
-            problems: report.problems.iter().map(problem).collect(),
+            problems: report.problems.iter().map(ObjectProblem::from).collect(),
+            problem_count: report.problem_count,
+            planned: report.planned.to_vec(),
+            probes: report.probes.clone(),
             failures: report.failures.iter().map(failure).collect(),
             last_s: report.last_sync_ns / 1_000_000_000,
         }

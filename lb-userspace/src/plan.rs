@@ -11,8 +11,11 @@ pub mod maglev;
 
 mod address;
 mod endpoints;
+mod exposure;
 mod frontends;
+mod health;
 mod problem;
+mod rules;
 mod topology;
 
 use std::{
@@ -21,15 +24,17 @@ use std::{
     sync::Arc,
 };
 
-pub use desired::Desired;
+pub use desired::{Desired, Planned};
+pub use exposure::{Clients, Exposure, External};
+pub use health::HealthCheck;
 pub use problem::{Fault, Object, Problem};
+pub use rules::{BadNodePorts, NodePorts, Rules};
 
 use crate::{
     maps::Frontend,
-    model::{
-        Affinity, EndpointSlice, Name, NodeFacts, Policy, Protocol, ServiceKind, ServiceObject,
-    },
+    model::{Affinity, EndpointSlice, Name, NodeFacts, Protocol, ServiceKind, ServiceObject},
 };
+use frontends::Group;
 use lb_common::wire::{BackendState, Service};
 use problem::Problems;
 
@@ -40,6 +45,8 @@ pub struct Plan {
     pub created_s: i64,
     /// Its slot tables and what leads to them.
     pub tables: BTreeMap<TableKey, Arc<Table>>,
+    /// What load balancers may ask this node about it.
+    pub health: Option<HealthCheck>,
     /// What was left out, and why.
     pub problems: Vec<Problem>,
 }
@@ -116,6 +123,8 @@ pub struct Table {
     pub label: Arc<str>,
     /// What clients dial.
     pub frontends: BTreeSet<Frontend>,
+    /// What they dial besides, once the packet path serves it.
+    pub external: BTreeSet<External>,
     /// Every endpoint that is known, taking new flows or not: flows outlive choices.
     pub backends: BTreeMap<BackendKey, BackendState>,
     /// Those that share the slots, in order.
@@ -128,11 +137,22 @@ pub struct Table {
     pub flags: u32,
 }
 
+/// What planning knows besides the Service and its slices.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// This node.
+    pub node: &'a NodeFacts,
+    /// What whoever runs it decided.
+    pub rules: &'a Rules,
+    /// Which Service has an address as its Cluster-IP.
+    pub service_at: &'a dyn Fn(IpAddr) -> Option<Name>,
+}
+
 /// Plans one Service. `slices` are those of the Service, in any order.
 pub fn plan<'a>(
     service: &ServiceObject,
     slices: impl IntoIterator<Item = &'a EndpointSlice>,
-    node: &NodeFacts,
+    around: Surroundings<'_>,
 ) -> Plan {
     let mut plan = Plan {
         created_s: service.created_s,
@@ -141,13 +161,16 @@ pub fn plan<'a>(
     if !is_ours(service) {
         return plan;
     }
-    let slices: Vec<_> = slices.into_iter().collect();
+    let slices = endpoints::ours(slices);
     let mut problems = Problems::default();
-    let set = match service.internal_policy {
-        Policy::Cluster => Set::Cluster,
-        Policy::Local => Set::Local,
-    };
-    for (port, family, frontends) in frontends::of(service, node, &mut problems) {
+    for group in frontends::of(service, around.node, around.rules, &mut problems) {
+        let Group {
+            port,
+            family,
+            set,
+            frontends,
+            external,
+        } = group;
         let key = TableKey {
             service: service.name.clone(),
             port: port.port,
@@ -155,13 +178,14 @@ pub fn plan<'a>(
             family,
             set,
         };
-        let endpoints = endpoints::of(service, port, family, &slices, node, &mut problems);
-        let chosen = topology::choose(&endpoints, set, node);
-        let elsewhere =
-            chosen.is_empty() && !topology::choose(&endpoints, Set::Cluster, node).is_empty();
+        let endpoints = endpoints::of(service, port, family, &slices, around, &mut problems);
+        let chosen = topology::choose(&endpoints, set, around.node);
+        let elsewhere = chosen.is_empty()
+            && !topology::choose(&endpoints, Set::Cluster, around.node).is_empty();
         let table = Table {
             label: label(service, &port.name, port.port, port.protocol),
             frontends,
+            external,
             backends: endpoints::states(&endpoints, &chosen),
             slot_count: maglev::slot_count(chosen.len()),
             chosen: chosen.into_iter().collect(),
@@ -173,6 +197,7 @@ pub fn plan<'a>(
         };
         plan.tables.insert(key, Arc::new(table));
     }
+    plan.health = health::check(service, &slices, around.node);
     plan.problems = problems.into_list(service);
     plan
 }

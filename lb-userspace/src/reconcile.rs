@@ -8,6 +8,7 @@ mod actual;
 mod apply;
 mod diff;
 mod ids;
+mod notes;
 mod numbers;
 mod old_runs;
 mod program;
@@ -26,14 +27,15 @@ use std::{
 
 use lb_common::wire::Node;
 
-pub use report::{Failure, Report};
+pub use report::{Failure, Noted, Probe, Report};
 
 use crate::{
     maps::{Store, StoreError},
     model::{Change, Name, Touched, World},
-    plan::{Desired, IpFamily, Problem},
+    plan::{Desired, IpFamily, Rules},
 };
 use actual::Actual;
+use notes::Notes;
 use program::Outcome;
 use queue::Queue;
 
@@ -48,6 +50,10 @@ pub struct Settings {
     pub batch: Duration,
     /// How long what nothing leads to any more is kept for packets on their way.
     pub grace: Duration,
+    /// What whoever runs the node decided for all Services.
+    pub rules: Rules,
+    /// What the clock of [`Reconciler::sync`] showed as 0, in seconds since 1970; for people.
+    pub epoch_s: u64,
 }
 
 impl Settings {
@@ -58,6 +64,8 @@ impl Settings {
             node,
             batch: Duration::from_millis(5),
             grace: Duration::from_millis(250),
+            rules: Rules::default(),
+            epoch_s: 0,
         }
     }
 }
@@ -76,7 +84,7 @@ pub struct Reconciler {
     queue: Queue,
     /// Services that have tables, and whether they are as they should be.
     services: BTreeMap<Name, bool>,
-    problems: BTreeMap<Name, Vec<Problem>>,
+    notes: Notes,
     /// What failed besides Services, and how often in a row.
     own_failures: BTreeMap<&'static str, (String, u32)>,
     node_written: bool,
@@ -91,12 +99,12 @@ impl Reconciler {
             node: settings.node,
             grace_ns: u64::try_from(settings.grace.as_nanos()).unwrap_or(u64::MAX),
             world: World::new(&settings.node_name),
-            desired: Desired::default(),
+            desired: Desired::new(settings.rules.clone()),
             actual: Actual::restore(store, settings.node.seed)?,
             touched: BTreeSet::new(),
             queue: Queue::default(),
             services: BTreeMap::new(),
-            problems: BTreeMap::new(),
+            notes: Notes::new(settings.epoch_s),
             own_failures: BTreeMap::new(),
             node_written: false,
             changes: [0; 2],
@@ -105,6 +113,9 @@ impl Reconciler {
 
     /// Takes a change in; [`Reconciler::sync`] acts on it.
     pub fn note(&mut self, change: Change) {
+        if self.world.all_listed() {
+            self.notes.trigger(&change);
+        }
         let [services, slices] = &mut self.changes;
         match change {
             Change::Service(_) | Change::ServiceGone(_) => *services = services.saturating_add(1),
@@ -126,12 +137,14 @@ impl Reconciler {
             return;
         }
         self.replan(now_ns);
+        self.notes.planned();
         self.write_node(store);
         let room = self.actual.frontends.len();
         self.write_services(store, now_ns);
         let due_ns = now_ns.saturating_add(self.grace_ns);
         let pruned = self.actual.prune(store, &self.desired, due_ns);
         self.note_own("what the previous agent left", pruned.err());
+        self.notes.written(|name| self.queue.has(name));
         let freed = self.actual.free_due(store, now_ns, self.grace_ns);
         if freed.any || self.actual.frontends.len() < room {
             self.queue.wake_waiting(now_ns);
@@ -151,6 +164,12 @@ impl Reconciler {
         due.into_iter().flatten().min()
     }
 
+    /// When the changes happened whose consequences have been written since the last call, in
+    /// nanoseconds since 1970: what `network_programming_duration_seconds` is measured from.
+    pub fn take_programmed(&mut self) -> Vec<u64> {
+        self.notes.take_programmed()
+    }
+
     /// What people may know. `pending_since_ns` is by the clock that [`Reconciler::sync`] is told
     /// of; the other times are left to the caller, who has one.
     pub fn report(&self) -> Report {
@@ -161,12 +180,6 @@ impl Reconciler {
             attempts: *attempts,
         });
         let failures: Vec<_> = own.chain(self.queue.failures()).collect();
-        let problems = self.problems.values().flatten();
-        let mut problem_kinds = BTreeMap::new();
-        for problem in problems.clone() {
-            let count: &mut usize = problem_kinds.entry(problem.fault.label()).or_default();
-            *count = count.saturating_add(problem.fault.count());
-        }
         let frontends = |family| {
             let count = self.actual.frontend_counts.get(&family);
             count.copied().unwrap_or(0)
@@ -177,9 +190,11 @@ impl Reconciler {
             services_programmed: self.services.values().filter(|done| **done).count(),
             pending: self.queue.len(),
             pending_since_ns: self.queue.oldest_ns(),
-            problem_count: problems.clone().count(),
-            problem_kinds,
-            problems: problems.take(Report::LISTED).cloned().collect(),
+            problem_count: self.notes.problem_count(),
+            problem_kinds: self.notes.problem_kinds(),
+            problems: self.notes.problems(),
+            planned: self.notes.planned_frontends(),
+            probes: self.notes.probes(),
             failure_count: failures.len(),
             failures: failures.into_iter().take(Report::LISTED).collect(),
             capacity: self.actual.capacity,
@@ -198,12 +213,7 @@ impl Reconciler {
             changed.extend(self.desired.replan(&self.world, &name));
         }
         for name in changed {
-            let problems = self.desired.problems(&name);
-            if problems.is_empty() {
-                self.problems.remove(&name);
-            } else {
-                self.problems.insert(name.clone(), problems);
-            }
+            self.notes.update(&name, &self.desired, now_ns);
             self.queue.put(name, now_ns);
         }
     }

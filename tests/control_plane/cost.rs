@@ -88,6 +88,8 @@ fn service(index: u16) -> ServiceObject {
         affinity: Affinity::None,
         external_ips: Vec::new(),
         load_balancer_ips: Vec::new(),
+        source_ranges: None,
+        health_check_node_port: 0,
         proxy_name: None,
         headless: false,
     }
@@ -119,6 +121,9 @@ fn slice(index: u16, endpoints: u16) -> EndpointSlice {
             protocol: Protocol::Tcp,
             port: 8_080,
         }],
+        proxy_name: None,
+        headless: false,
+        triggered_ns: None,
     }
 }
 

@@ -9,5 +9,6 @@ mod planning;
 mod agreement;
 mod prefixes;
 mod faults;
+mod slices;
 mod cost;
 mod maglev;

@@ -4,8 +4,9 @@
 //! A script is a list of sections, done in order; each begins with a line `-- WHAT: ARGUMENT --`
 //! and goes on to the next such line. What stands before the first one is a comment.
 //!
-//! - `-- set: NAME=NUMBER --`, before the first expectation: `faults` (per mille of map calls that
-//!   fail, 100 unless told), `frontends`, `backends`, `chunks` (sizes of maps).
+//! - `-- set: NAME=VALUE --`, before the first expectation: `faults` (per mille of map calls that
+//!   fail, 100 unless told), `frontends`, `backends`, `chunks` (sizes of maps), `node-ports` (which
+//!   addresses of the node they are on), `external-ips` (`true`: they are served).
 //! - `-- file: NAME --` puts a manifest file into the folder, new or changed.
 //! - `-- remove: NAME --` takes one away.
 //! - `-- restart: agent --`: the agent dies before it hears of the files above, and starts again.
@@ -14,6 +15,9 @@
 //! - `-- expect: backends --`: then these, with their states.
 //! - `-- expect: problems --`: then what objects get wrong.
 //! - `-- expect: failures --`: then what waits to be written.
+//! - `-- expect: planned --`: then what is planned and not served.
+//! - `-- expect: probes --`: then what load balancers may ask the node.
+//! - `-- expect: ignored --`: then what of the manifests is not read.
 //!
 //! After the last section all files are taken away, and the maps must be empty. `WEICHE_BLESS=1`
 //! writes what came out into the script instead of comparing.
@@ -24,8 +28,12 @@ use anyhow::{Context as _, bail, ensure};
 use lb_common::wire::Node;
 use lb_userspace::{
     maps::{faulty::Faulty, memory::Memory},
+    plan::{Planned, Rules},
     reconcile::Settings,
-    watch::standalone::{addresses::Ledger, catalog::Catalog, store::FileId},
+    watch::{
+        standalone::{addresses::Ledger, catalog::Catalog, store::FileId},
+        status::Problem,
+    },
 };
 
 use crate::control::{AMPLE, Agent, dump};
@@ -101,9 +109,11 @@ struct Stage {
     seed: u64,
     capacity: lb_userspace::maps::Capacity,
     per_mille: u64,
+    rules: Rules,
     files: Vec<(String, String)>,
     catalog: Catalog,
     agent: Option<Agent>,
+    ignored: Vec<Problem>,
 }
 
 impl Stage {
@@ -112,9 +122,11 @@ impl Stage {
             seed,
             capacity: AMPLE,
             per_mille: 100,
+            rules: Rules::default(),
             files: Vec::new(),
             catalog: catalog(&Ledger::default()),
             agent: None,
+            ignored: Vec::new(),
         }
     }
 
@@ -141,16 +153,18 @@ impl Stage {
     }
 
     fn set(&mut self, setting: &str) -> anyhow::Result<()> {
-        let (name, number) = setting.split_once('=').context("NAME=NUMBER is wanted")?;
+        let (name, value) = setting.split_once('=').context("NAME=VALUE is wanted")?;
         ensure!(
             self.agent.is_none(),
             "settings come before the first expectation"
         );
         match name {
-            "faults" => self.per_mille = number.parse()?,
-            "frontends" => self.capacity.frontends = number.parse()?,
-            "backends" => self.capacity.backends = number.parse()?,
-            "chunks" => self.capacity.chunks = number.parse()?,
+            "faults" => self.per_mille = value.parse()?,
+            "frontends" => self.capacity.frontends = value.parse()?,
+            "backends" => self.capacity.backends = value.parse()?,
+            "chunks" => self.capacity.chunks = value.parse()?,
+            "node-ports" => self.rules.node_ports = value.parse()?,
+            "external-ips" => self.rules.external_ips = value.parse()?,
             other => bail!("there is no setting {other:?}"),
         }
         Ok(())
@@ -163,7 +177,11 @@ impl Stage {
                 seed: [1, 2],
                 ..Node::default()
             };
-            self.agent = Some(Agent::start(store, Settings::new("node-a", node))?);
+            let settings = Settings {
+                rules: self.rules.clone(),
+                ..Settings::new("node-a", node)
+            };
+            self.agent = Some(Agent::start(store, settings)?);
         }
         self.agent.as_mut().context("there is an agent now")
     }
@@ -177,7 +195,9 @@ impl Stage {
     }
 
     fn settle(&mut self) -> anyhow::Result<&Agent> {
-        let changes = self.catalog.round(0).changes;
+        let round = self.catalog.round(0);
+        let changes = round.changes;
+        self.ignored = round.problems;
         let agent = self.agent()?;
         agent.note(changes);
         agent.settle()?;
@@ -185,6 +205,14 @@ impl Stage {
     }
 
     fn expect(&mut self, what: &str) -> anyhow::Result<String> {
+        if what == "ignored" {
+            self.settle()?;
+            return Ok(self
+                .ignored
+                .iter()
+                .map(|line| format!("{line}\n"))
+                .collect());
+        }
         let agent = self.settle()?;
         let store = &agent.store.store;
         let report = agent.report();
@@ -192,12 +220,20 @@ impl Stage {
             "services" => dump::services(store)?,
             "backends" => dump::backends(store)?,
             "problems" => {
-                let lines = report.problems.iter().map(|problem| format!("{problem}\n"));
+                let problems = report.problems.iter();
+                let lines = problems.map(|noted| format!("{}\n", noted.problem));
                 lines.collect()
             }
             "failures" => {
                 let failures = report.failures.iter();
                 let lines = failures.map(|failed| format!("{}: {}\n", failed.about, failed.reason));
+                lines.collect()
+            }
+            "planned" => report.planned.iter().map(planned).collect(),
+            "probes" => {
+                let probes = report.probes.iter();
+                let lines =
+                    probes.map(|it| format!("{} {}: {}\n", it.service, it.port, it.local_ready));
                 lines.collect()
             }
             other => bail!("nothing is known of {other:?}"),
@@ -215,6 +251,26 @@ impl Stage {
             .check_empty()
             .context("after all files were taken away")
     }
+}
+
+fn planned(row: &Planned) -> String {
+    let leads = match row.backends {
+        0 => row.otherwise.clone(),
+        count => format!("{count} of {}", row.endpoints),
+    };
+    let ranges = match row.ranges.as_deref() {
+        None => String::new(),
+        Some([]) => ", only nobody".to_owned(),
+        Some(ranges) => format!(", only {}", ranges.join(" ")),
+    };
+    let Planned {
+        service,
+        frontend,
+        exposure,
+        clients,
+        ..
+    } = row;
+    format!("{frontend} {service}, {exposure}, {clients}: {leads}{ranges}\n")
 }
 
 fn file(name: &str) -> FileId {

@@ -16,6 +16,7 @@ mod build;
 mod run;
 mod test;
 mod verifier;
+mod semantics;
 
 mod lint;
 mod tidy;
@@ -72,6 +73,8 @@ enum Verb {
         #[arg(long)]
         bless: bool,
     },
+    /// Run the tests behind docs/semantics.md, and write it anew
+    Semantics,
     /// Check all that must pass before a change lands (root)
     Ci,
 }
@@ -99,6 +102,7 @@ fn main() -> ExitCode {
         Some(Verb::Lint) => lint::run(),
         Some(Verb::Tidy) => tidy::run(),
         Some(Verb::Verifier { bless }) => verifier::run(bless),
+        Some(Verb::Semantics) => semantics::run(),
         Some(Verb::Ci) => ci::run(),
     };
     match done {

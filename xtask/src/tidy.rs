@@ -17,6 +17,7 @@ mod wire;
 mod remarks;
 mod documents;
 mod walks;
+mod semantics;
 mod changelog;
 
 use anyhow::bail;
@@ -52,6 +53,7 @@ const RULES: &[Rule] = &[
     documents::paths,
     documents::links,
     walks::order,
+    semantics::table,
     changelog::headings,
 ];
 

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `weiche service list` and `get`: from the pinned maps alone.
+//! `weiche service list` and `get`: from the pinned maps. What these cannot say, `get` takes from
+//! what the agent last said: frontends that are planned and not served, and problems.
 
-use super::{Listing, PinDir, output};
+use super::{Listing, PinDir, StateDir, output};
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use lb_common::wire::{Backend, BackendState, Service};
 use lb_userspace::{
+    clock,
     datapath::pin::Pins,
     maps::{Store as _, StoreError, backend_address, kernel::KernelStore},
+    observe::{ObjectProblem, Status},
+    plan::Planned,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +31,19 @@ pub(super) struct GetArgs {
     service: String,
     #[command(flatten)]
     listing: Listing,
+    #[command(flatten)]
+    state: StateDir,
+}
+
+/// All that is known of one Service.
+#[derive(Debug, Serialize)]
+struct Known {
+    /// What the kernel has.
+    frontends: Vec<Row>,
+    /// What is planned, and not served by this version.
+    planned: Vec<Planned>,
+    /// What is wrong with its objects, as the agent last said.
+    problems: Vec<ObjectProblem>,
 }
 
 /// One frontend, as it is listed.
@@ -84,54 +101,121 @@ pub(super) fn execute(command: &ServiceCommand) -> anyhow::Result<()> {
 }
 
 fn get(args: &GetArgs) -> anyhow::Result<()> {
-    let mut rows = read(&args.listing.pins)?;
-    rows.retain(|row| meant(&args.service, &row.service));
-    if rows.is_empty() {
+    let mut frontends = read(&args.listing.pins)?;
+    frontends.retain(|row| meant(&args.service, &row.service));
+    let mut known = Known {
+        frontends,
+        planned: Vec::new(),
+        problems: Vec::new(),
+    };
+    // Without a word from an agent there is still what the kernel has.
+    if let Ok(status) = Status::read(&args.state.state_dir) {
+        known.planned = status.sync.planned;
+        known
+            .planned
+            .retain(|planned| meant(&args.service, &planned.service));
+        known.problems = status.sync.problems;
+        known
+            .problems
+            .retain(|problem| is_about(&args.service, problem));
+    }
+    if known.frontends.is_empty() && known.planned.is_empty() && known.problems.is_empty() {
         bail!(
             "the kernel has no Service {}; `weiche service list` shows all",
             args.service
         );
     }
     if args.listing.output.format == output::Format::Json {
-        return output::json(&rows);
+        return output::json(&known);
     }
-    for row in &rows {
-        let Row {
-            service,
-            address,
-            port,
-            protocol,
-            slots,
-            ..
-        } = row;
+    known.frontends.iter().try_for_each(show)?;
+    for row in &known.planned {
         output::text(&format!(
-            "{service} {address} port {port} {protocol}, {slots} slots"
+            "{} (planned, not served by this version)",
+            planned(row)
         ))?;
-        output::rows(
-            args.listing.output.format,
-            ["  BACKEND", "ID", "STATE", "SHARE"],
-            &row.backends,
-            |backend| {
-                let share = f64::from(backend.slots) / f64::from((*slots).max(1)) * 100.0;
-                [
-                    format!("  {}", backend.address),
-                    backend.id.to_string(),
-                    backend.state.to_owned(),
-                    format!("{share:.1} %"),
-                ]
-            },
-        )?;
     }
-    Ok(())
+    let now_s = clock::unix_s();
+    let mut problems = known.problems.iter().map(|problem| problem.line(now_s));
+    problems.try_for_each(|line| output::text(&format!("problem: {line}")))
+}
+
+fn show(row: &Row) -> anyhow::Result<()> {
+    let Row {
+        service,
+        address,
+        port,
+        protocol,
+        slots,
+        ..
+    } = row;
+    output::text(&format!(
+        "{service} {address} port {port} {protocol}, {slots} slots"
+    ))?;
+    output::rows(
+        output::Format::Table,
+        ["  BACKEND", "ID", "STATE", "SHARE"],
+        &row.backends,
+        |backend| {
+            let share = f64::from(backend.slots) / f64::from((*slots).max(1)) * 100.0;
+            [
+                format!("  {}", backend.address),
+                backend.id.to_string(),
+                backend.state.to_owned(),
+                format!("{share:.1} %"),
+            ]
+        },
+    )
+}
+
+/// A planned frontend in one line.
+pub(super) fn planned(planned: &Planned) -> String {
+    let clients = match planned.clients.as_str() {
+        "all" => String::new(),
+        some => format!(" from {some}"),
+    };
+    let leads = match planned.backends {
+        0 => planned.otherwise.clone(),
+        count => format!("{count} of {}", planned.endpoints),
+    };
+    let ranges = match planned.ranges.as_deref() {
+        None => String::new(),
+        Some([]) => ", only nobody".to_owned(),
+        Some(ranges) => format!(", only {}", ranges.join(" ")),
+    };
+    format!(
+        "{} {} {}{clients}: {leads}{ranges}",
+        planned.service, planned.exposure, planned.frontend
+    )
+}
+
+/// Whether a problem is one of the Service that somebody typed, or of a slice that is called like
+/// the Service, with a suffix, as the cluster's controller calls them.
+fn is_about(typed: &str, problem: &ObjectProblem) -> bool {
+    let typed = whole(typed);
+    let name = typed
+        .split_once(':')
+        .map_or(typed.as_str(), |(name, _)| name);
+    match problem.object.split_once(' ') {
+        Some(("Service", object)) => object == name,
+        Some(("EndpointSlice", object)) => object
+            .strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with('-')),
+        _ => false,
+    }
+}
+
+fn whole(typed: &str) -> String {
+    if typed.contains('/') {
+        typed.to_owned()
+    } else {
+        format!("default/{typed}")
+    }
 }
 
 /// Whether what somebody typed means a label (`namespace/name:port`).
 pub(super) fn meant(typed: &str, label: &str) -> bool {
-    let typed = if typed.contains('/') {
-        typed.to_owned()
-    } else {
-        format!("default/{typed}")
-    };
+    let typed = whole(typed);
     label == typed
         || label
             .strip_prefix(&typed)

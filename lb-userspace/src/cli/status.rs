@@ -4,6 +4,7 @@
 use super::{
     PinDir, StateDir,
     output::{self, Format, Output},
+    service,
 };
 use clap::Args;
 use lb_userspace::{
@@ -92,9 +93,28 @@ fn describe(report: &Report, now_s: u64) -> String {
         pending.map(|pod| format!("{} of {}: {}", pod.pod, pod.service, pod.reason)),
     );
     let problems = status.watch.problems.iter().map(ToString::to_string);
+    let of_objects = status.sync.problems.iter();
+    let of_objects = of_objects.map(|problem| problem.line(now_s));
+    let unlisted = status
+        .sync
+        .problem_count
+        .saturating_sub(status.sync.problems.len());
+    let more = (unlisted > 0).then(|| format!("and {unlisted} more"));
+    text.list("problems", problems.chain(of_objects).chain(more));
+    let planned = status.sync.planned.iter();
     text.list(
-        "problems",
-        problems.chain(status.sync.problems.iter().cloned()),
+        "planned, not served by this version",
+        planned.map(service::planned),
+    );
+    let probes = status.sync.probes.iter();
+    text.list(
+        "endpoints that are ready here, for load balancers",
+        probes.map(|probe| {
+            format!(
+                "{} port {}: {}",
+                probe.service, probe.port, probe.local_ready
+            )
+        }),
     );
     text.list("failures", status.sync.failures.iter().cloned());
     let packets = packets.iter().flatten();

@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc};
 
+use ipnet::IpNet;
+
 /// Namespace and name of an object; sorts by namespace first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name {
@@ -166,6 +168,11 @@ pub struct ServiceObject {
     pub external_ips: Vec<IpAddr>,
     /// `status.loadBalancer.ingress[].ip` whose `ipMode` is not `Proxy`.
     pub load_balancer_ips: Vec<IpAddr>,
+    /// `spec.loadBalancerSourceRanges`, parsed. None: there are none, so everybody may dial;
+    /// empty: there were some, but none that makes sense, so nobody may.
+    pub source_ranges: Option<Vec<IpNet>>,
+    /// `spec.healthCheckNodePort`; 0 = none.
+    pub health_check_node_port: u16,
     /// Label `service.kubernetes.io/service-proxy-name`.
     pub proxy_name: Option<Arc<str>>,
     /// Label `service.kubernetes.io/headless` is there, or `clusterIP` is `None`.
@@ -220,6 +227,13 @@ pub struct EndpointSlice {
     pub endpoints: Vec<Endpoint>,
     /// The ports, each of which every endpoint serves.
     pub ports: Vec<SlicePort>,
+    /// Label `service.kubernetes.io/service-proxy-name`, which may be on the slice alone.
+    pub proxy_name: Option<Arc<str>>,
+    /// Label `service.kubernetes.io/headless` is there, which may be on the slice alone.
+    pub headless: bool,
+    /// Annotation `endpoints.kubernetes.io/last-change-trigger-time`, in nanoseconds since 1970:
+    /// when something happened to a Pod or the Service that made the slice what it is.
+    pub triggered_ns: Option<u64>,
 }
 
 /// A Node, as far as a proxy cares.

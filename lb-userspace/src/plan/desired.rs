@@ -4,13 +4,19 @@
 //! Kept change by change, and equal to planning the final world at once: replacing one plan costs
 //! that Service and those that claim its addresses.
 
+mod planned;
+mod users;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     sync::Arc,
 };
 
+pub use planned::Planned;
+
 use super::{
-    Fault, Object, Plan, Problem, Table, TableKey,
+    Fault, HealthCheck, Object, Plan, Problem, Rules, Surroundings, Table, TableKey,
     conflict::{self, Claim},
     plan,
 };
@@ -18,38 +24,86 @@ use crate::{
     maps::Frontend,
     model::{Kind, Name, World},
 };
+use users::Users;
 
 /// The plans of all Services.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Desired {
+    rules: Rules,
     plans: BTreeMap<Name, Plan>,
     claims: BTreeMap<Frontend, BTreeSet<Claim>>,
+    users: Users,
+}
+
+/// What is planned alike is alike, whatever came first.
+impl PartialEq for Desired {
+    fn eq(&self, other: &Self) -> bool {
+        self.plans == other.plans && self.claims == other.claims
+    }
 }
 
 impl Desired {
+    /// No plans yet.
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            ..Self::default()
+        }
+    }
+
     /// Plans one Service anew, as the world knows it now, and says for which Services the wanted
     /// tables may differ from before.
     pub fn replan(&mut self, world: &World, name: &Name) -> BTreeSet<Name> {
-        let new = world.service(name);
-        let new = new.map(|service| plan(service, world.slices(name), world.node()));
+        let mut touched = BTreeSet::new();
+        // Endpoints that have become addresses of Services, or are none any more, are others'.
+        // These may have changed as well, and not be planned anew yet.
+        let mut left = BTreeSet::from([name.clone()]);
+        while let Some(name) = left.pop_first() {
+            left.extend(self.replan_one(world, &name, &mut touched));
+        }
+        touched
+    }
+
+    /// Plans one Service anew; whose endpoints are to be judged anew because of it.
+    fn replan_one(
+        &mut self,
+        world: &World,
+        name: &Name,
+        touched: &mut BTreeSet<Name>,
+    ) -> BTreeSet<Name> {
+        self.users.note(name, world.slices(name));
+        let new = world.service(name).map(|service| {
+            let around = Surroundings {
+                node: world.node(),
+                rules: &self.rules,
+                service_at: &|address| self.other_at(address, name).cloned(),
+            };
+            plan(service, world.slices(name), around)
+        });
         let old = self.plans.get(name);
         if old == new.as_ref() {
             return BTreeSet::new();
         }
-        let mut touched = BTreeSet::from([name.clone()]);
-        let old = old.map(claims).unwrap_or_default();
-        let new_claims = new.as_ref().map(claims).unwrap_or_default();
-        for (frontend, created_s) in old.difference(&new_claims) {
-            self.release(*frontend, *created_s, name, &mut touched);
+        touched.insert(name.clone());
+        let old = old.map(|plan| claims(name, plan)).unwrap_or_default();
+        let new_claims = new.as_ref().map(|plan| claims(name, plan));
+        let new_claims = new_claims.unwrap_or_default();
+        let mut addresses = BTreeSet::new();
+        for (frontend, claim) in old.difference(&new_claims) {
+            self.release(*frontend, claim, touched);
+            addresses.extend((!claim.is_external).then_some(frontend.address));
         }
-        for (frontend, created_s) in new_claims.difference(&old) {
-            self.claim(*frontend, *created_s, name, &mut touched);
+        for (frontend, claim) in new_claims.difference(&old) {
+            self.claim(*frontend, claim, touched);
+            addresses.extend((!claim.is_external).then_some(frontend.address));
         }
         match new {
             Some(plan) => self.plans.insert(name.clone(), plan),
             None => self.plans.remove(name),
         };
-        touched
+        let mut users = self.users.of(&addresses);
+        users.remove(name);
+        users
     }
 
     /// The tables of a Service, without the frontends that another Service gets.
@@ -67,6 +121,13 @@ impl Desired {
         self.claims.get(&frontend).and_then(conflict::winner)
     }
 
+    /// Whether a frontend leads to a table, as one that is planned and not served does not.
+    pub fn is_served(&self, frontend: Frontend) -> bool {
+        let claims = self.claims.get(&frontend);
+        let winner = claims.and_then(BTreeSet::first);
+        winner.is_some_and(|claim| !claim.is_external)
+    }
+
     /// When a Service was made; the oldest are served first. None: it is not wanted any more.
     pub fn created_s(&self, name: &Name) -> Option<i64> {
         self.plans.get(name).map(|plan| plan.created_s)
@@ -77,8 +138,12 @@ impl Desired {
         let Some(plan) = self.plans.get(name) else {
             return Vec::new();
         };
-        let frontends = plan.tables.values().flat_map(|table| &table.frontends);
-        let lost = frontends.filter_map(|&frontend| {
+        let asked: BTreeSet<_> = plan
+            .tables
+            .values()
+            .flat_map(|table| table.asked())
+            .collect();
+        let lost = asked.into_iter().filter_map(|frontend| {
             let owner = self.owner(frontend).filter(|owner| *owner != name)?;
             Some(Problem {
                 object: Object {
@@ -94,6 +159,23 @@ impl Desired {
         plan.problems.iter().cloned().chain(lost).collect()
     }
 
+    /// What a Service is reached by besides its Cluster-IPs, where it gets it.
+    pub fn planned(&self, name: &Name) -> Vec<Planned> {
+        let tables = self.plans.get(name).into_iter();
+        let tables = tables.flat_map(|plan| &plan.tables);
+        let rows = tables.flat_map(|(key, table)| {
+            let external = table.external.iter();
+            let ours = external.filter(|it| self.owner(it.frontend) == Some(name));
+            ours.map(|external| Planned::new(key, table, external))
+        });
+        rows.collect()
+    }
+
+    /// What load balancers may ask this node about a Service.
+    pub fn health(&self, name: &Name) -> Option<HealthCheck> {
+        self.plans.get(name)?.health
+    }
+
     fn won(&self, name: &Name, table: &Arc<Table>) -> Arc<Table> {
         let ours = |frontend: &Frontend| self.owner(*frontend) == Some(name);
         if table.frontends.iter().all(ours) {
@@ -104,47 +186,53 @@ impl Desired {
         Arc::new(table)
     }
 
-    fn claim(
-        &mut self,
-        frontend: Frontend,
-        created_s: i64,
-        name: &Name,
-        touched: &mut BTreeSet<Name>,
-    ) {
+    fn claim(&mut self, frontend: Frontend, claim: &Claim, touched: &mut BTreeSet<Name>) {
         let claims = self.claims.entry(frontend).or_default();
         // All that ask for it: who had it loses it, and the problems of the others change.
         touched.extend(claims.iter().map(|claim| claim.service.clone()));
-        claims.insert(Claim {
-            created_s,
-            service: name.clone(),
-        });
+        claims.insert(claim.clone());
     }
 
-    fn release(
-        &mut self,
-        frontend: Frontend,
-        created_s: i64,
-        name: &Name,
-        touched: &mut BTreeSet<Name>,
-    ) {
+    fn release(&mut self, frontend: Frontend, claim: &Claim, touched: &mut BTreeSet<Name>) {
         let Some(claims) = self.claims.get_mut(&frontend) else {
             return;
         };
-        claims.remove(&Claim {
-            created_s,
-            service: name.clone(),
-        });
+        claims.remove(claim);
         touched.extend(claims.iter().map(|claim| claim.service.clone()));
         if claims.is_empty() {
             self.claims.remove(&frontend);
         }
     }
+
+    /// Which other Service has an address as its Cluster-IP. What `name` itself claims does not
+    /// count: those are the claims of its old plan.
+    fn other_at(&self, address: IpAddr, name: &Name) -> Option<&Name> {
+        let first = Frontend {
+            address,
+            port: 0,
+            protocol: 0,
+        };
+        let from_there = self.claims.range(first..);
+        let at = from_there.take_while(|(frontend, _)| frontend.address == address);
+        let mut claims = at.flat_map(|(_, claims)| claims);
+        let other = claims.find(|claim| !claim.is_external && claim.service != *name);
+        other.map(|claim| &claim.service)
+    }
 }
 
-/// What a plan claims, with its age.
-fn claims(plan: &Plan) -> BTreeSet<(Frontend, i64)> {
-    let frontends = plan.tables.values().flat_map(|table| &table.frontends);
-    frontends
-        .map(|&frontend| (frontend, plan.created_s))
-        .collect()
+/// What a plan asks for.
+fn claims(name: &Name, plan: &Plan) -> BTreeSet<(Frontend, Claim)> {
+    let claim = |is_external| Claim {
+        is_external,
+        created_s: plan.created_s,
+        service: name.clone(),
+    };
+    let mut claims = BTreeSet::new();
+    for table in plan.tables.values() {
+        let frontends = table.frontends.iter().copied();
+        claims.extend(frontends.map(|frontend| (frontend, claim(false))));
+        let external = table.external.iter().map(|external| external.frontend);
+        claims.extend(external.map(|frontend| (frontend, claim(true))));
+    }
+    claims
 }

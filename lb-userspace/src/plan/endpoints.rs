@@ -1,17 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The endpoints of one port: the union over all slices, each address and port once.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::BTreeMap;
 
 use lb_common::wire::BackendState;
 
-use super::{BackendKey, Fault, IpFamily, Problems, address};
+use super::{BackendKey, Fault, IpFamily, Problems, Surroundings, address};
 use crate::model::{
-    Endpoint, EndpointSlice, Kind, NodeFacts, ServiceObject, ServicePort, SlicePort,
+    Endpoint, EndpointSlice, Kind, NodeFacts, ServiceKind, ServiceObject, ServicePort, SlicePort,
 };
 
 /// Endpoints by what they are to a client.
 pub(super) type Endpoints<'a> = BTreeMap<BackendKey, &'a Endpoint>;
+
+/// Those slices that a proxy has anything to do with. The labels may be on a slice alone:
+/// whoever writes slices by hand keeps proxies away from one so.
+pub(super) fn ours<'a>(
+    slices: impl IntoIterator<Item = &'a EndpointSlice>,
+) -> Vec<&'a EndpointSlice> {
+    let slices = slices.into_iter();
+    slices
+        .filter(|slice| !slice.headless && slice.proxy_name.is_none())
+        .collect()
+}
 
 /// The endpoints that serve `port` in `family`.
 pub(super) fn of<'a>(
@@ -19,7 +30,7 @@ pub(super) fn of<'a>(
     port: &ServicePort,
     family: IpFamily,
     slices: &[&'a EndpointSlice],
-    node: &NodeFacts,
+    around: Surroundings<'_>,
     problems: &mut Problems,
 ) -> Endpoints<'a> {
     let mut union = Endpoints::new();
@@ -36,22 +47,20 @@ pub(super) fn of<'a>(
                 continue;
             }
             for endpoint in &slice.endpoints {
-                let address = endpoint.address;
-                if IpFamily::of(address) != family {
+                if IpFamily::of(endpoint.address) != family {
                     continue;
                 }
-                if let Some(what) = refused(service, address) {
-                    let fault = Fault::Endpoint { address, what };
+                if let Some(fault) = refused(service, endpoint, around) {
                     problems.add(Kind::EndpointSlice, &slice.name, fault);
                     continue;
                 }
                 let key = BackendKey {
-                    address,
+                    address: endpoint.address,
                     port: slice_port.port,
                     protocol: slice_port.protocol.number(),
                 };
                 let known = union.entry(key).or_insert(endpoint);
-                if rank(endpoint, node) > rank(known, node) {
+                if rank(endpoint, around.node) > rank(known, around.node) {
                     *known = endpoint;
                 }
             }
@@ -87,14 +96,39 @@ fn matches(slice_port: &SlicePort, port: &ServicePort) -> bool {
     slice_port.name == port.name && slice_port.protocol == port.protocol
 }
 
-fn refused(service: &ServiceObject, address: IpAddr) -> Option<&'static str> {
-    let own = [
-        &service.cluster_ips,
-        &service.external_ips,
-        &service.load_balancer_ips,
-    ];
-    let own = own.iter().any(|addresses| addresses.contains(&address));
-    address::refused(address).or(own.then_some("the Service's own address"))
+/// What is wrong with an endpoint, or nothing.
+///
+/// An address of a node is as good as a pod's: pods on the host's network have it, and so have the
+/// endpoints of the API server, whose slice does not even say on which node they are.
+fn refused(
+    service: &ServiceObject,
+    endpoint: &Endpoint,
+    around: Surroundings<'_>,
+) -> Option<Fault> {
+    let address = endpoint.address;
+    if let Some(what) = address::refused(address) {
+        return Some(Fault::Endpoint { address, what });
+    }
+    if is_own(service, endpoint) {
+        let what = "the Service's own address";
+        return Some(Fault::Endpoint { address, what });
+    }
+    let owner = (around.service_at)(address)?;
+    Some(Fault::EndpointOfService { address, owner })
+}
+
+/// Balancers may lend nodes' addresses to Services, whose pods may be on the network of such a
+/// node; but then the endpoint says on which.
+fn is_own(service: &ServiceObject, endpoint: &Endpoint) -> bool {
+    let address = endpoint.address;
+    let mut lent = Vec::new();
+    if endpoint.node.is_none() {
+        lent.extend(&service.external_ips);
+        if service.kind == ServiceKind::LoadBalancer {
+            lent.extend(&service.load_balancer_ips);
+        }
+    }
+    service.cluster_ips.contains(&address) || lent.contains(&address)
 }
 
 /// Which of two entries for one address and port counts, whatever order they come in: the one that

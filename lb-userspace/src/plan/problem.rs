@@ -3,8 +3,6 @@
 
 use std::{collections::BTreeSet, fmt, net::IpAddr};
 
-use serde::{Serialize, Serializer, ser::SerializeStruct as _};
-
 use crate::{
     maps::Frontend,
     model::{Kind, Name, Protocol, ServiceObject},
@@ -67,14 +65,50 @@ pub enum Fault {
         /// What kind of address it is.
         what: &'static str,
     },
+    /// An address that counts only where whoever runs the node wants it.
+    #[error("external address {address} is left out, since externalIPs are off on this node")]
+    ExternalIpOff {
+        /// The address.
+        address: IpAddr,
+    },
+    /// An address of a family that the Service does not have.
+    #[error("address {address} is left out, since the Service has no Cluster-IP of its family")]
+    Family {
+        /// The address.
+        address: IpAddr,
+    },
+    /// Ranges let nobody of a family in.
+    #[error(
+        "loadBalancerSourceRanges has no range of the family of {address}, so nobody may dial it"
+    )]
+    NobodyAdmitted {
+        /// The load balancer's address.
+        address: IpAddr,
+    },
+    /// An endpoint that is a Service: packets are translated once, so nobody would get there.
+    #[error("endpoint {address} is the address of Service {owner} and is left out")]
+    EndpointOfService {
+        /// The address.
+        address: IpAddr,
+        /// Whose it is.
+        owner: Name,
+    },
+    /// More ports than one Service may take from all others.
+    #[error("there are {count} ports, and only the first {most} are served")]
+    Ports {
+        /// How many it has.
+        count: usize,
+        /// How many are served.
+        most: usize,
+    },
     /// Two ports of one Service are the same to a client.
     #[error("{frontend} is listed twice; the later port is left out")]
     Twice {
         /// What both ask for.
         frontend: Frontend,
     },
-    /// An older Service has the address already.
-    #[error("{frontend} belongs to Service {owner}, which is older")]
+    /// An older Service has the address already, or one has it as its Cluster-IP.
+    #[error("{frontend} belongs to Service {owner}, which comes first")]
     Taken {
         /// What both ask for.
         frontend: Frontend,
@@ -98,6 +132,11 @@ impl Fault {
             Self::Protocol { .. } => "protocol",
             Self::ServiceAddress { .. } => "service_address",
             Self::Endpoint { .. } => "endpoint_address",
+            Self::ExternalIpOff { .. } => "external_ip_off",
+            Self::Family { .. } => "family",
+            Self::NobodyAdmitted { .. } => "nobody_admitted",
+            Self::EndpointOfService { .. } => "endpoint_of_service",
+            Self::Ports { .. } => "ports",
             Self::Twice { .. } => "twice",
             Self::Taken { .. } => "taken",
             Self::More { .. } => "more",
@@ -120,7 +159,13 @@ impl Fault {
             }
             Self::Protocol { .. } => "use TCP or UDP",
             Self::ServiceAddress { .. } => "give the Service an address from the Service CIDR",
-            Self::Endpoint { .. } => "list addresses of pods or of nodes",
+            Self::Endpoint { .. } | Self::EndpointOfService { .. } => {
+                "list addresses of pods or of nodes"
+            }
+            Self::ExternalIpOff { .. } => "use the address of a load balancer",
+            Self::Family { .. } => "make the Service dual-stack",
+            Self::NobodyAdmitted { .. } => "add ranges, or take the address away",
+            Self::Ports { .. } => "split the Service",
             Self::Twice { .. } => "give each port of the Service its own number or protocol",
             Self::Taken { .. } => "give one of the two Services another address or port",
             Self::More { .. } => "correct those that are listed first",
@@ -143,16 +188,6 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { object, fault } = self;
         write!(f, "{object}: {fault}; {}", fault.remedy())
-    }
-}
-
-impl Serialize for Problem {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Problem", 3)?;
-        fields.serialize_field("object", &self.object.to_string())?;
-        fields.serialize_field("reason", &self.fault.to_string())?;
-        fields.serialize_field("remedy", self.fault.remedy())?;
-        fields.end()
     }
 }
 

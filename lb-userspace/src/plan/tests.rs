@@ -5,11 +5,25 @@ use std::{net::IpAddr, sync::Arc};
 
 use lb_common::wire::BackendState;
 
-use super::{BackendKey, Fault, Plan, maglev, plan};
+use super::{BackendKey, Fault, Plan, Rules, Surroundings, maglev};
 use crate::model::{
     Affinity, Endpoint, EndpointSlice, Name, NodeFacts, Policy, Protocol, ServiceKind,
     ServiceObject, ServicePort, SlicePort,
 };
+
+/// A plan where no other Service is.
+fn plan<'a>(
+    service: &ServiceObject,
+    slices: impl IntoIterator<Item = &'a EndpointSlice>,
+    node: &NodeFacts,
+) -> Plan {
+    let around = Surroundings {
+        node,
+        rules: &Rules::default(),
+        service_at: &|_| None,
+    };
+    super::plan(service, slices, around)
+}
 
 fn service(ports: Vec<ServicePort>) -> ServiceObject {
     ServiceObject {
@@ -24,6 +38,8 @@ fn service(ports: Vec<ServicePort>) -> ServiceObject {
         affinity: Affinity::None,
         external_ips: Vec::new(),
         load_balancer_ips: Vec::new(),
+        source_ranges: None,
+        health_check_node_port: 0,
         proxy_name: None,
         headless: false,
     }
@@ -62,6 +78,9 @@ fn slice(name: &str, port: u16, endpoints: Vec<Endpoint>) -> EndpointSlice {
             protocol: Protocol::Tcp,
             port,
         }],
+        proxy_name: None,
+        headless: false,
+        triggered_ns: None,
     }
 }
 
@@ -135,8 +154,21 @@ fn ten_thousand_bad_ports_make_a_short_list() {
     let plan = plan(&service(ports.collect()), [], &NodeFacts::default());
     assert!(plan.tables.is_empty());
     assert_eq!(plan.problems.len(), 21);
-    let more = Fault::More { count: 9_980 };
+    let more = Fault::More { count: 981 };
     assert!(plan.problems.iter().any(|problem| problem.fault == more));
+}
+
+#[test]
+fn ten_thousand_ports_leave_room_for_others() {
+    let ports = (1..=10_000).map(|number| port(&format!("p{number}"), number));
+    let plan = plan(&service(ports.collect()), [], &NodeFacts::default());
+    assert_eq!(plan.tables.len(), 1_000);
+    let faults: Vec<_> = plan.problems.iter().map(|problem| &problem.fault).collect();
+    let fault = Fault::Ports {
+        count: 10_000,
+        most: 1_000,
+    };
+    assert_eq!(faults, [&fault]);
 }
 
 #[test]

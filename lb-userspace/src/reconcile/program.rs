@@ -106,7 +106,7 @@ impl Actual {
             let table = tables.get(&key).map(AsRef::as_ref);
             for op in diff::withdraw(self, &key, table) {
                 if let Op::Withdraw(frontend) = op
-                    && desired.owner(frontend).is_some()
+                    && desired.is_served(frontend)
                 {
                     // It serves on until the table that gets it has taken it over.
                     all = false;

@@ -107,6 +107,11 @@ impl Queue {
         late.map(|entry| entry.since_ns).min()
     }
 
+    /// Whether a Service is not as it should be.
+    pub(super) fn has(&self, name: &Name) -> bool {
+        self.entries.contains_key(name)
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.entries.len()

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What people may know of the reconciler's work.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::{maps::Capacity, plan::Problem};
+use crate::{
+    maps::Capacity,
+    plan::{Planned, Problem},
+};
 
 /// State after a round.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
     /// Whether every kind has been listed once; before, nothing is written.
     pub listed: bool,
@@ -22,11 +25,20 @@ pub struct Report {
     /// [`crate::clock::monotonic_ns`].
     pub pending_since_ns: Option<u64>,
     /// What objects get wrong; at most [`Report::LISTED`].
-    pub problems: Vec<Problem>,
+    pub problems: Vec<Noted>,
     /// How many there are.
     pub problem_count: usize,
     /// How many there are of each kind, by [`crate::plan::Fault::label`].
     pub problem_kinds: BTreeMap<&'static str, usize>,
+    /// Frontends that are planned and not served; at most [`Report::LISTED`].
+    pub planned: Arc<[Planned]>,
+    /// What load balancers may ask this node; all of them.
+    pub probes: Vec<Probe>,
+    /// How long after the change that caused it each write of this round was done: what
+    /// `network_programming_duration_seconds` observes. A change is known by the slice's annotation
+    /// `endpoints.kubernetes.io/last-change-trigger-time`, and each is in one report only. Those
+    /// from before the first lists were complete are not among them: they are as old as the agent.
+    pub programmed: Vec<Duration>,
     /// Writes that failed and are tried again; at most [`Report::LISTED`].
     pub failures: Vec<Failure>,
     /// How many there are.
@@ -56,8 +68,28 @@ impl Report {
     pub const LISTED: usize = 1_000;
 }
 
+/// A problem, and since when it is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Noted {
+    /// What is wrong.
+    pub problem: Problem,
+    /// In seconds since 1970; an agent that starts anew begins anew.
+    pub since_s: u64,
+}
+
+/// What a load balancer may ask this node about a Service, at its `healthCheckNodePort`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// `namespace/name`.
+    pub service: String,
+    /// Where it asks.
+    pub port: u16,
+    /// Endpoints here that are ready; 0 = it shall send nobody.
+    pub local_ready: usize,
+}
+
 /// A Service, or the agent's own part of the maps, is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// `namespace/name` of the Service, or what else it is.
     pub about: String,

@@ -155,7 +155,7 @@ impl Actual {
         let left: Vec<_> = left.map(|(frontend, _)| *frontend).collect();
         let mut settled = true;
         for frontend in left {
-            if desired.owner(frontend).is_some() {
+            if desired.is_served(frontend) {
                 settled = false;
                 continue;
             }

@@ -28,6 +28,10 @@ pub async fn run(
     settings: Settings,
     mut report: impl FnMut(Report),
 ) -> Result<(), StoreError> {
+    let settings = Settings {
+        epoch_s: clock::unix_s(),
+        ..settings
+    };
     let mut reconciler = Reconciler::restore(&store, &settings)?;
     let start = clock::runtime();
     let now_ns = || u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
@@ -40,6 +44,8 @@ pub async fn run(
         pause = due_ns.map(|due_ns| Duration::from_nanos(due_ns.saturating_sub(now_ns())));
         let took_ns = now_ns().saturating_sub(round_ns);
         let last_sync_ns = clock::unix_ns();
+        let since = |then_ns| Duration::from_nanos(last_sync_ns.saturating_sub(then_ns));
+        let programmed = reconciler.take_programmed().into_iter();
         let state = reconciler.report();
         if state.changes != seen {
             seen = state.changes;
@@ -47,6 +53,7 @@ pub async fn run(
         }
         let waited = |since_ns| now_ns().saturating_sub(since_ns);
         report(Report {
+            programmed: programmed.map(since).collect(),
             // By a clock that others have as well.
             pending_since_ns: state
                 .pending_since_ns

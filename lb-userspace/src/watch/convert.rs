@@ -7,6 +7,7 @@
 //! where an object came from, nor what a Service does with its endpoints.
 
 mod address;
+mod balancer;
 mod slice;
 
 use std::{net::IpAddr, sync::Arc};
@@ -69,7 +70,9 @@ pub fn service(object: &Service, ignored: &mut Vec<String>) -> Option<ServiceObj
         ),
         affinity: affinity(spec, ignored),
         external_ips: addresses("externalIPs", spec.external_ips.iter().flatten(), ignored),
-        load_balancer_ips: load_balancer_ips(object, ignored),
+        load_balancer_ips: balancer::ips(object, ignored),
+        source_ranges: balancer::source_ranges(spec, ignored),
+        health_check_node_port: balancer::health_check_node_port(spec, ignored),
         proxy_name: label(&object.metadata, PROXY_NAME).map(Arc::from),
         headless: none || label(&object.metadata, HEADLESS).is_some(),
     })
@@ -206,22 +209,6 @@ fn affinity(spec: &ServiceSpec, ignored: &mut Vec<String>) -> Affinity {
     Affinity::ClientIp {
         seconds: seconds.unsigned_abs(),
     }
-}
-
-/// `ipMode: Proxy` means that the balancer wants packets at its own address even from inside the
-/// cluster (KEP-1860), so such an address is not ours to serve.
-fn load_balancer_ips(object: &Service, ignored: &mut Vec<String>) -> Vec<IpAddr> {
-    let balancer = object.status.as_ref();
-    let ingress = balancer.and_then(|status| status.load_balancer.as_ref());
-    let ingress = ingress
-        .into_iter()
-        .flat_map(|it| it.ingress.iter().flatten());
-    let ours = ingress.filter(|ingress| ingress.ip_mode.as_deref() != Some("Proxy"));
-    addresses(
-        "status.loadBalancer.ingress",
-        ours.filter_map(|ingress| ingress.ip.as_ref()),
-        ignored,
-    )
 }
 
 fn protocol(text: Option<&str>, ignored: &mut Vec<String>) -> Option<Protocol> {

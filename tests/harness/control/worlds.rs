@@ -124,6 +124,8 @@ const CLUSTER_IPS: [&str; 8] = [
     "192.0.2.1",
 ];
 
+const EXTERNAL: [&str; 4] = ["203.0.113.1", "203.0.113.2", "10.96.0.2", "2001:db8::1"];
+
 const ENDPOINTS: [&str; 12] = [
     "10.244.0.1",
     "10.244.0.2",
@@ -156,19 +158,22 @@ fn service(chance: &mut Chance, name: &Name) -> ServiceObject {
         created_s: i64::try_from(chance.below(3)).unwrap_or(0),
         kind: match chance.below(16) {
             0 => ServiceKind::ExternalName,
-            1 => ServiceKind::NodePort,
+            1 | 2 => ServiceKind::NodePort,
+            3..6 => ServiceKind::LoadBalancer,
             _ => ServiceKind::ClusterIp,
         },
         cluster_ips: several(chance, 3, |chance| address(chance.pick(&CLUSTER_IPS))),
         ports: several(chance, 4, port),
         internal_policy: policy(chance.one_in(4)),
-        external_policy: Policy::Cluster,
+        external_policy: policy(chance.one_in(3)),
         affinity: match chance.below(4) {
             0 => Affinity::ClientIp { seconds: 10_800 },
             _ => Affinity::None,
         },
-        external_ips: Vec::new(),
-        load_balancer_ips: Vec::new(),
+        external_ips: several(chance, 2, |chance| address(chance.pick(&EXTERNAL))),
+        load_balancer_ips: several(chance, 3, |chance| address(chance.pick(&EXTERNAL))),
+        source_ranges: None,
+        health_check_node_port: *chance.pick(&[0, 30_999]),
         proxy_name: chance.one_in(24).then(|| "other".into()),
         headless: chance.one_in(24),
     }
@@ -182,7 +187,7 @@ fn port(chance: &mut Chance) -> ServicePort {
             0 => 0,
             _ => *chance.pick(&[80, 53, 443]),
         },
-        node_port: 0,
+        node_port: *chance.pick(&[0, 30_080, 30_081]),
     }
 }
 
@@ -196,6 +201,9 @@ fn slice(chance: &mut Chance, service: &Name, name: &Name) -> EndpointSlice {
             protocol: protocol(chance),
             port: *chance.pick(&[8_080, 8_080, 8_080, 8_053, 8_053, 0]),
         }),
+        proxy_name: chance.one_in(24).then(|| "other".into()),
+        headless: chance.one_in(24),
+        triggered_ns: None,
     }
 }
 

@@ -12,6 +12,9 @@ fn slice(name: &str, service: &str) -> Change {
         service: service.into(),
         endpoints: Vec::new(),
         ports: Vec::new(),
+        proxy_name: None,
+        headless: false,
+        triggered_ns: None,
     }))
 }
 

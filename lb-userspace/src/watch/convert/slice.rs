@@ -3,15 +3,21 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use k8s_openapi::api::discovery::v1::{
-    Endpoint as KubeEndpoint, EndpointConditions, EndpointPort, EndpointSlice as KubeSlice,
+use k8s_openapi::{
+    api::discovery::v1::{
+        Endpoint as KubeEndpoint, EndpointConditions, EndpointPort, EndpointSlice as KubeSlice,
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    jiff::Timestamp,
 };
 
-use super::{label, name, parse_address, port_number, protocol};
+use super::{HEADLESS, PROXY_NAME, label, name, parse_address, port_number, protocol};
 use crate::model::{Endpoint, EndpointSlice, SlicePort};
 
 /// The label that says which Service a slice belongs to.
 pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
+/// When the change happened that a slice is the answer to.
+const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
 /// A slice as we see it; `None` when it has no name, belongs to no Service, or lists host names.
 pub fn slice(object: &KubeSlice, ignored: &mut Vec<String>) -> Option<EndpointSlice> {
@@ -34,7 +40,18 @@ pub fn slice(object: &KubeSlice, ignored: &mut Vec<String>) -> Option<EndpointSl
             .filter_map(|it| endpoint(it, ipv6, ignored))
             .collect(),
         ports: ports.filter_map(|port| slice_port(port, ignored)).collect(),
+        proxy_name: label(&object.metadata, PROXY_NAME).map(Arc::from),
+        headless: label(&object.metadata, HEADLESS).is_some(),
+        triggered_ns: triggered_ns(&object.metadata),
     })
+}
+
+/// What does not parse is no news of ours to tell: the figure is for people, and nothing depends
+/// on it.
+fn triggered_ns(metadata: &ObjectMeta) -> Option<u64> {
+    let text = metadata.annotations.as_ref()?.get(TRIGGER_TIME)?;
+    let time: Timestamp = text.parse().ok()?;
+    u64::try_from(time.as_nanosecond()).ok()
 }
 
 fn endpoint(object: &KubeEndpoint, ipv6: bool, ignored: &mut Vec<String>) -> Option<Endpoint> {

@@ -250,6 +250,58 @@ fn only_first_addresses_of_the_right_family_count() {
 }
 
 #[test]
+fn source_ranges_keep_out_who_is_not_named() {
+    for (ranges, want, ignored) in [
+        (json!(null), None, 0),
+        (json!([]), None, 0),
+        (
+            json!([" 10.0.0.1/8\t", "10.0.0.0/8"]),
+            Some(&["10.0.0.0/8"][..]),
+            0,
+        ),
+        (
+            json!(["010.0.0.0/8", "fd00::/8"]),
+            Some(&["10.0.0.0/8", "fd00::/8"]),
+            0,
+        ),
+        (json!(["10.0.0.0", "10.0.0.0/33", ""]), Some(&[]), 3),
+    ] {
+        let (service, said) = service_of(&json!({"loadBalancerSourceRanges": ranges}));
+        let found = service.source_ranges;
+        let found: Option<Vec<_>> =
+            found.map(|ranges| ranges.iter().map(ToString::to_string).collect());
+        let want = want.map(|want| want.iter().map(ToString::to_string).collect());
+        assert_eq!((found, said), (want, ignored), "{ranges}");
+    }
+}
+
+#[test]
+fn row_48_slices_say_when_their_change_happened() {
+    for (text, want) in [
+        (
+            "2026-11-24T10:00:00.5Z",
+            Some(1_795_514_400_500_000_000_u64),
+        ),
+        ("2026-11-24T11:00:00+01:00", Some(1_795_514_400_000_000_000)),
+        ("1960-01-01T00:00:00Z", None),
+        ("yesterday", None),
+        ("", None),
+    ] {
+        let annotations = json!({"endpoints.kubernetes.io/last-change-trigger-time": text});
+        let (slice, said) = slice_of(json!({
+            "metadata": {
+                "name": "web-1",
+                "labels": {"kubernetes.io/service-name": "web"},
+                "annotations": annotations,
+            },
+            "addressType": "IPv4",
+        }));
+        let found = slice.expect("a slice").triggered_ns;
+        assert_eq!((found, said), (want, 0), "{text:?}");
+    }
+}
+
+#[test]
 fn slices_that_are_nobodys_or_hold_names_are_left_out() {
     let nobodys = json!({"metadata": {"name": "x"}, "addressType": "IPv4"});
     assert_eq!(slice_of(nobodys), (None, 0));

@@ -181,6 +181,9 @@ fn named(
             service: service.name.clone(),
             endpoints,
             ports,
+            proxy_name: None,
+            headless: false,
+            triggered_ns: None,
         });
     }
     slices

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! By which addresses clients reach a Service, and which of its sets of endpoints they get there.
+
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+
+use ipnet::IpNet;
+
+use super::{Fault, IpFamily, Problems, Rules, Set, address};
+use crate::{
+    maps::Frontend,
+    model::{Kind, NodeFacts, Policy, ServiceKind, ServiceObject},
+};
+
+/// What kind of address clients dial. In the order of precedence where several ask for one
+/// frontend: a Cluster-IP was given by the API server to one Service alone, the others can be
+/// anything that somebody wrote down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Exposure {
+    /// `spec.clusterIPs`.
+    ClusterIp,
+    /// `status.loadBalancer.ingress[].ip`.
+    LoadBalancer,
+    /// `spec.externalIPs`.
+    ExternalIp,
+    /// An address of the node, at a port's `nodePort`.
+    NodePort,
+}
+
+impl Exposure {
+    /// As people say it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ClusterIp => "ClusterIP",
+            Self::LoadBalancer => "LoadBalancer",
+            Self::ExternalIp => "ExternalIP",
+            Self::NodePort => "NodePort",
+        }
+    }
+}
+
+/// Which clients a frontend's table is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Clients {
+    /// Everybody.
+    All,
+    /// Pods and the node's own processes.
+    Inside,
+    /// Everybody else.
+    Outside,
+}
+
+impl Clients {
+    /// As people say it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Inside => "inside",
+            Self::Outside => "outside",
+        }
+    }
+}
+
+/// A frontend that is no Cluster-IP. It is planned; the packet path of this version does not
+/// serve it, so it is not written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct External {
+    /// What is dialled.
+    pub frontend: Frontend,
+    /// What kind of address it is.
+    pub exposure: Exposure,
+    /// Who gets the table's backends there.
+    pub clients: Clients,
+    /// Who may dial it; none: everybody. Of the frontend's family.
+    pub ranges: Option<Arc<[IpNet]>>,
+}
+
+/// The Service's addresses that are fit for use, Cluster-IPs first.
+pub(super) fn addresses(
+    service: &ServiceObject,
+    node: &NodeFacts,
+    rules: &Rules,
+    problems: &mut Problems,
+) -> BTreeSet<(Exposure, IpAddr)> {
+    let mut fit = BTreeSet::new();
+    for (exposure, address) in stated(service) {
+        if let Some(fault) = refused(service, exposure, address, node, rules) {
+            problems.add(Kind::Service, &service.name, fault);
+            continue;
+        }
+        let ranges = ranges(service, exposure, IpFamily::of(address));
+        if ranges.is_some_and(|ranges| ranges.is_empty()) {
+            // Planned nevertheless: packets to it are to be dropped, not to be left alone.
+            let fault = Fault::NobodyAdmitted { address };
+            problems.add(Kind::Service, &service.name, fault);
+        }
+        fit.insert((exposure, address));
+    }
+    if has_node_ports(service) {
+        let addresses = rules.node_ports.choose(&node.addresses).into_iter();
+        let of_family = addresses.filter(|address| has_family(service, *address));
+        let addresses = of_family.filter(|address| address::refused(*address).is_none());
+        fit.extend(addresses.map(|address| (Exposure::NodePort, address)));
+    }
+    fit
+}
+
+/// The addresses that the object itself states.
+fn stated(service: &ServiceObject) -> impl Iterator<Item = (Exposure, IpAddr)> {
+    let of = |exposure, addresses: &'_ [IpAddr]| {
+        let addresses = addresses.iter().copied();
+        addresses
+            .map(move |address| (exposure, address))
+            .collect::<Vec<_>>()
+    };
+    let balanced = match service.kind {
+        ServiceKind::LoadBalancer => service.load_balancer_ips.as_slice(),
+        _ => &[],
+    };
+    of(Exposure::ClusterIp, &service.cluster_ips)
+        .into_iter()
+        .chain(of(Exposure::LoadBalancer, balanced))
+        .chain(of(Exposure::ExternalIp, &service.external_ips))
+}
+
+fn refused(
+    service: &ServiceObject,
+    exposure: Exposure,
+    address: IpAddr,
+    node: &NodeFacts,
+    rules: &Rules,
+) -> Option<Fault> {
+    if let Some(what) = address::refused(address) {
+        return Some(Fault::ServiceAddress { address, what });
+    }
+    match exposure {
+        // It would take the node's own services away from it. Balancers, though, may lend the
+        // nodes' addresses to Services, and it is they who give the ports.
+        Exposure::ClusterIp if node.addresses.contains(&address) => Some(Fault::ServiceAddress {
+            address,
+            what: "an address of this node",
+        }),
+        Exposure::ExternalIp if !rules.external_ips => Some(Fault::ExternalIpOff { address }),
+        Exposure::ClusterIp => None,
+        Exposure::LoadBalancer | Exposure::ExternalIp | Exposure::NodePort => {
+            (!has_family(service, address)).then_some(Fault::Family { address })
+        }
+    }
+}
+
+/// A Service has the families of its Cluster-IPs and no other (KEP-563).
+fn has_family(service: &ServiceObject, address: IpAddr) -> bool {
+    let mut families = service.cluster_ips.iter().copied().map(IpFamily::of);
+    families.any(|family| family == IpFamily::of(address))
+}
+
+/// Which set which clients get. Pods and processes of the nodes that dial an address from outside
+/// are short-cut to all endpoints: for them `externalTrafficPolicy` changes nothing, since nothing
+/// stands between them and the Service (kube-proxy's rule).
+pub(super) fn sets(service: &ServiceObject, exposure: Exposure) -> &'static [(Clients, Set)] {
+    if exposure == Exposure::ClusterIp {
+        return match service.internal_policy {
+            Policy::Cluster => &[(Clients::All, Set::Cluster)],
+            Policy::Local => &[(Clients::All, Set::Local)],
+        };
+    }
+    match service.external_policy {
+        Policy::Cluster => &[(Clients::All, Set::Cluster)],
+        Policy::Local => &[
+            (Clients::Inside, Set::Cluster),
+            (Clients::Outside, Set::Local),
+        ],
+    }
+}
+
+/// Who may dial an address of a kind; ranges are for load balancers alone.
+pub(super) fn ranges(
+    service: &ServiceObject,
+    exposure: Exposure,
+    family: IpFamily,
+) -> Option<Arc<[IpNet]>> {
+    if exposure != Exposure::LoadBalancer {
+        return None;
+    }
+    let ranges = service.source_ranges.as_ref()?.iter();
+    // With ranges of the other family alone nobody of this one is let in: the API promises that
+    // traffic is restricted to the ranges (kube-proxy lets everybody in).
+    let ranges = ranges.filter(|range| IpFamily::of(range.addr()) == family);
+    Some(ranges.copied().collect())
+}
+
+/// Whether the Service's ports have numbers on the nodes.
+fn has_node_ports(service: &ServiceObject) -> bool {
+    matches!(
+        service.kind,
+        ServiceKind::NodePort | ServiceKind::LoadBalancer
+    )
+}
