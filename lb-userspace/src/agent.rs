@@ -28,6 +28,7 @@ use crate::{
         metrics::{Facts, Metrics},
         server::{ListenError, Source, Vitals},
     },
+    plan::Rules,
     reconcile::{self, Report, Settings},
 };
 use publish::Publisher;
@@ -179,7 +180,13 @@ async fn sync(
     store: KernelStore,
     report: impl FnMut(Report),
 ) -> Result<(), StoreError> {
-    let settings = |seed| Settings::new(&config.node_name, config.node(seed));
+    let settings = |seed| Settings {
+        rules: Rules {
+            node_ports: config.node_port_addresses.clone(),
+            ..Rules::default()
+        },
+        ..Settings::new(&config.node_name, config.node(seed))
+    };
     if let Some(seed) = seed {
         return reconcile::run::run(changes, store, settings(&seed), report).await;
     }

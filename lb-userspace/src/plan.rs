@@ -28,7 +28,7 @@ pub use desired::{Desired, Planned};
 pub use exposure::{Clients, Exposure, External};
 pub use health::HealthCheck;
 pub use problem::{Fault, Object, Problem};
-pub use rules::{BadNodePorts, NodePorts, Rules};
+pub use rules::Rules;
 
 use crate::{
     maps::Frontend,

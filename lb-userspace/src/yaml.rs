@@ -50,6 +50,8 @@ pub fn parse(text: &str) -> Result<Tree, BadYaml> {
 pub struct Tree {
     /// From 1, in the text that was parsed.
     pub line: u64,
+    /// The line of the key that leads here; that of the value where there is none.
+    pub key_line: u64,
     /// The value.
     pub shape: Shape,
 }
@@ -131,6 +133,7 @@ impl<'de> Deserialize<'de> for Tree {
         let spanned = Spanned::<Shape>::deserialize(deserializer)?;
         Ok(Self {
             line: spanned.referenced.line(),
+            key_line: spanned.referenced.line(),
             shape: spanned.value,
         })
     }
@@ -195,8 +198,9 @@ impl<'de> Visitor<'de> for ShapeVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Shape, A::Error> {
         let mut map = BTreeMap::new();
-        while let Some((key, tree)) = access.next_entry()? {
-            map.insert(key, tree);
+        while let Some((key, tree)) = access.next_entry::<Spanned<String>, Tree>()? {
+            let key_line = key.referenced.line();
+            map.insert(key.value, Tree { key_line, ..tree });
         }
         Ok(Shape::Map(map))
     }

@@ -163,7 +163,10 @@ impl Stage {
             "frontends" => self.capacity.frontends = value.parse()?,
             "backends" => self.capacity.backends = value.parse()?,
             "chunks" => self.capacity.chunks = value.parse()?,
-            "node-ports" => self.rules.node_ports = value.parse()?,
+            "node-ports" => {
+                let ranges = value.split(',').map(str::parse);
+                self.rules.node_ports = ranges.collect::<Result<_, _>>()?;
+            }
             "external-ips" => self.rules.external_ips = value.parse()?,
             other => bail!("there is no setting {other:?}"),
         }
@@ -207,11 +210,8 @@ impl Stage {
     fn expect(&mut self, what: &str) -> anyhow::Result<String> {
         if what == "ignored" {
             self.settle()?;
-            return Ok(self
-                .ignored
-                .iter()
-                .map(|line| format!("{line}\n"))
-                .collect());
+            let lines = self.ignored.iter().map(|line| format!("{line}\n"));
+            return Ok(lines.collect());
         }
         let agent = self.settle()?;
         let store = &agent.store.store;

@@ -107,6 +107,9 @@ impl Metrics {
         let [services, endpoints] = report.changes;
         catch_up(&proxy.service_changes, services);
         catch_up(&proxy.endpoint_changes, endpoints);
+        for waited in &report.programmed {
+            self.programmed(waited.as_secs_f64());
+        }
         let own = &self.own;
         let states = [
             ("desired", report.services_desired),

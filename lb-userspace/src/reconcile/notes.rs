@@ -51,9 +51,9 @@ impl Notes {
     /// A Service has been planned anew.
     pub(super) fn update(&mut self, name: &Name, desired: &Desired, now_ns: u64) {
         let before = self.problems.remove(name).unwrap_or_default();
-        let now_s = self.epoch_s.saturating_add(now_ns / 1_000_000_000);
+        let unix_s = self.epoch_s.saturating_add(now_ns / 1_000_000_000);
         let since = |problem: Problem| {
-            let since_s = before.get(&problem).copied().unwrap_or(now_s);
+            let since_s = before.get(&problem).copied().unwrap_or(unix_s);
             (problem, since_s)
         };
         let problems: BTreeMap<_, _> = desired.problems(name).into_iter().map(since).collect();

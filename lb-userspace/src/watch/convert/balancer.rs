@@ -61,3 +61,37 @@ fn parse_range(text: &str) -> Option<IpNet> {
     let range = IpNet::new(parse_address(address)?, length.parse().ok()?);
     Some(range.ok()?.trunc())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn source_ranges_keep_out_who_is_not_named() {
+        for (ranges, want, ignored) in [
+            (json!(null), None, 0),
+            (json!([]), None, 0),
+            (
+                json!([" 10.0.0.1/8\t", "10.0.0.0/8"]),
+                Some(&["10.0.0.0/8"][..]),
+                0,
+            ),
+            (
+                json!(["010.0.0.0/8", "fd00::/8"]),
+                Some(&["10.0.0.0/8", "fd00::/8"]),
+                0,
+            ),
+            (json!(["10.0.0.0", "10.0.0.0/33", ""]), Some(&[]), 3),
+        ] {
+            let spec = serde_json::from_value(json!({"loadBalancerSourceRanges": ranges}));
+            let mut said = Vec::new();
+            let found = source_ranges(&spec.expect("a spec"), &mut said);
+            let found: Option<Vec<_>> =
+                found.map(|ranges| ranges.iter().map(ToString::to_string).collect());
+            let want = want.map(|want| want.iter().map(ToString::to_string).collect());
+            assert_eq!((found, said.len()), (want, ignored), "{ranges}");
+        }
+    }
+}

@@ -250,32 +250,6 @@ fn only_first_addresses_of_the_right_family_count() {
 }
 
 #[test]
-fn source_ranges_keep_out_who_is_not_named() {
-    for (ranges, want, ignored) in [
-        (json!(null), None, 0),
-        (json!([]), None, 0),
-        (
-            json!([" 10.0.0.1/8\t", "10.0.0.0/8"]),
-            Some(&["10.0.0.0/8"][..]),
-            0,
-        ),
-        (
-            json!(["010.0.0.0/8", "fd00::/8"]),
-            Some(&["10.0.0.0/8", "fd00::/8"]),
-            0,
-        ),
-        (json!(["10.0.0.0", "10.0.0.0/33", ""]), Some(&[]), 3),
-    ] {
-        let (service, said) = service_of(&json!({"loadBalancerSourceRanges": ranges}));
-        let found = service.source_ranges;
-        let found: Option<Vec<_>> =
-            found.map(|ranges| ranges.iter().map(ToString::to_string).collect());
-        let want = want.map(|want| want.iter().map(ToString::to_string).collect());
-        assert_eq!((found, said), (want, ignored), "{ranges}");
-    }
-}
-
-#[test]
 fn row_48_slices_say_when_their_change_happened() {
     for (text, want) in [
         (

@@ -4,7 +4,9 @@
 //! Pure. A broken document costs only itself: documents are cut apart before any of them is
 //! parsed. This module knows no folders, no other files and no earlier versions.
 
-use std::sync::Arc;
+mod fields;
+
+use std::{cell::RefCell, sync::Arc};
 
 use k8s_openapi::api::{
     core::v1::{Namespace, Node, Pod, Service},
@@ -14,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Error as PathError;
 
+use self::fields::{Fields, Unknown};
 use crate::{
     model::Name,
     watch::status::Problem,
@@ -51,13 +54,14 @@ impl ManifestKind {
         !matches!(self, Self::Node | Self::Namespace)
     }
 
-    fn check(self, value: &Value) -> Result<(), PathError<serde_json::Error>> {
+    /// The fields that this kind does not know, or why it is none of this kind at all.
+    fn check(self, tree: &Tree) -> Result<Vec<Unknown>, PathError<serde_json::Error>> {
         match self {
-            Self::Service => typed::<Service>(value).map(drop),
-            Self::Pod => typed::<Pod>(value).map(drop),
-            Self::EndpointSlice => typed::<EndpointSlice>(value).map(drop),
-            Self::Node => typed::<Node>(value).map(drop),
-            Self::Namespace => typed::<Namespace>(value).map(drop),
+            Self::Service => check::<Service>(tree),
+            Self::Pod => check::<Pod>(tree),
+            Self::EndpointSlice => check::<EndpointSlice>(tree),
+            Self::Node => check::<Node>(tree),
+            Self::Namespace => check::<Namespace>(tree),
         }
     }
 }
@@ -103,6 +107,8 @@ pub struct Parsed {
     pub documents: Vec<Document>,
     /// Why others are not among them.
     pub problems: Vec<Problem>,
+    /// What of the valid ones does nothing: fields that Kubernetes does not know.
+    pub warnings: Vec<Problem>,
 }
 
 /// Reads one file's text; `file` is what problems call it.
@@ -122,6 +128,12 @@ pub fn parse(file: &str, text: &str) -> Parsed {
 /// Reads an object of a kind that the caller knows.
 pub(super) fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, PathError<serde_json::Error>> {
     serde_path_to_error::deserialize(value)
+}
+
+fn check<T: DeserializeOwned>(tree: &Tree) -> Result<Vec<Unknown>, PathError<serde_json::Error>> {
+    let unknown = RefCell::default();
+    let _object: T = serde_path_to_error::deserialize(Fields::of(tree, &unknown))?;
+    Ok(unknown.into_inner())
 }
 
 struct Reader {
@@ -196,18 +208,37 @@ impl Reader {
             kind,
             name: Name::new(namespace, name),
         };
-        let value = tree.value();
-        if let Err(error) = kind.check(&value) {
-            let line = tree.line_of(error.path());
-            let reason = format!("{}: {}", error.path(), error.inner());
-            return self.problem(line, Some(key.describe()), reason);
+        match kind.check(tree) {
+            Ok(unknown) => self.warn(&key, unknown),
+            Err(error) => {
+                let line = tree.line_of(error.path());
+                let reason = format!("{}: {}", error.path(), error.inner());
+                return self.problem(line, Some(key.describe()), reason);
+            }
         }
         self.parsed.documents.push(Document {
             key,
             file: self.file.clone(),
             line: self.line_in_file(tree.line),
-            value,
+            value: tree.value(),
         });
+    }
+
+    fn warn(&mut self, key: &Key, unknown: Vec<Unknown>) {
+        for Unknown {
+            line,
+            path,
+            nearest,
+        } in unknown
+        {
+            let meant = nearest.map_or_else(String::new, |it| format!("; did you mean {it}?"));
+            self.parsed.warnings.push(Problem {
+                place: self.file.to_string(),
+                line: Some(self.line_in_file(line)),
+                object: Some(key.describe()),
+                reason: format!("unknown field {path} does nothing{meant}"),
+            });
+        }
     }
 
     fn problem(&mut self, line: u64, object: Option<String>, reason: String) {

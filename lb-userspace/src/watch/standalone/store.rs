@@ -94,7 +94,8 @@ impl Store {
 
     /// What is wrong with the files, and every document that another one of its folder hides.
     pub fn problems(&self) -> Vec<Problem> {
-        let in_files = self.files.values().flat_map(|parsed| &parsed.problems);
+        let files = self.files.values();
+        let in_files = files.flat_map(|parsed| parsed.problems.iter().chain(&parsed.warnings));
         let mut problems: Vec<Problem> = in_files.cloned().collect();
         for (key, files) in &self.stated_in {
             // Only an object stated twice can be a duplicate, and most are stated once.

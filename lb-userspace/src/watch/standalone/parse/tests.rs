@@ -130,3 +130,60 @@ fn aliases_cannot_blow_up() {
     assert_eq!(parsed.documents.len(), 0);
     assert_eq!(parsed.problems.len(), 1, "{:?}", parsed.problems);
 }
+
+#[test]
+fn fields_that_nobody_knows_are_named_and_harm_nothing() {
+    let text = "\
+apiVersion: v1
+kind: Service
+metadata:
+  name: web
+  label: {app: web}
+sepc: {}
+spec:
+  clusterip: 10.96.0.10
+  selectors:
+    app: web
+  banana: 1
+  ports:
+  - port: 80
+    target-port: 8080
+    protocol: TCP
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: a, annotations: {any: thing}}
+spec: {containers: [{name: c, ports: [{containerport: 80}]}]}
+";
+    let parsed = parse("m.yaml", text);
+    let said: Vec<String> = parsed.warnings.iter().map(Problem::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "m.yaml:6: Service default/web: unknown field sepc does nothing; did you mean spec?",
+            "m.yaml:5: Service default/web: unknown field metadata.label does nothing; \
+             did you mean labels?",
+            "m.yaml:11: Service default/web: unknown field spec.banana does nothing",
+            "m.yaml:8: Service default/web: unknown field spec.clusterip does nothing; \
+             did you mean clusterIP?",
+            "m.yaml:9: Service default/web: unknown field spec.selectors does nothing; \
+             did you mean selector?",
+            "m.yaml:14: Service default/web: unknown field spec.ports[0].target-port does \
+             nothing; did you mean targetPort?",
+            "m.yaml:20: Pod default/a: unknown field spec.containers[0].ports[0].containerport \
+             does nothing; did you mean containerPort?",
+        ]
+    );
+    assert_eq!(parsed.documents.len(), 2, "{:?}", parsed.problems);
+    assert!(parsed.problems.is_empty(), "a warning is no problem");
+}
+
+#[test]
+fn numbers_out_of_range_are_named_by_line() {
+    for port in [".nan", "-.inf", "99999999999", "80.5", "1e3"] {
+        let text = GOOD.replace("80", port);
+        check(port, &text, &[], &["m.yaml:4: "]);
+    }
+    let far = "99999999999999999999999999999999";
+    assert_eq!(parse("m.yaml", &GOOD.replace("80", far)).problems.len(), 1);
+}
