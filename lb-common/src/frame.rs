@@ -4,10 +4,11 @@
 //! It is handed in from outside because a BPF program's stack holds 512 bytes: in the kernel the
 //! frame lies in a per-CPU map, and stages fill its parts in place instead of returning them.
 
-use crate::conntrack::Target;
+use crate::conntrack::{Choice, Target};
 use crate::family::{Family, V4, V6};
 use crate::parse::Datagram;
-use crate::wire::{Expiry, Flow, FrontendKey, Reverse, Tuple};
+use crate::select::Mark;
+use crate::wire::{Affinity, Expiry, Flow, FrontendKey, Reverse, Tuple};
 use zerocopy::{FromBytes, FromZeros as _, Immutable, KnownLayout};
 
 /// The parts of one packet's passage. Any bytes are a valid start.
@@ -18,6 +19,14 @@ pub struct Frame<A> {
     pub flow: Flow,
     /// A reverse entry, as found or as being made.
     pub reverse: Reverse,
+    /// A client's affinity, as found or as being made.
+    pub affinity: Affinity,
+    /// Who gets a new flow.
+    pub choice: Choice,
+    /// What chooses for a new flow.
+    pub mark: Mark,
+    /// Nothing: the rest begins at a whole word.
+    pub pad_mark: [u8; 4],
     /// Where a client's packet goes.
     pub target: Target,
     /// The packet as it came.
@@ -32,7 +41,9 @@ pub struct Frame<A> {
     pub reverse_key: Tuple<A>,
     /// Key of the flow that a reverse entry belongs to: what its client sends.
     pub owner: Tuple<A>,
-    /// A flow's entry in the queue: the new one's, or what the sweep looks after.
+    /// Key of an affinity.
+    pub affinity_key: Tuple<A>,
+    /// A flow's or affinity's entry in the queue: the new one's, or what the sweep looks after.
     pub expiry: Expiry<A>,
 }
 

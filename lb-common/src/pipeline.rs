@@ -10,7 +10,7 @@ use crate::service::{self, Destination};
 use crate::tables::{Side, Stage, Tables};
 use crate::verdict::Reason;
 use crate::wire::{BackendState, Node};
-use crate::{port, rewrite, select};
+use crate::{affinity, port, rewrite, select};
 
 /// TC ingress at an edge: a client's packet on its way to a Service's backend.
 #[inline(always)]
@@ -61,12 +61,13 @@ fn forward<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     let now_ns = tables.now_ns();
     let node = tables.node();
 
-    match (known, destination) {
+    let end = match (known, destination) {
         (None, None) => return Err(Reason::NotService),
         (None, Some(destination)) => begin(tables, frame, &destination)?,
         (Some(known), destination) => {
             if holds(tables, frame, known.stage, &node, now_ns)? {
                 resume(tables, frame, &known, &node, now_ns)?;
+                Reason::Forwarded
             } else {
                 // An entry that nobody has removed yet is as good as none.
                 let over = conntrack::age(&frame.flow, now_ns, &node.timeouts) == Age::Gone;
@@ -76,17 +77,17 @@ fn forward<F: Family, P: Packet + ?Sized, T: Tables<F>>(
                 } else {
                     Reason::BackendGone
                 };
-                begin(tables, frame, &destination.ok_or(alone)?)?;
+                begin(tables, frame, &destination.ok_or(alone)?)?
             }
         }
-    }
+    };
 
     frame.to = frame.datagram.tuple;
     frame.to.destination = F::narrow(frame.target.address);
     frame.to.destination_port = frame.target.port;
     frame.to.source_port = frame.target.client_port;
     rewrite::apply::<F, P>(packet, &frame.datagram, &frame.to)?;
-    Ok(Reason::Forwarded)
+    Ok(end)
 }
 
 /// Backend to client. Out of line as `forward` is.
@@ -182,38 +183,44 @@ fn begin<F: Family, T: Tables<F>>(
     tables: &mut T,
     frame: &mut Frame<F::Address>,
     destination: &Destination,
-) -> Result<(), Reason> {
+) -> Result<Reason, Reason> {
     if destination.slot_count == 0 {
         return Err(Reason::NoBackend);
     }
     if frame.datagram.is_tcp() && !frame.datagram.opens() {
         return Err(Reason::NoFlow);
     }
-    let mark = select::mark::<F>(tables.node().seed, &frame.datagram.tuple);
+    select::mark::<F>(tables.node().seed, frame);
+    let is_pinned = affinity::find(tables, frame, destination)?;
+    let backends = if is_pinned { 1 } else { BACKEND_ATTEMPTS };
     for attempt in 0..ATTEMPTS {
-        let (choice, client_port) = if attempt < BACKEND_ATTEMPTS {
+        let (choice, client_port) = if attempt < backends {
             (u32::from(attempt), frame.datagram.tuple.source_port)
         } else {
             (
                 0,
-                port::propose(&tables.node(), &mark, attempt).ok_or(Reason::NoPort)?,
+                port::propose(&tables.node(), &frame.mark, attempt).ok_or(Reason::NoPort)?,
             )
         };
-        let chosen = select::choose(tables, destination, &mark, choice)?;
-        let backend = chosen.ok_or(Reason::NoBackend)?;
+        let id = if is_pinned {
+            frame.affinity.backend
+        } else {
+            select::choose(tables, destination, &frame.mark, choice).ok_or(Reason::NoBackend)?
+        };
+        let backend = tables.backend(id)?.ok_or(Reason::NoBackend)?;
         frame.target = Target {
             address: backend.address,
             port: backend.port,
             client_port,
         };
         if conntrack::is_free(tables, frame)? {
-            let service_id = destination.service_id;
-            let choice = Choice {
-                service_id,
-                backend: backend.id,
+            frame.choice = Choice {
                 epoch: backend.epoch,
+                backend: backend.id,
+                service_id: destination.service_id,
             };
-            return conntrack::open(tables, frame, &choice);
+            conntrack::open(tables, frame)?;
+            return Ok(affinity::pin(tables, frame, destination));
         }
     }
     Err(Reason::NoPort)

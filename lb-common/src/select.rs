@@ -2,18 +2,19 @@
 //! Which backend takes a new flow: a slot of the Service's Maglev table, by hash.
 
 use crate::family::Family;
+use crate::frame::Frame;
 use crate::hash::hash;
 use crate::service::Destination;
 use crate::tables::Tables;
-use crate::verdict::Reason;
-use crate::wire::{Backend, Tuple};
+use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 /// First word of what is hashed here, so that no other use of the seed hashes the same.
 const PURPOSE: u64 = u64::from_le_bytes(*b"flow\0\0\0\0");
 
 /// What chooses backend and port of a flow: alike on every node of the cluster, since the seed is,
 /// and open to nobody outside. Each part is taken from other bits of one hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, Immutable, KnownLayout)]
 pub struct Mark {
     /// The first slot, beyond the table's size.
     pub slot: u32,
@@ -26,38 +27,38 @@ pub struct Mark {
     pub port_stride: u16,
 }
 
-/// The mark of a tuple as the client sends it.
+/// Fills in the mark of the packet's tuple.
 ///
 /// Out of line: the hash keeps many registers busy.
 #[inline(never)]
-pub fn mark<F: Family>(seed: [u64; 2], tuple: &Tuple<F::Address>) -> Mark {
-    let bytes = hash(seed, F::words(PURPOSE, *tuple).as_ref()).to_le_bytes();
+pub fn mark<F: Family>(seed: [u64; 2], frame: &mut Frame<F::Address>) {
+    let words = F::words(PURPOSE, frame.datagram.tuple);
+    let bytes = hash(seed, words.as_ref()).to_le_bytes();
     let [s0, s1, s2, s3, p0, p1, q0, q1] = bytes;
-    Mark {
+    frame.mark = Mark {
         slot: u32::from_le_bytes([s0, s1, s2, s3]),
         slot_stride: u32::from_le_bytes([p0, p1, q0, q1]) | 1,
         port: u16::from_le_bytes([p0, p1]),
         port_stride: u16::from_le_bytes([q0, q1]) | 1,
-    }
+    };
 }
 
-/// The backend of the `attempt`th choice for a mark. Not every choice differs from the one before.
+/// The backend's id of the `attempt`th choice for a mark. Not every choice differs from the one
+/// before.
+///
+/// A slot names terminating and not ready backends only where nothing better is left, so whatever
+/// it names may be used.
 #[inline(always)]
 pub fn choose<F: Family, T: Tables<F>>(
     tables: &T,
     destination: &Destination,
     mark: &Mark,
     attempt: u32,
-) -> Result<Option<Backend>, Reason> {
+) -> Option<u32> {
     let choice = mark
         .slot
         .wrapping_add(mark.slot_stride.wrapping_mul(attempt));
     // `slot_count` is a power of two and not zero.
     let slot = choice & destination.slot_count.wrapping_sub(1);
-    let Some(id) = tables.slot(destination.first_chunk, slot) else {
-        return Ok(None);
-    };
-    // A slot names terminating and not ready backends only where nothing better is left, so
-    // whatever it names may be used.
-    Ok(tables.backend(id)?)
+    tables.slot(destination.first_chunk, slot)
 }

@@ -4,7 +4,7 @@
 //! Implemented over kernel maps in `lb-ebpf`, and over plain maps in the tests.
 
 use crate::family::Family;
-use crate::wire::{Backend, Expiry, Flow, FrontendKey, Node, Reverse, Service, Tuple};
+use crate::wire::{Affinity, Backend, Expiry, Flow, FrontendKey, Node, Reverse, Service, Tuple};
 
 /// A value was overwritten while it was read, twice in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +97,21 @@ pub trait Tables<F: Family>: Environment {
     /// Removes a reverse entry; removing what is not there is fine.
     fn remove_reverse(&mut self, stage: Stage, key: &Tuple<F::Address>);
 
-    /// Puts an entry at the end of the queue of established flows; `false` = it is full.
+    /// Copies a client's affinity; likewise.
+    fn affinity(&self, key: &Tuple<F::Address>, into: &mut Affinity) -> Found<()>;
+    /// Makes an affinity where none is.
+    fn insert_affinity(
+        &mut self,
+        key: &Tuple<F::Address>,
+        affinity: &Affinity,
+    ) -> Result<(), InsertError>;
+    /// Puts an affinity in the place of one that is there; `false` = none is.
+    #[must_use]
+    fn replace_affinity(&mut self, key: &Tuple<F::Address>, affinity: &Affinity) -> bool;
+    /// Removes an affinity; removing what is not there is fine.
+    fn remove_affinity(&mut self, key: &Tuple<F::Address>);
+
+    /// Puts an entry at the end of the queue of what ends by time; `false` = it is full.
     #[must_use]
     fn add_expiry(&mut self, entry: &Expiry<F::Address>) -> bool;
     /// Takes the entry at the front of that queue; `false` = it is empty.

@@ -46,7 +46,11 @@ macro_rules! reasons {
             pub const fn is_alarming(self) -> bool {
                 matches!(
                     self,
-                    Self::FlowTableFull | Self::NoPort | Self::Torn | Self::StoreFailed
+                    Self::FlowTableFull
+                        | Self::NoPort
+                        | Self::Torn
+                        | Self::StoreFailed
+                        | Self::Unpinned
                 )
             }
 
@@ -111,6 +115,9 @@ reasons! {
     Torn = 17, Drop, "torn";
     /// The kernel refused to change the packet.
     StoreFailed = 18, Drop, "store_failed";
+    /// Translated towards a backend that the client could not be pinned to: no room for another
+    /// client's affinity.
+    Unpinned = 19, Pass, "unpinned";
 }
 
 /// Room for reasons in the counters of one hook.

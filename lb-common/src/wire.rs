@@ -6,6 +6,7 @@
 //! something is [sealed](Sealed): it carries its identity and a version at both ends, because the
 //! kernel reuses a freed hash element at once: a reader may see another key's value or a mixture.
 
+mod affinity;
 mod backend;
 mod expiry;
 mod flow;
@@ -15,6 +16,7 @@ mod seal;
 mod slots;
 mod tuple;
 
+pub use affinity::Affinity;
 pub use backend::{Backend, BackendState};
 pub use expiry::{Expiry, Round, Sweep};
 pub use flow::{Flow, Reverse};

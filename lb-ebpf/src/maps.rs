@@ -10,7 +10,8 @@ use lb_common::{
     frame::{Frame, Frames},
     verdict::REASON_SLOTS,
     wire::{
-        Backend, Chunk, Expiry, Flow, FrontendKey, Node, Reverse, Round, Service, Sweep, Tuple,
+        Affinity, Backend, Chunk, Expiry, Flow, FrontendKey, Node, Reverse, Round, Service, Sweep,
+        Tuple,
     },
 };
 
@@ -20,10 +21,12 @@ type A6 = <V6 as Family>::Address;
 type Frontends<A> = HashMap<FrontendKey<A>, Service, 1024>;
 type Flows<A> = HashMap<Tuple<A>, Flow, 1024>;
 type Reverses<A> = HashMap<Tuple<A>, Reverse, 1024>;
+type Affinities<A> = HashMap<Tuple<A>, Affinity, 1024>;
 type HalfOpens<A> = LruHashMap<Tuple<A>, Flow, 1024>;
 type HalfReverses<A> = LruHashMap<Tuple<A>, Reverse, 1024>;
-/// Twice as many as flows: one that is replaced leaves its entry until that is met.
-type Expiries<A> = Queue<Expiry<A>, 2048>;
+/// Twice as many as flows, of which one that is replaced leaves its entry until that is met, and
+/// as many as affinities.
+type Expiries<A> = Queue<Expiry<A>, 3072>;
 
 #[btf_map]
 static FRONTENDS_V4: Frontends<A4> = HashMap::new();
@@ -45,6 +48,10 @@ static HALF_OPEN_V6: HalfOpens<A6> = LruHashMap::new();
 static HALF_REVERSE_V4: HalfReverses<A4> = LruHashMap::new();
 #[btf_map]
 static HALF_REVERSE_V6: HalfReverses<A6> = LruHashMap::new();
+#[btf_map]
+static AFFINITY_V4: Affinities<A4> = HashMap::new();
+#[btf_map]
+static AFFINITY_V6: Affinities<A6> = HashMap::new();
 #[btf_map]
 static EXPIRY_V4: Expiries<A4> = Queue::new();
 #[btf_map]
@@ -114,7 +121,9 @@ pub(crate) trait FamilyMaps: Family {
     fn half_opens() -> &'static HalfOpens<Self::Address>;
     /// Their reverse entries.
     fn half_reverses() -> &'static HalfReverses<Self::Address>;
-    /// The queue in which established flows wait for the sweep.
+    /// Which backends clients are pinned to.
+    fn affinities() -> &'static Affinities<Self::Address>;
+    /// The queue in which flows and affinities wait for the sweep.
     fn expiries() -> &'static Expiries<Self::Address>;
     /// The frame of this family.
     fn frame(frames: &mut Frames) -> &mut Frame<Self::Address>;
@@ -123,7 +132,7 @@ pub(crate) trait FamilyMaps: Family {
 /// The maps of a family by their names.
 macro_rules! family_maps {
     ($family:ident: $frontends:ident $flows:ident $reverses:ident $opens:ident $half:ident
-     $expiries:ident $frame:ident) => {
+     $affinities:ident $expiries:ident $frame:ident) => {
         impl FamilyMaps for $family {
             #[inline(always)]
             fn frontends() -> &'static Frontends<Self::Address> {
@@ -151,6 +160,11 @@ macro_rules! family_maps {
             }
 
             #[inline(always)]
+            fn affinities() -> &'static Affinities<Self::Address> {
+                &$affinities
+            }
+
+            #[inline(always)]
             fn expiries() -> &'static Expiries<Self::Address> {
                 &$expiries
             }
@@ -163,5 +177,7 @@ macro_rules! family_maps {
     };
 }
 
-family_maps!(V4: FRONTENDS_V4 FLOWS_V4 REVERSE_V4 HALF_OPEN_V4 HALF_REVERSE_V4 EXPIRY_V4 narrow);
-family_maps!(V6: FRONTENDS_V6 FLOWS_V6 REVERSE_V6 HALF_OPEN_V6 HALF_REVERSE_V6 EXPIRY_V6 wide);
+family_maps!(V4: FRONTENDS_V4 FLOWS_V4 REVERSE_V4 HALF_OPEN_V4 HALF_REVERSE_V4 AFFINITY_V4
+    EXPIRY_V4 narrow);
+family_maps!(V6: FRONTENDS_V6 FLOWS_V6 REVERSE_V6 HALF_OPEN_V6 HALF_REVERSE_V6 AFFINITY_V6
+    EXPIRY_V6 wide);

@@ -6,13 +6,13 @@ use crate::{
     maps::{BACKENDS, FamilyMaps, NODE, SLOTS},
     snapshot::whole,
 };
-use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::bindings::{BPF_EXIST, BPF_NOEXIST};
 use core::mem::offset_of;
 use lb_common::{
     tables::{Environment, Found, InsertError, Side, Stage, Tables, Touch},
     wire::{
-        Backend, BackendState, CHUNK_SLOTS, Expiry, Flow, FrontendKey, Node, Reverse, Service,
-        Tuple, fingerprint,
+        Affinity, Backend, BackendState, CHUNK_SLOTS, Expiry, Flow, FrontendKey, Node, Reverse,
+        Service, Tuple, fingerprint,
     },
 };
 
@@ -157,6 +157,35 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
     }
 
     #[inline(always)]
+    fn affinity(&self, key: &Tuple<F::Address>, into: &mut Affinity) -> Found<()> {
+        const WORDS: usize = words::<Affinity>();
+        let look = || F::affinities().get_ptr_mut(key);
+        let found = whole::<_, WORDS>(look, fingerprint(key), into);
+        Ok(found?.map(|_| ()))
+    }
+
+    #[inline(always)]
+    fn insert_affinity(
+        &mut self,
+        key: &Tuple<F::Address>,
+        affinity: &Affinity,
+    ) -> Result<(), InsertError> {
+        let inserted = F::affinities().insert(key, affinity, NOEXIST);
+        inserted.map_err(refusal)
+    }
+
+    #[inline(always)]
+    fn replace_affinity(&mut self, key: &Tuple<F::Address>, affinity: &Affinity) -> bool {
+        F::affinities().insert(key, affinity, EXIST).is_ok()
+    }
+
+    #[inline(always)]
+    fn remove_affinity(&mut self, key: &Tuple<F::Address>) {
+        // As with flows.
+        let _ = F::affinities().remove(key);
+    }
+
+    #[inline(always)]
     fn add_expiry(&mut self, entry: &Expiry<F::Address>) -> bool {
         F::expiries().push(entry, 0).is_ok()
     }
@@ -178,6 +207,7 @@ fn field<T>(place: *mut Flow, offset: usize) -> *mut T {
 }
 
 const NOEXIST: u64 = BPF_NOEXIST as u64;
+const EXIST: u64 = BPF_EXIST as u64;
 
 /// `-EEXIST` of `uapi/asm-generic/errno-base.h`.
 const EEXIST: i32 = -17;

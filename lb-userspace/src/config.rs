@@ -264,12 +264,13 @@ impl fmt::Display for Config {
             slots,
             flows,
             half_open,
+            affinity,
         } = self.sizes;
         write!(
             f,
             "; node {}; edges {edges}; uplinks {uplinks}; attach {:?}; pins {}; state {}; \
              service CIDRs {}; sizes: frontends {frontends}, backends {backends}, slots {slots}, \
-             flows {flows}, half-open {half_open}; time-outs: {}; {}",
+             flows {flows}, half-open {half_open}, affinity {affinity}; time-outs: {}; {}",
             self.node_name,
             self.attach,
             self.pin_dir.display(),
@@ -344,6 +345,7 @@ fn check_sizes(sizes: &Sizes) -> Result<(), BadConfig> {
         ("slots", sizes.slots, 1),
         ("flows", sizes.flows, 1),
         ("half-open", sizes.half_open, 1),
+        ("affinity", sizes.affinity, 1),
     ] {
         if value < smallest {
             return Err(BadConfig::Small {

@@ -37,6 +37,7 @@ const SIZES: Sizes = Sizes {
     flows: 3,
     half_open: 1024,
     frontends: 16,
+    affinity: 1,
 };
 
 #[test]
@@ -109,7 +110,10 @@ fn judge(twin: &mut Twin, packet: &Packet, tally: &mut Tally) -> Result<Outcome>
 /// Whether a packet that was not translated is as it was, and a translated one has no checksum
 /// wrong that was right.
 fn harmless(packet: &Packet, outcome: &Outcome) -> Result<Option<Sums>> {
-    if !matches!(outcome.reason, Some(Reason::Forwarded | Reason::Replied)) {
+    if !matches!(
+        outcome.reason,
+        Some(Reason::Forwarded | Reason::Unpinned | Reason::Replied)
+    ) {
         ensure!(
             packet.bytes == outcome.frame,
             "{:?} has changed the packet",

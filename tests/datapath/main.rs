@@ -9,6 +9,7 @@ mod twin;
 mod forward;
 mod conntrack;
 mod backends;
+mod affinity;
 mod collisions;
 mod parse;
 mod limits;

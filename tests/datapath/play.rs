@@ -103,6 +103,22 @@ impl Play<'_> {
         done(self.twin.copy());
     }
 
+    /// Sets a frontend's session affinity time-out, in seconds; 0 = none.
+    pub(crate) fn affinity(&mut self, at: SocketAddr, protocol: u8, seconds: u32) {
+        self.twin.memory.set_affinity(at, protocol, seconds);
+        done(self.twin.copy());
+    }
+
+    /// Affinities of this family.
+    pub(crate) fn affinities(&self) -> usize {
+        let memory = &self.twin.memory;
+        if self.cast.client.is_ipv4() {
+            memory.v4.affinities.len()
+        } else {
+            memory.v6.affinities.len()
+        }
+    }
+
     /// Takes a frontend away.
     pub(crate) fn remove_service(&mut self, at: SocketAddr, protocol: u8) {
         self.twin.memory.remove_service(at, protocol);

@@ -52,6 +52,7 @@ impl Twin {
         self.memory = Memory {
             flow_capacity: usize::try_from(sizes.flows)?,
             half_open_capacity: usize::try_from(sizes.half_open)?,
+            affinity_capacity: usize::try_from(sizes.affinity)?,
             ..Memory::default()
         };
         for hook in Hook::ALL {
@@ -129,7 +130,10 @@ impl Twin {
     fn compare_flows(&self) -> Result<()> {
         let Self { memory, kernel, .. } = self;
         same("IPv4 flows", &memory.v4.flows, &kernel.v4.flows()?)?;
-        same("IPv6 flows", &memory.v6.flows, &kernel.v6.flows()?)
+        same("IPv6 flows", &memory.v6.flows, &kernel.v6.flows()?)?;
+        let (v4, v6) = (kernel.v4.affinities()?, kernel.v6.affinities()?);
+        same("IPv4 affinities", &memory.v4.affinities, &v4)?;
+        same("IPv6 affinities", &memory.v6.affinities, &v6)
     }
 
     fn compare_queues(&mut self) -> Result<()> {

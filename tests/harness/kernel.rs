@@ -71,6 +71,8 @@ pub struct Sizes {
     /// Of `HALF_OPEN` and of `HALF_REVERSE`. The kernel keeps free elements of an LRU map on each
     /// processor, so one that shall evict nothing must be some hundreds larger than it needs be.
     pub half_open: u32,
+    /// Of `AFFINITY`.
+    pub affinity: u32,
     /// Of `FRONTENDS`.
     pub frontends: u32,
 }
@@ -80,6 +82,7 @@ impl Default for Sizes {
         Self {
             flows: 16,
             half_open: 1024,
+            affinity: 4,
             frontends: 64,
         }
     }
@@ -135,8 +138,10 @@ impl Kernel {
             ("FLOWS_V6", sizes.flows),
             ("REVERSE_V4", sizes.flows),
             ("REVERSE_V6", sizes.flows),
-            ("EXPIRY_V4", 2 * sizes.flows),
-            ("EXPIRY_V6", 2 * sizes.flows),
+            ("AFFINITY_V4", sizes.affinity),
+            ("AFFINITY_V6", sizes.affinity),
+            ("EXPIRY_V4", 2 * sizes.flows + sizes.affinity),
+            ("EXPIRY_V6", 2 * sizes.flows + sizes.affinity),
             ("HALF_OPEN_V4", sizes.half_open),
             ("HALF_OPEN_V6", sizes.half_open),
             ("HALF_REVERSE_V4", sizes.half_open),

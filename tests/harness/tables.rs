@@ -16,8 +16,8 @@ use lb_common::{
     frame::{Frame, Frames},
     tables::{Environment, Found, InsertError, Side, Stage, Tables, Torn, Touch},
     wire::{
-        Backend, BackendState, CHUNK_SLOTS, Chunk, Expiry, Flow, FrontendKey, Node, Reverse, Round,
-        Sealed, Service, Tuple, fingerprint,
+        Affinity, Backend, BackendState, CHUNK_SLOTS, Chunk, Expiry, Flow, FrontendKey, Node,
+        Reverse, Round, Sealed, Service, Tuple, fingerprint,
     },
 };
 use std::collections::{BTreeMap, VecDeque};
@@ -37,6 +37,8 @@ pub struct Memory {
     pub backends: BTreeMap<u32, Backend>,
     /// Entries that each established table holds (flows, and as many reverse entries).
     pub flow_capacity: usize,
+    /// Affinities that each family's table holds.
+    pub affinity_capacity: usize,
     /// Entries that each half-open table holds.
     pub half_open_capacity: usize,
     /// What there is for IPv4.
@@ -52,7 +54,9 @@ pub struct Entries<F: Family> {
     pub frontends: BTreeMap<FrontendKey<F::Address>, Service>,
     /// Conntrack.
     pub flows: Flows<F>,
-    /// `EXPIRY`: the queue in which established flows wait for the sweep.
+    /// `AFFINITY`.
+    pub affinities: BTreeMap<Tuple<F::Address>, Affinity>,
+    /// `EXPIRY`: the queue in which established flows and affinities wait for the sweep.
     pub expiries: VecDeque<Expiry<F::Address>>,
 }
 
@@ -84,6 +88,7 @@ impl Default for Memory {
             chunks: BTreeMap::new(),
             backends: BTreeMap::new(),
             flow_capacity: usize::MAX,
+            affinity_capacity: usize::MAX,
             half_open_capacity: usize::MAX,
             v4: Entries::default(),
             v6: Entries::default(),
@@ -96,6 +101,7 @@ impl<F: Family> Default for Entries<F> {
         Self {
             frontends: BTreeMap::new(),
             flows: Flows::default(),
+            affinities: BTreeMap::new(),
             expiries: VecDeque::new(),
         }
     }
@@ -303,8 +309,33 @@ where
             .remove(key);
     }
 
+    fn affinity(&self, key: &Tuple<F::Address>, into: &mut Affinity) -> Found<()> {
+        let found = whole(self.entries().affinities.get(key), fingerprint(key))?;
+        Ok(found.map(|affinity| *into = affinity))
+    }
+
+    fn insert_affinity(
+        &mut self,
+        key: &Tuple<F::Address>,
+        affinity: &Affinity,
+    ) -> Result<(), InsertError> {
+        let capacity = self.affinity_capacity;
+        let table = &mut self.entries_mut().affinities;
+        insert(table, Stage::Established, capacity, *key, *affinity, |_| 0)
+    }
+
+    fn replace_affinity(&mut self, key: &Tuple<F::Address>, affinity: &Affinity) -> bool {
+        let known = self.entries_mut().affinities.get_mut(key);
+        known.map(|known| *known = *affinity).is_some()
+    }
+
+    fn remove_affinity(&mut self, key: &Tuple<F::Address>) {
+        self.entries_mut().affinities.remove(key);
+    }
+
     fn add_expiry(&mut self, entry: &Expiry<F::Address>) -> bool {
-        let capacity = self.flow_capacity.saturating_mul(2);
+        let flows = self.flow_capacity.saturating_mul(2);
+        let capacity = flows.saturating_add(self.affinity_capacity);
         let queue = &mut self.entries_mut().expiries;
         let has_room = queue.len() < capacity;
         if has_room {

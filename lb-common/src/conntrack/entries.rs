@@ -85,14 +85,15 @@ impl Target {
 }
 
 /// Who gets a new flow.
-#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, KnownLayout)]
 pub struct Choice {
-    /// The Service's number.
-    pub service_id: u32,
-    /// Id of the backend.
-    pub backend: u32,
     /// The backend's epoch.
     pub epoch: u64,
+    /// Id of the backend.
+    pub backend: u32,
+    /// The Service's number.
+    pub service_id: u32,
 }
 
 /// Whether replies to `frame.target` would be told apart from those of all other flows: no other
@@ -120,13 +121,12 @@ pub fn is_free<F: Family, T: Tables<F>>(
     Ok(!taken)
 }
 
-/// Makes both entries of a new flow to `frame.target`, which takes on another value where another
-/// processor has just opened the same flow.
+/// Makes both entries of a new flow to `frame.choice` at `frame.target`, which takes on another
+/// value where another processor has just opened the same flow.
 #[inline(never)]
 pub fn open<F: Family, T: Tables<F>>(
     tables: &mut T,
     frame: &mut Frame<F::Address>,
-    choice: &Choice,
 ) -> Result<(), Reason> {
     let now_ns = tables.now_ns();
     let stage = if frame.datagram.is_tcp() {
@@ -134,7 +134,7 @@ pub fn open<F: Family, T: Tables<F>>(
     } else {
         Stage::Established
     };
-    fill_flow::<F>(frame, choice, now_ns, &tables.node().timeouts);
+    fill_flow::<F>(frame, now_ns, &tables.node().timeouts);
     match insert(tables, frame, stage) {
         Ok(()) => {}
         Err(InsertError::Full) => return Err(Reason::FlowTableFull),
@@ -296,13 +296,8 @@ fn refused(error: InsertError) -> Reason {
 }
 
 #[inline(always)]
-fn fill_flow<F: Family>(
-    frame: &mut Frame<F::Address>,
-    choice: &Choice,
-    now_ns: u64,
-    timeouts: &Timeouts,
-) {
-    let Datagram { tuple, .. } = &frame.datagram;
+fn fill_flow<F: Family>(frame: &mut Frame<F::Address>, now_ns: u64, timeouts: &Timeouts) {
+    let (Datagram { tuple, .. }, choice) = (&frame.datagram, frame.choice);
     let client_seen = if frame.datagram.is_tcp() {
         seen::SYN
     } else {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The end of an established flow: both entries go.
+//! The end of an established flow, whose two entries go, and of an affinity.
 
 use super::{Age, Target, age, write_reverse_key};
+use crate::affinity;
 use crate::family::Family;
 use crate::frame::Frame;
 use crate::tables::{Stage, Tables};
@@ -15,12 +16,19 @@ pub enum Swept {
     Alive,
 }
 
-/// Removes the flow of `frame.expiry` if it is beyond its tombstone.
+/// Removes the flow of `frame.expiry` if it is beyond its tombstone, the affinity if it is over.
 ///
 /// A packet may put another flow in its place between the look at it and the removal. That one's
 /// next packet then begins anew, with the same backend.
 #[inline(always)]
 pub fn sweep<F: Family, T: Tables<F>>(tables: &mut T, frame: &mut Frame<F::Address>) -> Swept {
+    if frame.expiry.key.protocol == affinity::PROTOCOL {
+        if affinity::is_alive(tables, frame) {
+            return Swept::Alive;
+        }
+        affinity::end(tables, frame);
+        return Swept::Gone;
+    }
     let born_ns = u64::from_ne_bytes(frame.expiry.born_ns);
     match tables.flow(Stage::Established, &frame.expiry.key, &mut frame.flow) {
         // Unreadable now, not for ever.
@@ -35,9 +43,13 @@ pub fn sweep<F: Family, T: Tables<F>>(tables: &mut T, frame: &mut Frame<F::Addre
     Swept::Gone
 }
 
-/// Removes the flow of `frame.expiry`, which was just found alive.
+/// Removes what `frame.expiry` stands for and was just found alive.
 #[inline(always)]
 pub fn end<F: Family, T: Tables<F>>(tables: &mut T, frame: &mut Frame<F::Address>) {
+    if frame.expiry.key.protocol == affinity::PROTOCOL {
+        affinity::end(tables, frame);
+        return;
+    }
     let born_ns = u64::from_ne_bytes(frame.expiry.born_ns);
     let found = tables.flow(Stage::Established, &frame.expiry.key, &mut frame.flow);
     if matches!(found, Ok(Some(_))) && frame.flow.born_ns == born_ns {

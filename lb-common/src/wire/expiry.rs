@@ -5,15 +5,17 @@ use super::Tuple;
 use crate::family::Family;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// One established flow in the queue that the sweep goes through. 24 bytes for IPv4, 48 for IPv6.
+/// One established flow, or one affinity, in the queue that the sweep goes through. 24 bytes for
+/// IPv4, 48 for IPv6.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
 )]
 pub struct Expiry<A> {
-    /// `Flow::born_ns`, native order: another flow of that key is none of this entry's business.
+    /// `Flow::born_ns` or `Affinity::born_ns`, native order: another entry of that key is none of
+    /// this one's business.
     pub born_ns: [u8; 8],
-    /// The flow's key.
+    /// The key of the flow or the affinity.
     pub key: Tuple<A>,
 }
 

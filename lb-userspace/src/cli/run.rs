@@ -118,6 +118,10 @@ struct SizeArgs {
     /// TCP connections before their handshake is complete, of each family.
     #[arg(long, value_name = "N", default_value_t = 32_768)]
     half_open: u32,
+    /// Clients that are pinned to a backend by session affinity, of each family and each Service
+    /// port.
+    #[arg(long, value_name = "N", default_value_t = 65_536)]
+    affinity: u32,
 }
 
 /// Named as kube-proxy's where kube-proxy has them.
@@ -200,6 +204,7 @@ impl SizeArgs {
             backends,
             slots,
             half_open,
+            affinity,
             ..
         } = self;
         Sizes {
@@ -207,6 +212,7 @@ impl SizeArgs {
             backends,
             slots,
             half_open,
+            affinity,
             ..Sizes::default()
         }
     }

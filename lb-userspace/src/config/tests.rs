@@ -13,6 +13,7 @@ fn given() -> Given {
             slots: 8,
             flows: 8,
             half_open: 8,
+            affinity: 8,
         },
         ..Given::default()
     }
@@ -35,7 +36,7 @@ fn contradictions_are_refused_by_name() {
     fn cidrs(given: &mut Given, texts: &[&str]) {
         given.service_cidrs = texts.iter().map(|text| text.parse().unwrap()).collect();
     }
-    let rows: [(Spoil, &str); 14] = [
+    let rows: [(Spoil, &str); 15] = [
         (
             |given| {
                 given.manifests = vec!["m".into()];
@@ -71,6 +72,7 @@ fn contradictions_are_refused_by_name() {
         ),
         (|given| given.sizes.backends = 1, "--backends 1"),
         (|given| given.sizes.half_open = 0, "--half-open 0"),
+        (|given| given.sizes.affinity = 0, "--affinity 0"),
         (
             |given| cidrs(given, &["10.0.0.0/8", "11.0.0.0/8"]),
             "10.0.0.0/8 and 11.0.0.0/8",

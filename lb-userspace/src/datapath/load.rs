@@ -31,6 +31,8 @@ pub struct Sizes {
     pub flows: u32,
     /// Half-open flows of each family.
     pub half_open: u32,
+    /// Clients of each family that may be pinned to a backend, for each port of a Service.
+    pub affinity: u32,
 }
 
 /// What decides a map's size.
@@ -40,15 +42,17 @@ pub(super) enum Sizing {
     Backends,
     Slots,
     Flows,
-    /// Twice the flows: one that is replaced leaves its entry until the sweep meets that.
+    /// Twice the flows, of which one that is replaced leaves its entry until the sweep meets that,
+    /// and the affinities.
     Expiries,
+    Affinity,
     HalfOpen,
     /// The object itself.
     Fixed,
 }
 
 /// Every pinned map, and what decides its size.
-pub(super) const MAPS: [(&str, Sizing); 19] = [
+pub(super) const MAPS: [(&str, Sizing); 21] = [
     ("FRONTENDS_V4", Sizing::Frontends),
     ("FRONTENDS_V6", Sizing::Frontends),
     ("FLOWS_V4", Sizing::Flows),
@@ -59,6 +63,8 @@ pub(super) const MAPS: [(&str, Sizing); 19] = [
     ("HALF_OPEN_V6", Sizing::HalfOpen),
     ("HALF_REVERSE_V4", Sizing::HalfOpen),
     ("HALF_REVERSE_V6", Sizing::HalfOpen),
+    ("AFFINITY_V4", Sizing::Affinity),
+    ("AFFINITY_V6", Sizing::Affinity),
     ("EXPIRY_V4", Sizing::Expiries),
     ("EXPIRY_V6", Sizing::Expiries),
     ("SWEEP", Sizing::Fixed),
@@ -78,7 +84,8 @@ impl Sizes {
             Sizing::Backends => Some(self.backends),
             Sizing::Slots => Some(self.slots),
             Sizing::Flows => Some(self.flows),
-            Sizing::Expiries => Some(self.flows.saturating_mul(2)),
+            Sizing::Expiries => Some(self.flows.saturating_mul(2).saturating_add(self.affinity)),
+            Sizing::Affinity => Some(self.affinity),
             Sizing::HalfOpen => Some(self.half_open),
             Sizing::Fixed => None,
         }
@@ -96,6 +103,7 @@ impl Sizes {
             slots: entries("SLOTS")?,
             flows: entries("FLOWS_V4")?,
             half_open: entries("HALF_OPEN_V4")?,
+            affinity: entries("AFFINITY_V4")?,
         })
     }
 }
@@ -258,6 +266,7 @@ fn flag(map: &str) -> &'static str {
         Sizing::Slots => "--slots (the most are some millions)",
         Sizing::Flows | Sizing::Expiries => "--flows (the most are some millions)",
         Sizing::HalfOpen => "--half-open (the most are some millions)",
+        Sizing::Affinity => "--affinity (the most are some millions)",
         Sizing::Fixed => "kernel: it has a fixed size",
     }
 }

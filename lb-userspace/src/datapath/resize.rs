@@ -151,6 +151,7 @@ mod tests {
             slots: 1,
             flows,
             half_open: 1,
+            affinity: 1,
         };
         let (small, large, other) = (size(1), size(2), size(3));
         for (current, next, links, wanted, start) in [

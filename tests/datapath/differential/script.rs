@@ -155,7 +155,7 @@ impl Script {
 
     /// Remembers which backend a client's packet has reached.
     pub(super) fn learn(&mut self, packet: &Packet, outcome: &Outcome) {
-        if outcome.reason == Some(Reason::Forwarded)
+        if matches!(outcome.reason, Some(Reason::Forwarded | Reason::Unpinned))
             && packet.bend != Bend::Damaged
             && let Some(ends) = ends_of(&outcome.frame)
         {

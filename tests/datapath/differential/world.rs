@@ -36,6 +36,7 @@ impl World {
                 for (service, ids) in services(&cast).into_iter().zip([&ids[..], &[first], &[]]) {
                     memory.add_service(service, protocol, ids);
                 }
+                memory.set_affinity(cast.service, protocol, 60);
             }
         }
         Ok(Self {
@@ -110,7 +111,7 @@ fn change(memory: &mut Memory, cast: &Cast, chance: &mut Chance) {
     let ids = ids(cast, protocol);
     let index = chance.below(ids.len());
     let service = services(cast)[chance.below(2)];
-    match chance.below(8) {
+    match chance.below(10) {
         state @ 0..4 => {
             let state = [Active, Draining, Quiet, Free][state];
             if memory.backends.contains_key(&ids[index]) {
@@ -120,6 +121,7 @@ fn change(memory: &mut Memory, cast: &Cast, chance: &mut Chance) {
         4 => drop(memory.backends.remove(&ids[index])),
         5 => memory.add_backend(ids[index], cast.pods[chance.below(3)], protocol),
         6 => memory.add_service(service, protocol, &ids[..index]),
+        7 | 8 => memory.set_affinity(service, protocol, *chance.pick(&[0, 1, 60])),
         _ => memory.remove_service(service, protocol),
     }
 }

@@ -9,7 +9,7 @@ use aya::{
 };
 use lb_common::{
     family::Family,
-    wire::{Expiry, Flow, FrontendKey, Reverse, Service, Tuple},
+    wire::{Affinity, Expiry, Flow, FrontendKey, Reverse, Service, Tuple},
 };
 use lb_userspace::maps::pod::Wire;
 use std::collections::{BTreeMap, VecDeque};
@@ -23,6 +23,7 @@ pub struct FamilyMaps<F: Family> {
     frontends: Table<FrontendKey<F::Address>, Service>,
     established: PairMaps<F>,
     half_open: PairMaps<F>,
+    affinities: Table<Tuple<F::Address>, Affinity>,
     expiries: Queue<MapData, Wire<Expiry<F::Address>>>,
 }
 
@@ -45,6 +46,7 @@ impl<F: Family> FamilyMaps<F> {
                 flows: Table::take(ebpf, "HALF_OPEN", ending)?,
                 reverse: Table::take(ebpf, "HALF_REVERSE", ending)?,
             },
+            affinities: Table::take(ebpf, "AFFINITY", ending)?,
             expiries: map(ebpf, &format!("EXPIRY_{ending}"))?.try_into()?,
         })
     }
@@ -72,6 +74,11 @@ impl<F: Family> FamilyMaps<F> {
         self.established.flows.0.keys().count()
     }
 
+    /// Affinities as they are.
+    pub fn affinities(&self) -> Result<BTreeMap<Tuple<F::Address>, Affinity>> {
+        self.affinities.all()
+    }
+
     /// The queue in which they wait for the sweep; nothing else may use it meanwhile.
     pub fn expiries(&mut self) -> Result<VecDeque<Expiry<F::Address>>> {
         let mut entries = VecDeque::new();
@@ -97,6 +104,7 @@ impl<F: Family> FamilyMaps<F> {
     pub(super) fn copy_flows(&mut self, entries: &Entries<F>) -> Result<()> {
         self.established.copy_from(&entries.flows.established)?;
         self.half_open.copy_from(&entries.flows.half_open)?;
+        self.affinities.copy_from(&entries.affinities)?;
         while self.expiries.pop(0).is_ok() {}
         let mut entries = entries.expiries.iter();
         entries.try_for_each(|entry| Ok(self.expiries.push(&Wire(*entry), 0)?))

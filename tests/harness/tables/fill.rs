@@ -121,18 +121,38 @@ impl Memory {
         }
     }
 
+    /// Sets the session affinity time-out of a frontend that is there; 0 = none.
+    pub fn set_affinity(&mut self, at: SocketAddr, protocol: u8, seconds: u32) {
+        match at {
+            SocketAddr::V4(_) => self.put_affinity::<V4>(at, protocol, seconds),
+            SocketAddr::V6(_) => self.put_affinity::<V6>(at, protocol, seconds),
+        }
+    }
+
+    fn put_affinity<F: Standard>(&mut self, at: SocketAddr, protocol: u8, affinity_s: u32)
+    where
+        Self: Holds<F>,
+    {
+        let version = self.next_version();
+        let key = frontend_key::<F>(at, protocol);
+        if let Some(service) = self.entries_mut().frontends.get_mut(&key) {
+            *service = Service {
+                version,
+                version_end: version,
+                affinity_s,
+                ..*service
+            };
+        }
+    }
+
     fn put_service<F: Standard>(&mut self, at: SocketAddr, protocol: u8, backends: &[u32])
     where
         Self: Holds<F>,
     {
         let version = self.next_version();
         let key = frontend_key::<F>(at, protocol);
-        let old = self
-            .entries()
-            .frontends
-            .get(&key)
-            .map(|service| service.first_chunk);
-        let first_chunk = old.unwrap_or_else(|| self.free_chunk());
+        let old = self.entries().frontends.get(&key).copied();
+        let first_chunk = old.map_or_else(|| self.free_chunk(), |service| service.first_chunk);
         let mut chunk = Chunk::default();
         for (slot, id) in chunk.backends.iter_mut().zip(backends.iter().cycle()) {
             *slot = *id;
@@ -145,6 +165,7 @@ impl Memory {
             first_chunk,
             slot_count: if backends.is_empty() { 0 } else { CHUNK_SLOTS },
             backend_count: u32::try_from(backends.len()).expect("few backends"),
+            affinity_s: old.map_or(0, |service| service.affinity_s),
             version_end: version,
             ..Service::default()
         };

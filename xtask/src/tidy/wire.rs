@@ -15,6 +15,7 @@ const SCRATCH: &[&str] = &[
     "lb-common/src/conntrack/entries.rs",
     "lb-common/src/frame.rs",
     "lb-common/src/parse.rs",
+    "lb-common/src/select.rs",
 ];
 
 /// `repr(C)` only there (or in [`SCRATCH`]), and never without a size assertion.

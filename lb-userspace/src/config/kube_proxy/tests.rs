@@ -109,6 +109,7 @@ fn kubeadm_s_file_is_understood() {
             backends: 2,
             slots: 1,
             half_open: 1,
+            affinity: 1,
             ..crate::datapath::Sizes::default()
         },
         ..Given::default()

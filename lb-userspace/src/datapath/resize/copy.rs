@@ -21,10 +21,11 @@ use aya::{
 use lb_common::{
     conntrack::{self, Target},
     family::{Family, V4, V6},
-    wire::{Expiry, Flow, Reverse, Sealed as _, Timeouts, Tuple, fingerprint},
+    wire::{Affinity, Expiry, Flow, Reverse, Sealed as _, Timeouts, Tuple, fingerprint},
 };
 use rustix::io::Errno;
 use std::path::Path;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// An entry, or a whole map, could not be copied.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +104,7 @@ pub(super) fn settings(from: &Path, to: &Path) -> Result<(), CopyError> {
 struct Names {
     established: [&'static str; 2],
     half_open: [&'static str; 2],
+    affinity: &'static str,
     expiry: &'static str,
 }
 
@@ -112,11 +114,13 @@ pub(super) fn flows(from: &Path, to: &Path) -> Result<Copied, CopyError> {
     let v4 = Names {
         established: ["FLOWS_V4", "REVERSE_V4"],
         half_open: ["HALF_OPEN_V4", "HALF_REVERSE_V4"],
+        affinity: "AFFINITY_V4",
         expiry: "EXPIRY_V4",
     };
     let v6 = Names {
         established: ["FLOWS_V6", "REVERSE_V6"],
         half_open: ["HALF_OPEN_V6", "HALF_REVERSE_V6"],
+        affinity: "AFFINITY_V6",
         expiry: "EXPIRY_V6",
     };
     family::<V4>(from, to, &v4, &mut copied)?;
@@ -124,15 +128,19 @@ pub(super) fn flows(from: &Path, to: &Path) -> Result<Copied, CopyError> {
     Ok(copied)
 }
 
-/// How many flows the fuller of the two families has.
-pub(super) fn count_flows(maps: &Path) -> Result<u32, CopyError> {
-    let v4 = keys::<V4>(maps, &open(maps, "FLOWS_V4")?, "FLOWS_V4")?.len();
-    let v6 = keys::<V6>(maps, &open(maps, "FLOWS_V6")?, "FLOWS_V6")?.len();
+/// How many entries the fuller of two families' tables has.
+pub(super) fn count<V: FromBytes + IntoBytes + Immutable + Copy + 'static>(
+    maps: &Path,
+    [v4, v6]: [&'static str; 2],
+) -> Result<u32, CopyError> {
+    let v4 = keys::<V4, V>(maps, &open(maps, v4)?, v4)?.len();
+    let v6 = keys::<V6, V>(maps, &open(maps, v6)?, v6)?.len();
     Ok(u32::try_from(v4.max(v6)).unwrap_or(u32::MAX))
 }
 
 type Key<F> = Wire<Tuple<<F as Family>::Address>>;
 type Table<F, V> = HashMap<MapData, Key<F>, Wire<V>>;
+type Entries<F> = Queue<MapData, Wire<Expiry<<F as Family>::Address>>>;
 
 fn family<F: Family>(
     from: &Path,
@@ -145,7 +153,28 @@ fn family<F: Family>(
         .map(|names| copy_pair::<F>(from, to, names, &timeouts, copied));
     copied.established += established?;
     copied.half_open += half_open?;
-    enqueue::<F>(to, names.established[0], names.expiry)
+    copy_affinity::<F>(from, to, names.affinity)?;
+    enqueue::<F>(to, names)
+}
+
+/// Copies affinities, each unless the new one was used later.
+fn copy_affinity<F: Family>(from: &Path, to: &Path, map: &'static str) -> Result<(), CopyError> {
+    let table: Table<F, Affinity> = open(from, map)?;
+    let mut new_table: Table<F, Affinity> = open(to, map)?;
+    for key in keys::<F, _>(from, &table, map)? {
+        let old = get(&table, &key, map)?;
+        let Some(old) = old.filter(|old| old.0.intact(fingerprint(&key.0))) else {
+            continue;
+        };
+        if put(&mut new_table, &key, &old, Write::New, map)? != Put::There {
+            continue;
+        }
+        let new = get(&new_table, &key, map)?;
+        if new.is_some_and(|new| new.0.used_ns < old.0.used_ns) {
+            put(&mut new_table, &key, &old, Write::Again, map)?;
+        }
+    }
+    Ok(())
 }
 
 /// Copies the flows of a pair of tables, and says how many are there now.
@@ -161,7 +190,7 @@ fn copy_pair<F: Family>(
     let reverses: Table<F, Reverse> = open(from, reverse_name)?;
     let mut new_reverses: Table<F, Reverse> = open(to, reverse_name)?;
     let mut count = 0;
-    for key in keys::<F>(from, &flows, flows_name)? {
+    for key in keys::<F, _>(from, &flows, flows_name)? {
         let Some((flow, reverse_key, reverse)) =
             read_pair::<F>(&key, (&flows, flows_name), (&reverses, reverse_name))?
         else {
@@ -217,42 +246,50 @@ fn merge<F: Family>(
     Ok(())
 }
 
-/// Gives every flow of a table an entry in the queue, whatever was in there: also where an agent
+/// Gives every flow and affinity an entry in the queue, whatever was in there: also where an agent
 /// died in the middle of copying.
 ///
 /// A flow that begins meanwhile may get two; the sweep drops one when the flow is over.
-fn enqueue<F: Family>(
-    maps: &Path,
-    flows_name: &'static str,
-    queue_name: &'static str,
-) -> Result<(), CopyError> {
-    let mut queue: Queue<MapData, Wire<Expiry<F::Address>>> = open(maps, queue_name)?;
-    let flows: Table<F, Flow> = open(maps, flows_name)?;
+fn enqueue<F: Family>(maps: &Path, names: &Names) -> Result<(), CopyError> {
+    let mut queue: Entries<F> = open(maps, names.expiry)?;
     // No more than it has room for: packets put in new ones.
     for _ in 0..queue.capacity() {
         match queue.pop(0) {
             Ok(_) => {}
             Err(MapError::ElementNotFound) => break,
-            Err(cause) => return Err(failed(queue_name)(cause)),
+            Err(cause) => return Err(failed(names.expiry)(cause)),
         }
     }
-    for key in keys::<F>(maps, &flows, flows_name)? {
-        if let Some(Wire(flow)) = get(&flows, &key, flows_name)? {
-            let born_ns = flow.born_ns.to_ne_bytes();
+    let flow_born_ns = |flow: Flow| flow.born_ns;
+    add_entries::<F, _>(maps, names.established[0], &mut queue, flow_born_ns)?;
+    let affinity_born_ns = |affinity: Affinity| affinity.born_ns;
+    add_entries::<F, _>(maps, names.affinity, &mut queue, affinity_born_ns)
+}
+
+fn add_entries<F: Family, V: FromBytes + IntoBytes + Immutable + Copy + 'static>(
+    maps: &Path,
+    map: &'static str,
+    queue: &mut Entries<F>,
+    born_ns: impl Fn(V) -> u64,
+) -> Result<(), CopyError> {
+    let table: Table<F, V> = open(maps, map)?;
+    for key in keys::<F, _>(maps, &table, map)? {
+        if let Some(Wire(value)) = get(&table, &key, map)? {
+            let born_ns = born_ns(value).to_ne_bytes();
             let entry = Wire(Expiry {
                 born_ns,
                 key: key.0,
             });
-            queue.push(&entry, 0).map_err(failed(queue_name))?;
+            queue.push(&entry, 0).map_err(failed(map))?;
         }
     }
     Ok(())
 }
 
 /// All keys at once, so that values are read as late as possible.
-fn keys<F: Family>(
+fn keys<F: Family, V: FromBytes + IntoBytes + Immutable + Copy + 'static>(
     maps: &Path,
-    table: &Table<F, Flow>,
+    table: &Table<F, V>,
     map: &'static str,
 ) -> Result<Vec<Key<F>>, CopyError> {
     let room = usize::try_from(entries(maps, map)?)

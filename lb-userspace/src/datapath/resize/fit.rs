@@ -6,7 +6,7 @@ use super::{
     copy::{self, CopyError},
 };
 use crate::maps::{Store as _, kernel::KernelStore};
-use lb_common::wire::CHUNK_SLOTS;
+use lb_common::wire::{Affinity, CHUNK_SLOTS, Flow};
 use std::path::Path;
 
 /// A size is too small for what is in the map.
@@ -31,6 +31,7 @@ pub(super) struct Usage {
     backends: u32,
     slots: u32,
     flows: u32,
+    affinity: u32,
 }
 
 /// Counts what is in use.
@@ -52,7 +53,8 @@ pub(super) fn usage(maps: &Path) -> Result<Usage, CopyError> {
         frontends: u32::try_from(services).unwrap_or(u32::MAX),
         backends: backends.last().map_or(0, |(id, _)| id.saturating_add(1)),
         slots: chunks.max().unwrap_or(0),
-        flows: copy::count_flows(maps)?,
+        flows: copy::count::<Flow>(maps, ["FLOWS_V4", "FLOWS_V6"])?,
+        affinity: copy::count::<Affinity>(maps, ["AFFINITY_V4", "AFFINITY_V6"])?,
     })
 }
 
@@ -63,6 +65,7 @@ pub(super) fn check(used: &Usage, wanted: &Sizes) -> Result<(), Misfit> {
         ("backends", used.backends, wanted.backends),
         ("slots", used.slots, wanted.slots),
         ("flows", used.flows, wanted.flows),
+        ("affinity", used.affinity, wanted.affinity),
     ] {
         if used > wanted {
             return Err(Misfit { flag, wanted, used });
@@ -83,12 +86,14 @@ mod tests {
             slots: 4,
             flows: 4,
             half_open: 0,
+            affinity: 4,
         };
         let full = Usage {
             frontends: 4,
             backends: 4,
             slots: 4,
             flows: 4,
+            affinity: 4,
         };
         assert_eq!(check(&full, &wanted), Ok(()));
         for (used, flag) in [
@@ -108,6 +113,13 @@ mod tests {
             ),
             (Usage { slots: 5, ..full }, "slots"),
             (Usage { flows: 5, ..full }, "flows"),
+            (
+                Usage {
+                    affinity: 5,
+                    ..full
+                },
+                "affinity",
+            ),
         ] {
             assert_eq!(
                 check(&used, &wanted),
