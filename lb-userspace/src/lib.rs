@@ -18,6 +18,7 @@ pub mod datapath;
 
 pub mod leftovers;
 
+pub mod bounded;
 pub mod yaml;
 pub mod clock;
 pub mod observe;

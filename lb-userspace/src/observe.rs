@@ -199,9 +199,12 @@ impl Status {
 
     /// Whether the agent that wrote this still lives.
     pub fn alive(&self) -> bool {
-        // A number may have been given to another process since.
-        fs::read_to_string(format!("/proc/{}/comm", self.pid))
-            .is_ok_and(|name| name.trim() == "weiche")
+        // A number may have been given to another process since; one that has ended and that
+        // nobody has waited for has no command line.
+        let of_process = |what| fs::read(format!("/proc/{}/{what}", self.pid)).unwrap_or_default();
+        let line = of_process("cmdline");
+        let mut words = line.split(|byte| *byte == 0);
+        of_process("comm").trim_ascii() == b"weiche" && words.any(|word| word == b"run")
     }
 }
 

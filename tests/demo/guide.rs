@@ -19,7 +19,7 @@ pub(crate) fn text(
     lines.push("Pods:".into());
     for (name, pod, _) in kubelet.pods() {
         lines.push(format!(
-            "  {:24} {:14} {}",
+            "  {:28} {:14} {}",
             name.to_string(),
             pod.v4.to_string(),
             pod.v6
@@ -29,7 +29,7 @@ pub(crate) fn text(
     for frontend in frontends {
         let service = &frontend.service;
         let (target, protocol) = (frontend.target().to_string(), &frontend.protocol);
-        lines.push(format!("  {service:24} {target:28} {protocol}"));
+        lines.push(format!("  {service:28} {target:28} {protocol}"));
     }
     lines.push("\nTry, in another terminal:".into());
     for (what, command) in suggestions(weiche, kubelet, frontends) {

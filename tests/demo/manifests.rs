@@ -10,7 +10,11 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use k8s_openapi::api::core::v1::{Pod, Service};
+use lb_userspace::bounded;
 use serde_json::Value;
+
+/// A manifest may be this long here.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Namespace and name of an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,7 +105,7 @@ impl Manifests {
 
 impl File {
     fn refresh(&mut self, path: &Path, node: &str) -> anyhow::Result<()> {
-        let text = fs::read_to_string(path)?;
+        let text = bounded::read_text(path, MAX_BYTES)?;
         if text == self.text {
             return Ok(());
         }

@@ -25,7 +25,7 @@ const STEPS: &[(&str, &[&str])] = &[
     ),
     (
         "connections",
-        &["node", "cluster_ip::reverse_path_filters_do_not_matter"],
+        &["node", "cluster_ip::checksums_on_the_wire_are_right"],
     ),
     (
         "kill -9",

@@ -83,7 +83,7 @@ pub(super) fn execute(command: &ServiceCommand) -> anyhow::Result<()> {
                         ..
                     } = row;
                     let backends = match backends.len() {
-                        0 => "none: refused".to_owned(),
+                        0 => "none: dropped".to_owned(),
                         count => count.to_string(),
                     };
                     [

@@ -10,11 +10,14 @@ mod read;
 pub use settings::{Fate, IGNORED_FLAGS, IgnoredFlag};
 
 use super::Given;
-use crate::yaml::{BadYaml, Tree};
+use crate::{
+    bounded,
+    yaml::{BadYaml, Tree},
+};
 use serde::Serialize;
 use settings::SETTINGS;
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -44,7 +47,7 @@ pub struct Field {
 #[derive(Debug, thiserror::Error)]
 pub enum BadFile {
     /// Not readable.
-    #[error("reading --config {path}")]
+    #[error("reading the kube-proxy configuration {path}; give a file that can be read")]
     Read {
         /// The file.
         path: PathBuf,
@@ -86,10 +89,17 @@ pub enum BadFile {
     },
 }
 
+/// A settings file may be this long.
+const MAX_BYTES: u64 = 1024 * 1024;
+
 impl File {
-    /// Reads a file.
+    /// Reads a file, or a pipe to its end.
     pub fn read(path: &Path) -> Result<Self, BadFile> {
-        let text = fs::read_to_string(path).map_err(|cause| BadFile::Read {
+        let read = bounded::read(path, MAX_BYTES).and_then(|bytes| {
+            let text = String::from_utf8(bytes);
+            text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        });
+        let text = read.map_err(|cause| BadFile::Read {
             path: path.to_owned(),
             cause,
         })?;

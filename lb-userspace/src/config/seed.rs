@@ -4,6 +4,7 @@
 //!
 //! It is read from a file, made once in standalone mode, and never shown anywhere.
 
+use crate::bounded;
 use serde::{Deserialize, Serialize};
 use std::{
     fmt, fs,
@@ -74,10 +75,13 @@ pub enum SeedError {
     },
 }
 
+/// Of a file that is no seed, so much is looked at.
+const MAX_BYTES: u64 = 1024;
+
 impl Seed {
     /// From a file that must be there.
     pub fn read(path: &Path) -> Result<Self, SeedError> {
-        let bytes = fs::read(path).map_err(|cause| SeedError::Read {
+        let bytes = bounded::read(path, MAX_BYTES).map_err(|cause| SeedError::Read {
             path: path.to_owned(),
             cause,
         })?;

@@ -236,7 +236,7 @@ fn every_setting_has_a_name_of_its_own() {
 #[test]
 fn the_document_names_every_setting() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/kube-proxy.md");
-    let document = fs::read_to_string(path).unwrap();
+    let document = std::fs::read_to_string(path).unwrap();
     let told: Vec<_> = document
         .lines()
         .filter(|line| line.starts_with("| `"))

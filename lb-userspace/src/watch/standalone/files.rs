@@ -6,14 +6,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    io::{self, Read as _},
+    fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
 use super::store::FileId;
-use crate::watch::status::Problem;
+use crate::{bounded, watch::status::Problem};
 
 /// A manifest file may be this long.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -22,7 +21,8 @@ const MAX_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Files {
     folders: Vec<PathBuf>,
-    seen: BTreeMap<FileId, Stamp>,
+    /// None: what it is could not be told, so it is looked at again.
+    seen: BTreeMap<FileId, Option<Stamp>>,
     /// Found empty at the last look.
     emptied: BTreeMap<FileId, Stamp>,
 }
@@ -100,11 +100,9 @@ impl Files {
             (Content::Gone, _) => {
                 self.seen.remove(&news.file);
             }
-            (_, Some(stamp)) => {
+            (_, stamp) => {
                 self.seen.insert(news.file.clone(), stamp);
             }
-            // Without a stamp it is looked at again.
-            (_, None) => {}
         }
     }
 
@@ -122,9 +120,9 @@ impl Files {
                 path: path.display().to_string().into(),
             };
             there.insert(file.clone());
-            let before = self.seen.get(&file);
+            let before = self.seen.get(&file).copied().flatten();
             let stamp = stamp(&path).ok();
-            if stamp.is_some() && stamp.as_ref() == before && !touched.contains(&path) {
+            if stamp.is_some() && stamp == before && !touched.contains(&path) {
                 continue;
             }
             let content = match read(&path) {
@@ -157,7 +155,8 @@ impl Files {
 
     /// Whether an empty file was something else before, and at the last look.
     fn doubts(&self, file: &FileId, stamp: Option<Stamp>) -> bool {
-        let was_more = self.seen.get(file).is_some_and(|before| before.size > 0);
+        let before = self.seen.get(file).copied().flatten();
+        let was_more = before.is_some_and(|before| before.size > 0);
         was_more && self.emptied.get(file).copied() != stamp
     }
 }
@@ -193,20 +192,7 @@ fn stamp(path: &Path) -> io::Result<Stamp> {
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    // Opening a pipe would wait for its writer, so what it is comes first.
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    let mut text = String::new();
-    let file = fs::File::open(path)?;
-    let bytes = file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
-    if u64::try_from(bytes).is_ok_and(|bytes| bytes > MAX_BYTES) {
-        return Err(io::Error::other(format!(
-            "it is longer than {MAX_BYTES} bytes; spread its objects over several files"
-        )));
-    }
-    Ok(text)
+    bounded::read_text(path, MAX_BYTES)
 }
 
 fn unreadable(file: &FileId, error: &io::Error) -> Content {
@@ -277,6 +263,12 @@ mod tests {
         assert_eq!(step(&mut files, &[]), ["c.json gone", "i.yaml unreadable"]);
         std::os::unix::fs::symlink(path("e.txt"), path("k.yaml")).expect("a link");
         assert_eq!(step(&mut files, &[]), ["k.yaml=1"]);
+        // One whose kind cannot be told is looked at again, until it goes.
+        std::os::unix::fs::symlink(path("l.yaml"), path("l.yaml")).expect("a link");
+        assert_eq!(step(&mut files, &[]), ["l.yaml unreadable"]);
+        assert_eq!(step(&mut files, &[]), ["l.yaml unreadable"]);
+        fs::remove_file(path("l.yaml")).expect("a link");
+        assert_eq!(step(&mut files, &[]), ["l.yaml gone"]);
     }
 
     #[test]

@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::addresses::Ledger;
-use crate::watch::status::Problem;
+use crate::{bounded, watch::status::Problem};
+
+/// The ledger may be this long: some hundreds of thousands of Services.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 const NAME: &str = "cluster-ips.json";
 
@@ -29,8 +32,8 @@ impl LedgerFile {
             saved: None,
         };
         let path = file.path();
-        let read = fs::read(&path).and_then(|bytes| {
-            let ledger: Ledger = serde_json::from_slice(&bytes)?;
+        let read = bounded::read_text(&path, MAX_BYTES).and_then(|text| {
+            let ledger: Ledger = serde_json::from_str(&text)?;
             Ok(ledger)
         });
         match read {

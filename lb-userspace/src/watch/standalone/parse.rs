@@ -204,6 +204,14 @@ impl Reader {
         } else {
             ""
         };
+        if let Some(bad) = [namespace, name].into_iter().find(|part| !is_name(part)) {
+            let line = metadata.map_or(tree.line, |metadata| metadata.line);
+            let reason = format!(
+                "{bad:?} is no name of a {kind:?} (RFC 1123): use lower-case letters, digits, `-` \
+                 and `.`, with a letter or digit at both ends, at most 253"
+            );
+            return self.problem(line, None, reason);
+        }
         let key = Key {
             kind,
             name: Name::new(namespace, name),
@@ -285,6 +293,18 @@ fn is_separator(line: &str) -> bool {
 fn is_blank(text: &str) -> bool {
     let mut lines = text.lines().map(str::trim);
     lines.all(|line| line.is_empty() || line == "---" || line.starts_with(['#', '%']))
+}
+
+/// What an API server takes as a name or a namespace; the namespace of a Node is empty.
+fn is_name(text: &str) -> bool {
+    let within = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(within)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.is_empty() || (text.len() <= 253 && text.split('.').all(is_label))
 }
 
 #[cfg(test)]

@@ -99,6 +99,12 @@ fn broken_documents_are_named_by_line_and_cost_only_themselves() {
             "m.yaml:9: this Pod has no metadata.name",
         ),
         (
+            "no name that an API server takes",
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: \"a\\nb\"\n",
+            "11",
+            "m.yaml:9: \"a\\nb\" is no name of a Pod (RFC 1123)",
+        ),
+        (
             "text",
             "hello\n",
             "8",
