@@ -222,11 +222,14 @@ fn readable(folder: &pin::Folder) -> Option<Sizes> {
         return None;
     }
     let counter = crate::maps::kernel::KernelStore::open(&folder.maps())
-        .map_err(|error| error.to_string())
-        .and_then(|store| crate::maps::Store::counter(&store).map_err(|error| error.to_string()));
+        .map_err(|error| edges::sentence(&error))
+        .and_then(|store| {
+            let counter = crate::maps::Store::counter(&store);
+            counter.map_err(|error| edges::sentence(&error))
+        });
     match (Sizes::read(folder), counter) {
         (Ok(sizes), Ok(_)) => Some(sizes),
-        (Err(error), _) => refuse_pins(folder.path(), &error.to_string()),
+        (Err(error), _) => refuse_pins(folder.path(), &edges::sentence(&error)),
         (_, Err(error)) => refuse_pins(folder.path(), &error),
     }
 }

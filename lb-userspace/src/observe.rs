@@ -151,7 +151,9 @@ pub enum StatusError {
         cause: io::Error,
     },
     /// Not what this version writes.
-    #[error("{path} is of another version of weiche; the agent rewrites it when it starts")]
+    #[error(
+        "{path} is damaged or of another version of weiche; the agent rewrites it when it starts"
+    )]
     Format {
         /// The file.
         path: PathBuf,

@@ -25,7 +25,7 @@ use tokio::{
 
 use crate::{
     DemoArguments, agent, complete, guide,
-    kubelet::{self, Event, Kubelet},
+    kubelet::{Event, Kubelet},
     pause::pause,
     signals::Signals,
     variables,
@@ -51,11 +51,10 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
     fs::create_dir(&status).context("making the folder for status")?;
     let (events, received) = mpsc::unbounded_channel();
     let manifests = &arguments.manifests;
-    let sender = events.clone();
-    let mut kubelet = Kubelet::new(&lab, &node, manifests, status.clone(), quiet, sender)?;
+    let mut kubelet = Kubelet::new(&lab, &node, manifests, status.clone(), quiet, events)?;
     let folder = kubelet.manifests().folder().to_owned();
     // Watched before it is read, so that no change falls in between.
-    let _watcher = kubelet::watch_folder(&folder, events)?;
+    let _watcher = kubelet.watch()?;
     kubelet.sync()?;
     let folders = [&*folder, &*status];
     let start = || agent::start(&weiche, &lab, &node, folders, log.as_deref());

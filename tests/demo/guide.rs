@@ -59,16 +59,22 @@ fn suggestions(
             format!("for i in $(seq 60); do {enter} curl -s {url}; done | sort | uniq -c"),
         ));
     }
-    let folder = kubelet.manifests().folder().display().to_string();
-    suggestions.push((
-        "A pod leaves, and new traffic goes elsewhere at once (move it back, and it returns):",
-        format!("mv {folder}/alpaca-prod-2.yaml /tmp/"),
-    ));
+    let moved = kubelet.manifests().folder().join("alpaca-prod-2.yaml");
+    if moved.exists() {
+        suggestions.push((
+            "A pod leaves, and new traffic goes elsewhere at once (move it back, and it returns):",
+            format!("mv {} /tmp/", moved.display()),
+        ));
+    }
     let program = weiche.program.display();
     let (pins, state) = (weiche.pins.display(), weiche.state.display());
     suggestions.push((
         "What the kernel has, also while the agent is dead:",
         format!("{program} service list --pin-dir {pins}"),
+    ));
+    suggestions.push((
+        "Which connections it tracks, and where they go:",
+        format!("{program} flow list --pin-dir {pins}"),
     ));
     suggestions.push((
         "What the agent says of itself, and how packets ended:",

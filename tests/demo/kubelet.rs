@@ -11,6 +11,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -55,6 +59,8 @@ pub(crate) struct Kubelet<'lab> {
     status: PathBuf,
     quiet: bool,
     events: UnboundedSender<Event>,
+    /// The folder has changed since it was last read: one event says so, however many changes.
+    changed: Arc<AtomicBool>,
     running: BTreeMap<Name, Running>,
     leaving: Vec<Running>,
     starts: u64,
@@ -78,6 +84,7 @@ impl<'lab> Kubelet<'lab> {
             status,
             quiet,
             events,
+            changed: Arc::default(),
             running: BTreeMap::new(),
             leaving: Vec::new(),
             starts: 0,
@@ -100,12 +107,32 @@ impl<'lab> Kubelet<'lab> {
         match event {
             Event::FolderChanged => {
                 pause(QUIET).await;
+                self.changed.store(false, Ordering::Release);
                 self.sync()
             }
             Event::ServerReady { pod, start, port } => self.note(&pod, start, port, true),
             Event::ServerEnded { pod, start, port } => self.note(&pod, start, port, false),
             Event::GraceOver { start } => self.remove(|left| left.start_number() == start),
         }
+    }
+
+    /// Reports changes in the folder of manifests, for as long as the returned watcher lives.
+    pub(crate) fn watch(&self) -> anyhow::Result<notify::RecommendedWatcher> {
+        let (events, changed) = (self.events.clone(), self.changed.clone());
+        let handler = move |event: notify::Result<notify::Event>| {
+            // Reading a file is an event, too.
+            let written = EventKind::Access(AccessKind::Close(AccessMode::Write));
+            let kind = event.map_or(EventKind::Any, |event| event.kind);
+            let counts = kind == written || !kind.is_access();
+            if counts && !changed.swap(true, Ordering::AcqRel) {
+                let _demo_ended = events.send(Event::FolderChanged);
+            }
+        };
+        let folder = self.manifests.folder();
+        let mut watcher = notify::recommended_watcher(handler).context("starting inotify")?;
+        let watching = watcher.watch(folder, RecursiveMode::NonRecursive);
+        watching.with_context(|| format!("watching {}", folder.display()))?;
+        Ok(watcher)
     }
 
     /// Makes what runs equal to what the manifests ask for.
@@ -200,25 +227,6 @@ impl<'lab> Kubelet<'lab> {
         }
         bail!("{COUNT} Pods run on this node already")
     }
-}
-
-/// Reports changes in a folder, for as long as the returned watcher lives.
-pub(crate) fn watch_folder(
-    folder: &Path,
-    events: UnboundedSender<Event>,
-) -> anyhow::Result<notify::RecommendedWatcher> {
-    let handler = move |event: notify::Result<notify::Event>| {
-        // Reading a file is an event, too.
-        let written = EventKind::Access(AccessKind::Close(AccessMode::Write));
-        let kind = event.map_or(EventKind::Any, |event| event.kind);
-        if kind == written || !kind.is_access() {
-            let _demo_ended = events.send(Event::FolderChanged);
-        }
-    };
-    let mut watcher = notify::recommended_watcher(handler).context("starting inotify")?;
-    let watching = watcher.watch(folder, RecursiveMode::NonRecursive);
-    watching.with_context(|| format!("watching {}", folder.display()))?;
-    Ok(watcher)
 }
 
 /// What a Pod's namespace and link are called: its name, as long as it is in the usual namespace.

@@ -253,7 +253,7 @@ impl Edges {
 }
 
 /// An error with all its causes, in one line.
-fn sentence(error: &dyn std::error::Error) -> String {
+pub(super) fn sentence(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -24,7 +24,8 @@ pub const LABEL_LENGTH: usize = 384;
 /// A pinned map cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "opening pinned map {path}: is `weiche run` (with the same --pin-dir) set up on this node?"
+    "opening pinned map {path}: this needs root, and maps that `weiche run` of this version has \
+     pinned with the same --pin-dir"
 )]
 pub struct OpenError {
     /// The pin.
