@@ -20,31 +20,36 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The text of a regular file, likewise; an error if it is anything else.
+/// A file's text, likewise.
 pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
-    // Opening a pipe would wait for its writer, so what it is comes first.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
     let text = String::from_utf8(read(path, limit)?);
     text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
+/// The text of a regular file; an error if it is anything else.
+pub fn read_regular_text(path: &Path, limit: u64) -> io::Result<String> {
+    // Opening a pipe would wait for its writer, so what it is comes first.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    read_text(path, limit)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{read, read_text};
+    use super::{read, read_regular_text};
     use std::{fs, path::Path};
 
     #[test]
     fn what_has_no_end_is_refused() {
         let endless = Path::new("/dev/zero");
         assert!(read(endless, 16).is_err());
-        assert!(read_text(endless, 16).is_err());
+        assert!(read_regular_text(endless, 16).is_err());
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a");
         fs::write(&path, "1234").expect("a file");
-        assert_eq!(read_text(&path, 4).expect("short enough"), "1234");
-        let error = read_text(&path, 3).expect_err("too long");
+        assert_eq!(read_regular_text(&path, 4).expect("short enough"), "1234");
+        let error = read_regular_text(&path, 3).expect_err("too long");
         assert_eq!(error.to_string(), "it is longer than 3 bytes");
     }
 }

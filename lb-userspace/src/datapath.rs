@@ -20,6 +20,7 @@ pub use load::{LoadError, OBJECT, Sizes};
 pub use resize::{Misfit, MoveError};
 pub use sweep::SweepError;
 
+use crate::causes::with_causes;
 use attach::{AttachError, Attacher, Backend};
 use edges::{Edges, EdgesError, Globs};
 use kernel::{Release, TCX_SINCE};
@@ -222,14 +223,14 @@ fn readable(folder: &pin::Folder) -> Option<Sizes> {
         return None;
     }
     let counter = crate::maps::kernel::KernelStore::open(&folder.maps())
-        .map_err(|error| edges::sentence(&error))
+        .map_err(|error| with_causes(&error))
         .and_then(|store| {
             let counter = crate::maps::Store::counter(&store);
-            counter.map_err(|error| edges::sentence(&error))
+            counter.map_err(|error| with_causes(&error))
         });
     match (Sizes::read(folder), counter) {
         (Ok(sizes), Ok(_)) => Some(sizes),
-        (Err(error), _) => refuse_pins(folder.path(), &edges::sentence(&error)),
+        (Err(error), _) => refuse_pins(folder.path(), &with_causes(&error)),
         (_, Err(error)) => refuse_pins(folder.path(), &error),
     }
 }

@@ -18,6 +18,7 @@ pub mod datapath;
 
 pub mod leftovers;
 
+mod causes;
 pub mod bounded;
 pub mod yaml;
 pub mod clock;

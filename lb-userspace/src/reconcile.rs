@@ -30,6 +30,7 @@ use lb_common::wire::Node;
 pub use report::{Failure, Noted, Probe, Report};
 
 use crate::{
+    causes::with_causes,
     maps::{Store, StoreError},
     model::{Change, Name, Touched, World},
     plan::{Desired, IpFamily, Rules},
@@ -250,7 +251,7 @@ impl Reconciler {
                 }
                 Outcome::Short(error) | Outcome::Failed(error) => {
                     let for_room = matches!(error, StoreError::Full { .. });
-                    let reason = queue::with_causes(&error);
+                    let reason = with_causes(&error);
                     self.queue.failed(&name, reason, for_room, now_ns);
                 }
             }
@@ -269,7 +270,7 @@ impl Reconciler {
             }
             Some(error) => {
                 let (reason, attempts) = self.own_failures.entry(about).or_default();
-                *reason = queue::with_causes(&error);
+                *reason = with_causes(&error);
                 *attempts = attempts.saturating_add(1);
             }
         }

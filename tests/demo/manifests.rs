@@ -105,7 +105,7 @@ impl Manifests {
 
 impl File {
     fn refresh(&mut self, path: &Path, node: &str) -> anyhow::Result<()> {
-        let text = bounded::read_text(path, MAX_BYTES)?;
+        let text = bounded::read_regular_text(path, MAX_BYTES)?;
         if text == self.text {
             return Ok(());
         }

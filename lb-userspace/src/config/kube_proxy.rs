@@ -95,11 +95,7 @@ const MAX_BYTES: u64 = 1024 * 1024;
 impl File {
     /// Reads a file, or a pipe to its end.
     pub fn read(path: &Path) -> Result<Self, BadFile> {
-        let read = bounded::read(path, MAX_BYTES).and_then(|bytes| {
-            let text = String::from_utf8(bytes);
-            text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
-        });
-        let text = read.map_err(|cause| BadFile::Read {
+        let text = bounded::read_text(path, MAX_BYTES).map_err(|cause| BadFile::Read {
             path: path.to_owned(),
             cause,
         })?;

@@ -18,6 +18,7 @@ use super::{
     lock::Lock,
     pin::{Folder, Hook, Place},
 };
+use crate::causes::with_causes;
 use choose::{Choice, choose};
 use links::Links;
 use serde::{Deserialize, Serialize};
@@ -164,7 +165,7 @@ impl Edges {
             }
             // It went between the list and now; the next list will not have it.
             Err(error) if error.interface_gone() => {}
-            Err(error) => self.failed(ifindex, choice, sentence(&error)),
+            Err(error) => self.failed(ifindex, choice, with_causes(&error)),
         }
     }
 
@@ -187,7 +188,7 @@ impl Edges {
         for hook in Hook::ALL.into_iter().rev() {
             match attach::detach(&self.folder, Place { ifindex, hook }) {
                 Ok(made) => made_qdisc |= made,
-                Err(error) => tracing::warn!(ifindex, "{}", sentence(&error)),
+                Err(error) => tracing::warn!(ifindex, "{}", with_causes(&error)),
             }
         }
         if made_qdisc {
@@ -200,7 +201,7 @@ impl Edges {
     async fn remove_qdisc(&self, ifindex: u32) {
         let removed = chain::remove_empty_qdisc(self.links.netlink(), ifindex).await;
         if let Err(error) = removed {
-            tracing::warn!(ifindex, "{}", sentence(&error));
+            tracing::warn!(ifindex, "{}", with_causes(&error));
         }
     }
 
@@ -250,16 +251,4 @@ impl Edges {
         };
         choices.iter().filter_map(state).collect()
     }
-}
-
-/// An error with all its causes, in one line.
-pub(super) fn sentence(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which Services are to be written, and when: at once, after a failure, or when there is room.
 
-use std::{collections::BTreeMap, error::Error};
+use std::collections::BTreeMap;
 
 use super::report::Failure;
-use crate::{maps::StoreError, model::Name};
+use crate::model::Name;
 
 /// Pause after a first failure; it doubles with each further one.
 pub(super) const FIRST_RETRY_NS: u64 = 50_000_000;
@@ -127,16 +127,4 @@ impl Queue {
             })
         })
     }
-}
-
-/// An error with all that caused it, in one line.
-pub(super) fn with_causes(error: &StoreError) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
 }

@@ -198,26 +198,14 @@ fn copy_pair<F: Family>(
             continue;
         };
         // The flow first, as in `conntrack::open`.
-        let made = match put(&mut new_flows, &key, &flow, Write::New, flows_name)? {
-            Put::There => {
-                merge::<F>(&mut new_flows, &key, &flow, timeouts, flows_name)?;
-                put(
-                    &mut new_reverses,
-                    &reverse_key,
-                    &reverse,
-                    Write::New,
-                    reverse_name,
-                )?
-            }
-            Put::Done => put(
-                &mut new_reverses,
-                &reverse_key,
-                &reverse,
-                Write::New,
-                reverse_name,
-            )?,
-            Put::Full => Put::Full,
-        };
+        let mut made = put(&mut new_flows, &key, &flow, Write::New, flows_name)?;
+        if made == Put::There {
+            merge::<F>(&mut new_flows, &key, &flow, timeouts, flows_name)?;
+        }
+        if made != Put::Full {
+            let reverses = &mut new_reverses;
+            made = put(reverses, &reverse_key, &reverse, Write::New, reverse_name)?;
+        }
         if made == Put::Full {
             copied.lost += 1;
         } else {

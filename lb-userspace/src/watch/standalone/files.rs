@@ -192,7 +192,7 @@ fn stamp(path: &Path) -> io::Result<Stamp> {
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    bounded::read_text(path, MAX_BYTES)
+    bounded::read_regular_text(path, MAX_BYTES)
 }
 
 fn unreadable(file: &FileId, error: &io::Error) -> Content {

@@ -32,7 +32,7 @@ impl LedgerFile {
             saved: None,
         };
         let path = file.path();
-        let read = bounded::read_text(&path, MAX_BYTES).and_then(|text| {
+        let read = bounded::read_regular_text(&path, MAX_BYTES).and_then(|text| {
             let ledger: Ledger = serde_json::from_str(&text)?;
             Ok(ledger)
         });
