@@ -46,7 +46,7 @@ pub fn tell(server: &ApiServer, change: &Change) {
             }
         }
         Change::NodeGone(name) => gone(Resource::Nodes, "", name),
-        Change::Listing(_) | Change::Listed(_) => {}
+        Change::Unreadable(..) | Change::Listing(_) | Change::Listed(_) => {}
     }
 }
 
@@ -86,6 +86,7 @@ impl Mirror {
                 }
             }
             Change::Node(object) => self.named(Kind::Node, &Name::new("", &object.name)),
+            Change::Unreadable(kind, name) => self.named(*kind, name),
             Change::ServiceGone(_) | Change::SliceGone(_) | Change::NodeGone(_) => {}
         }
         tell(server, change);

@@ -6,6 +6,7 @@ mod bed;
 mod both;
 mod cluster;
 mod streams;
+mod unreadable;
 mod program;
 mod http;
 mod recorded;

@@ -72,6 +72,7 @@ impl Seen {
             Change::ServiceGone(name) => self.drop(Kind::Service, &name),
             Change::SliceGone(name) => self.drop(Kind::EndpointSlice, &name),
             Change::NodeGone(name) => self.drop(Kind::Node, &Name::new("", &name)),
+            Change::Unreadable(kind, name) => self.named(kind, &name),
             Change::Listing(kind) => {
                 let known = match kind {
                     Kind::Service => self.services.keys().cloned().collect(),

@@ -56,6 +56,8 @@ pub enum Change {
     Node(Arc<NodeObject>),
     /// A Node is gone.
     NodeGone(Arc<str>),
+    /// An object of this kind is there and cannot be read: what was known of it stays in force.
+    Unreadable(Kind, Name),
     /// A list of this kind begins: what it does not name before `Listed` is gone.
     Listing(Kind),
     /// The list of this kind is complete.

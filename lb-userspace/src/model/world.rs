@@ -74,6 +74,7 @@ impl World {
             Change::SliceGone(name) => self.remove_slice(&name),
             Change::Node(node) => self.put_node(&node),
             Change::NodeGone(name) => self.remove_node(&name),
+            Change::Unreadable(kind, name) => self.keep(kind, &name),
             Change::Listing(kind) => self.begin_list(kind),
             Change::Listed(kind) => self.end_list(kind),
         }
@@ -199,6 +200,15 @@ impl World {
         }
         self.node = facts;
         Touched::Everything
+    }
+
+    fn keep(&mut self, kind: Kind, name: &Name) -> Touched {
+        match kind {
+            Kind::Service => self.service_list.named(name),
+            Kind::EndpointSlice => self.slice_list.named(name),
+            Kind::Node => self.node_list.named(&name.name),
+        }
+        Touched::none()
     }
 
     fn begin_list(&mut self, kind: Kind) -> Touched {

@@ -10,7 +10,7 @@ pub use kernel::{Kernel, PacketCount, Reading, packets};
 
 use crate::{
     config::SeedKind, datapath::edges::EdgeState, observe::health::Answer, reconcile::Report,
-    watch::status::Status as WatchStatus,
+    watch::status::{ALL_KINDS, Status as WatchStatus},
 };
 use prometheus_client::{
     encoding::text::encode,
@@ -61,6 +61,7 @@ struct Own {
     refused: Labelled<Gauge>,
     failures: Gauge,
     source_problems: Gauge,
+    unreadable: Labelled<Gauge>,
     edges: Labelled<Gauge>,
 }
 
@@ -138,6 +139,11 @@ impl Metrics {
     /// Takes in what the source of objects says.
     pub fn source(&self, status: &WatchStatus) {
         self.own.source_problems.set(count(status.problems.len()));
+        for kind in ALL_KINDS {
+            let number = status.unreadable.get(kind).copied().unwrap_or(0);
+            let gauge = self.own.unreadable.get_or_create(&[("kind", kind)]);
+            gauge.set(count(number));
+        }
     }
 
     /// Takes in how the edges are.
@@ -267,6 +273,7 @@ impl Own {
             refused: Labelled::default(),
             failures: Gauge::default(),
             source_problems: Gauge::default(),
+            unreadable: Labelled::default(),
             edges: Labelled::default(),
         };
         let build = Labelled::<Gauge>::default();
@@ -308,6 +315,12 @@ impl Own {
             "source_problems",
             "What is wrong with the source of objects now: watches that are cut, bad files",
             new.source_problems.clone(),
+        );
+        registry.register(
+            "unreadable_objects",
+            "Objects that the API server has and that cannot be read, by kind; `weiche status` \
+             names them",
+            new.unreadable.clone(),
         );
         registry.register(
             "edges",

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the watch side says about itself, for `weiche status` and `status.json`.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -18,6 +21,9 @@ pub struct Status {
     pub listed: BTreeSet<String>,
     /// Everything that is wrong right now, in a stable order; empty = all is well.
     pub problems: Vec<Problem>,
+    /// How many objects of each kind cannot be read; kinds without any are left out.
+    #[serde(default)]
+    pub unreadable: BTreeMap<String, usize>,
     /// Pods that a Service selects and that serve nothing yet. Standalone mode only.
     pub pending: Vec<Pending>,
 }

@@ -101,6 +101,30 @@ fn what_a_new_list_does_not_name_is_gone() {
 }
 
 #[test]
+fn what_a_new_list_cannot_read_stays_as_it_was() {
+    let mut world = World::new("node-a");
+    for (name, service) in [("one", "alpaca"), ("two", "bandicoot")] {
+        world.apply(slice(name, service));
+    }
+    world.apply(node("node-a", 1));
+    let unreadable = |kind, name: &str| Change::Unreadable(kind, Name::new("default", name));
+    for (change, touched) in [
+        (Change::Listing(Kind::EndpointSlice), services(&[])),
+        (unreadable(Kind::EndpointSlice, "two"), services(&[])),
+        (unreadable(Kind::EndpointSlice, "new"), services(&[])),
+        (Change::Listed(Kind::EndpointSlice), services(&["alpaca"])),
+        (Change::Listing(Kind::Node), services(&[])),
+        (unreadable(Kind::Node, "node-a"), services(&[])),
+        (Change::Listed(Kind::Node), services(&[])),
+    ] {
+        let what = format!("{change:?}");
+        check(&mut world, &what, change, &touched);
+    }
+    assert_eq!(world.slices(&Name::new("default", "bandicoot")).count(), 1);
+    assert_eq!(world.node().addresses.len(), 1);
+}
+
+#[test]
 fn all_is_listed_when_each_kind_has_been_once() {
     let mut world = World::new("node-a");
     for kind in [Kind::Service, Kind::EndpointSlice, Kind::Node] {

@@ -39,7 +39,10 @@ fn full() -> Metrics {
     });
     metrics.programmed(0.3);
     metrics.edges(&[]);
-    metrics.source(&WatchStatus::default());
+    metrics.source(&WatchStatus {
+        unreadable: BTreeMap::from([("Service".to_owned(), 3)]),
+        ..WatchStatus::default()
+    });
     metrics.kernel(Kernel {
         packets: vec![PacketCount {
             hook: "ingress",
@@ -82,6 +85,8 @@ fn what_is_known_is_told() {
         "weiche_starts_total 3",
         "weiche_services{state=\"programmed\"} 4",
         "weiche_refused_parts{reason=\"taken\"} 2",
+        "weiche_unreadable_objects{kind=\"Service\"} 3",
+        "weiche_unreadable_objects{kind=\"Node\"} 0",
         "weiche_packets_total{hook=\"ingress\",reason=\"forwarded\"} 42",
         "weiche_map_entries{map=\"backends\"} 4",
         "weiche_map_capacity_entries{map=\"slots\"} 10",

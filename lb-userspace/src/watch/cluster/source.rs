@@ -6,6 +6,7 @@
 //! anew with every failed list; a watch that ends at once is opened again without a pause; and a
 //! connection that is well again cannot be told from one that is not, until an object changes.
 
+mod read;
 mod trouble;
 mod report;
 
@@ -13,8 +14,8 @@ use std::{fmt::Debug, time::Duration};
 
 use futures_util::StreamExt as _;
 use kube::{
-    Api, Resource, ResourceExt as _,
-    api::{ListParams, WatchEvent, WatchParams},
+    Client, Resource,
+    api::{ListParams, ObjectList, Request, WatchEvent, WatchParams},
 };
 use serde::de::DeserializeOwned;
 use tokio::{
@@ -22,7 +23,7 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use self::{report::Report, trouble::Trouble};
+use self::{read::Read, report::Report, trouble::Trouble};
 use super::{door::Door, patience::Patience};
 use crate::{
     clock,
@@ -74,7 +75,8 @@ impl<K> Object for K where
 pub(super) async fn follow<K: Object>(particulars: Particulars<K>, told: Told) {
     let plural = particulars.plural;
     let mut source = Source {
-        api: Api::all(told.door.client()),
+        client: told.door.client(),
+        requests: Request::new(K::url_path(&(), None)),
         door: told.door,
         report: Report::new(plural, particulars.kind, told.status),
         changes: told.changes.clone(),
@@ -93,7 +95,8 @@ pub(super) async fn follow<K: Object>(particulars: Particulars<K>, told: Told) {
 
 struct Source<K> {
     door: Door,
-    api: Api<K>,
+    client: Client,
+    requests: Request,
     particulars: Particulars<K>,
     changes: mpsc::Sender<Change>,
     report: Report,
@@ -151,12 +154,11 @@ impl<K: Object> Source<K> {
         params.label_selector = self.particulars.label.map(str::to_owned);
         let mut begun = false;
         loop {
-            let page = self.heard(clock::runtime(), self.api.list(&params)).await?;
-            let page = page.map_err(Trouble::from)?;
+            let page: ObjectList<Read<K>> = self.page(&params).await?;
             // Not before the first answer: an attempt that fails changes nothing.
             if !begun {
                 begun = true;
-                self.report.forget_objects();
+                self.report.listing();
                 self.tell(Change::Listing(kind)).await?;
             }
             for object in &page.items {
@@ -183,7 +185,9 @@ impl<K: Object> Source<K> {
         }
         let mut params = WatchParams::default().timeout(self.watch_s);
         params.label_selector = self.particulars.label.map(str::to_owned);
-        let start = self.api.watch(&params, version);
+        let request = self.requests.watch(&params, version);
+        let request = request.map_err(|error| Trouble::from(kube::Error::BuildRequest(error)))?;
+        let start = self.client.request_events::<Read<K>>(request);
         let events = self.heard(clock::runtime(), start).await?;
         let events = events.map_err(Trouble::from)?;
         let mut events = std::pin::pin!(events);
@@ -232,8 +236,7 @@ impl<K: Object> Source<K> {
     /// has not, and would answer a watch from there with silence until it has.
     async fn check_version(&mut self, version: &str) -> Result<(), Stop> {
         let params = ListParams::default().limit(1);
-        let list = self.heard(clock::runtime(), self.api.list(&params)).await?;
-        let list = list.map_err(Trouble::from)?;
+        let list: ObjectList<Read<K>> = self.page(&params).await?;
         let now = list.metadata.resource_version.unwrap_or_default();
         if is_older(&now, version) {
             let text = format!("the server was at version {version} and is at {now}");
@@ -243,6 +246,13 @@ impl<K: Object> Source<K> {
         Ok(())
     }
 
+    async fn page(&self, params: &ListParams) -> Result<ObjectList<Read<K>>, Trouble> {
+        let request = self.requests.list(params);
+        let request = request.map_err(|error| Trouble::from(kube::Error::BuildRequest(error)))?;
+        let page = self.heard(clock::runtime(), self.client.request(request));
+        Ok(page.await??)
+    }
+
     /// Waits until a connection has been silent for too long since `last`.
     async fn heard<T>(&self, last: Instant, answer: impl Future<Output = T>) -> Result<T, Trouble> {
         let silence_s = u64::from(self.watch_s) + MARGIN_S;
@@ -250,11 +260,15 @@ impl<K: Object> Source<K> {
         heard.map_err(|_elapsed| Trouble::silent(silence_s))
     }
 
-    async fn event(&mut self, event: WatchEvent<K>, version: &mut String) -> Result<(), Stop> {
+    async fn event(
+        &mut self,
+        event: WatchEvent<Read<K>>,
+        version: &mut String,
+    ) -> Result<(), Stop> {
         let reached = match &event {
             WatchEvent::Added(object)
             | WatchEvent::Modified(object)
-            | WatchEvent::Deleted(object) => object.resource_version(),
+            | WatchEvent::Deleted(object) => object.version(),
             WatchEvent::Bookmark(bookmark) => Some(bookmark.metadata.resource_version.clone()),
             WatchEvent::Error(status) => {
                 return Err(Trouble::from(kube::Error::Api(status.clone())).into());
@@ -273,8 +287,10 @@ impl<K: Object> Source<K> {
                 self.apply(&object).await?;
             }
             WatchEvent::Deleted(object) => {
-                let name = name_of(&object);
-                self.report.object(&name, Vec::new());
+                let name = object.name();
+                // What is known now says who it was.
+                let name = name.ok_or_else(|| Trouble::lost("an object without a name went"))?;
+                self.report.object(name.clone(), Vec::new());
                 self.tell((self.particulars.gone)(name)).await?;
             }
             WatchEvent::Bookmark(_) | WatchEvent::Error(_) => {}
@@ -285,11 +301,27 @@ impl<K: Object> Source<K> {
         Ok(())
     }
 
-    async fn apply(&mut self, object: &K) -> Result<(), Stop> {
-        let name = name_of(object);
+    async fn apply(&mut self, object: &Read<K>) -> Result<(), Stop> {
+        let name = object.name();
+        let object = match object {
+            Read::Whole(object) => object,
+            Read::Refused(refused) => {
+                self.report.refused(name.clone(), &refused.why);
+                // An operator whose server has learned a new way to say something wants to go on
+                // serving what was said before, and to be told.
+                return match name {
+                    Some(name) => {
+                        self.tell(Change::Unreadable(self.particulars.kind, name))
+                            .await
+                    }
+                    None => Ok(()),
+                };
+            }
+        };
+        let name = name.unwrap_or_else(|| Name::new("", ""));
         let mut ignored = Vec::new();
         let change = (self.particulars.convert)(object, &mut ignored);
-        self.report.object(&name, ignored);
+        self.report.object(name.clone(), ignored);
         let change = change.unwrap_or_else(|| (self.particulars.gone)(name));
         self.tell(change).await
     }
@@ -310,7 +342,7 @@ impl<K: Object> Source<K> {
         sleep(pause).await;
         if trouble.unanswered {
             self.doubted = true;
-            self.api = Api::all(self.door.anew().await);
+            self.client = self.door.anew().await;
         }
     }
 }
@@ -321,10 +353,4 @@ fn is_older(version: &str, than: &str) -> bool {
     number(version)
         .zip(number(than))
         .is_some_and(|(a, b)| a < b)
-}
-
-/// Namespace and name; the namespace of Nodes is empty.
-fn name_of<K: Resource>(object: &K) -> Name {
-    let namespace = object.namespace().unwrap_or_default();
-    Name::new(&namespace, &object.name_any())
 }

@@ -18,10 +18,21 @@ pub(super) struct Report {
     listed: bool,
     /// Why nothing is heard of the server.
     trouble: Option<String>,
-    /// What of which object is ignored, and why.
-    ignored: BTreeMap<Name, Vec<String>>,
+    /// What is wrong with which object.
+    objects: BTreeMap<Name, Said>,
+    /// The same of a list that is running: until it is complete, the earlier state counts.
+    listing: Option<BTreeMap<Name, Said>>,
     /// Something above is not published yet.
     changed: bool,
+}
+
+/// What is wrong with an object.
+#[derive(Debug, PartialEq, Eq)]
+enum Said {
+    /// All of it.
+    Refused(String),
+    /// These parts of it, each a sentence.
+    Ignored(Vec<String>),
 }
 
 impl Report {
@@ -32,34 +43,56 @@ impl Report {
             status,
             listed: false,
             trouble: None,
-            ignored: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            listing: None,
             changed: false,
         }
+    }
+
+    /// A new list begins.
+    pub(super) fn listing(&mut self) {
+        self.listing = Some(BTreeMap::new());
     }
 
     /// A list has been complete.
     pub(super) fn listed(&mut self) {
         self.changed |= !self.listed;
         self.listed = true;
-    }
-
-    /// A new list begins.
-    pub(super) fn forget_objects(&mut self) {
-        self.changed |= !self.ignored.is_empty();
-        self.ignored.clear();
+        if let Some(objects) = self.listing.take() {
+            self.changed |= self.objects != objects;
+            self.objects = objects;
+        }
     }
 
     /// What of an object is ignored.
-    pub(super) fn object(&mut self, name: &Name, reasons: Vec<String>) {
-        let before = self.ignored.get(name).map_or(&[][..], Vec::as_slice);
-        if before == reasons {
+    pub(super) fn object(&mut self, name: Name, reasons: Vec<String>) {
+        let said = (!reasons.is_empty()).then_some(Said::Ignored(reasons));
+        self.say(name, said);
+    }
+
+    /// An object cannot be read.
+    pub(super) fn refused(&mut self, name: Option<Name>, why: &str) {
+        let reason = match name {
+            Some(_) => format!(
+                "cannot be read: {why}; what was read of it before stays in force, if anything was"
+            ),
+            None => format!("cannot be read, nor its name: {why}"),
+        };
+        let name = name.unwrap_or_else(|| Name::new("", ""));
+        self.say(name, Some(Said::Refused(reason)));
+    }
+
+    fn say(&mut self, name: Name, said: Option<Said>) {
+        let objects = self.listing.as_mut().unwrap_or(&mut self.objects);
+        if objects.get(&name) == said.as_ref() {
             return;
         }
-        self.changed = true;
-        if reasons.is_empty() {
-            self.ignored.remove(name);
-        } else {
-            self.ignored.insert(name.clone(), reasons);
+        // That of a list is compared when it is complete.
+        self.changed |= self.listing.is_none();
+        let objects = self.listing.as_mut().unwrap_or(&mut self.objects);
+        match said {
+            Some(said) => drop(objects.insert(name, said)),
+            None => drop(objects.remove(&name)),
         }
     }
 
@@ -77,23 +110,36 @@ impl Report {
                 format!("{trouble}. What is known stays in force; trying again"),
             )
         }));
-        for (name, reasons) in &self.ignored {
+        let mut refused = 0;
+        for (name, said) in &self.objects {
             let object = match self.kind {
+                kind if name.name.is_empty() => format!("a {kind:?}"),
                 Kind::Node => format!("Node {}", name.name),
                 kind => format!("{kind:?} {name}"),
             };
-            let said = reasons.iter();
-            problems.extend(said.map(|it| self.problem(Some(object.clone()), it.clone())));
+            let reasons = match said {
+                Said::Refused(reason) => {
+                    refused += 1;
+                    std::slice::from_ref(reason)
+                }
+                Said::Ignored(reasons) => reasons,
+            };
+            let reasons = reasons.iter();
+            problems.extend(reasons.map(|it| self.problem(Some(object.clone()), it.clone())));
         }
+        let kind = format!("{:?}", self.kind);
         status::publish(&self.status, |status| {
             status
                 .problems
                 .retain(|problem| problem.place != self.place);
             status.problems.extend(problems);
             status.problems.sort();
-            status
-                .listed
-                .extend(self.listed.then(|| format!("{:?}", self.kind)));
+            if refused > 0 {
+                status.unreadable.insert(kind.clone(), refused);
+            } else {
+                status.unreadable.remove(&kind);
+            }
+            status.listed.extend(self.listed.then_some(kind));
         });
     }
 

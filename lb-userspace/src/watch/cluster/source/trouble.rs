@@ -64,8 +64,8 @@ impl From<kube::Error> for Trouble {
                     ..Self::answered(&said)
                 }
             }
-            // An object that cannot be read may be followed by versions that can, and is not to
-            // be skipped: only a list says what is there.
+            // Objects are refused one by one; this is no list and no event, and what it was to
+            // say only a list does.
             kube::Error::SerdeError(_) => Self::lost(&said),
             _ => Self {
                 unanswered: true,
