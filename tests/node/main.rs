@@ -10,6 +10,7 @@ mod untranslated;
 
 mod cluster_ip;
 mod backends;
+mod affinity;
 mod observe;
 mod deployed;
 mod leftovers;

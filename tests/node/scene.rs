@@ -67,7 +67,7 @@ impl Scene {
         };
         // With the same seed, the same flows go to the same backends in every run.
         fs::write(scene.lab.dir().join("seed"), [7; 16])?;
-        scene.write("service", &service())?;
+        scene.write("service", &service(""))?;
         for _backend in 0..backends {
             scene.add_backend()?;
         }
@@ -102,6 +102,15 @@ impl Scene {
     pub(crate) fn forget(&self, pod: &Pod) -> anyhow::Result<()> {
         fs::remove_file(self.manifests.join(format!("{}.yaml", pod.name)))
             .context("removing a manifest")
+    }
+
+    /// From now on, a client keeps its backend until it has begun no flow for so long.
+    pub(crate) fn stick(&self, seconds: u32) -> anyhow::Result<()> {
+        let stick = format!(
+            "  sessionAffinity: ClientIP\n  \
+             sessionAffinityConfig: {{clientIP: {{timeoutSeconds: {seconds}}}}}\n"
+        );
+        self.write("service", &service(&stick))
     }
 
     /// From now on, agents follow this API server instead of manifests.
@@ -230,14 +239,15 @@ fn beside_tests() -> anyhow::Result<std::ffi::OsString> {
     Ok(target.join("weiche").into())
 }
 
-fn service() -> String {
+/// The Service's manifest; `more` are further lines of its `spec`.
+fn service(more: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\nspec:\n  \
          clusterIPs: ['{V4}', '{V6}']\n  clusterIP: '{V4}'\n  \
          ipFamilies: [IPv4, IPv6]\n  ipFamilyPolicy: RequireDualStack\n  \
          selector: {{app: web}}\n  ports:\n  \
          - {{name: tcp, port: {PORT}, targetPort: {POD_PORT}}}\n  \
-         - {{name: udp, port: {PORT}, targetPort: {POD_PORT}, protocol: UDP}}\n"
+         - {{name: udp, port: {PORT}, targetPort: {POD_PORT}, protocol: UDP}}\n{more}"
     )
 }
 
