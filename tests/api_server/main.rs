@@ -10,7 +10,10 @@ use std::{fs, net::SocketAddr, path::PathBuf};
 use anyhow::Context as _;
 use clap::Parser;
 use ipnet::IpNet;
-use lb_userspace::watch::standalone::{self, Settings};
+use lb_userspace::watch::{
+    standalone::{self, Settings},
+    status::Noted,
+};
 use tests::{api_objects::Mirror, api_server::ApiServer};
 use tokio::sync::mpsc;
 
@@ -73,7 +76,7 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
             }
             new = status.changed() => {
                 new.context("the folder is no longer followed")?;
-                for problem in &status.borrow_and_update().problems {
+                for Noted { problem, .. } in &status.borrow_and_update().problems {
                     eprintln!("{problem}");
                 }
             }

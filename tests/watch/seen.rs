@@ -196,6 +196,7 @@ impl Stream {
     /// Each problem as people read it.
     pub(crate) fn problems(&self) -> Vec<String> {
         let status = self.status();
-        status.problems.iter().map(ToString::to_string).collect()
+        let problems = status.problems.iter();
+        problems.map(|noted| noted.problem.to_string()).collect()
     }
 }

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use lb_userspace::watch::standalone::{self, Settings, StartError};
+use lb_userspace::watch::{
+    standalone::{self, Settings, StartError},
+    status::Noted,
+};
 use tokio::sync::mpsc;
 
 use crate::seen::{Seen, Stream};
@@ -112,7 +115,7 @@ async fn pods_come_go_and_change_labels() -> anyhow::Result<()> {
     stream
         .until("nobody", |seen| seen.ready("alpaca-prod").is_empty())
         .await?;
-    let selects = |it: &lb_userspace::watch::status::Problem| it.reason.contains("matches no Pod");
+    let selects = |it: &Noted| it.problem.reason.contains("matches no Pod");
     stream
         .status_until("a word", |status| status.problems.iter().any(selects))
         .await?;

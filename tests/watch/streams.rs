@@ -90,7 +90,7 @@ async fn a_watch_that_never_speaks_is_noticed_within_35_seconds() -> anyhow::Res
     let start = Instant::now();
     let silent = |status: &Status| {
         let mut problems = status.problems.iter();
-        problems.any(|it| it.reason.contains("silent for 35 s"))
+        problems.any(|it| it.problem.reason.contains("silent for 35 s"))
     };
     stream
         .status_until_within(Duration::from_secs(40), silent)
@@ -112,7 +112,7 @@ async fn a_stream_that_goes_back_in_time_is_not_believed() -> anyhow::Result<()>
     bed.server.strike(Strike::End);
     let back = |status: &Status| {
         let mut problems = status.problems.iter();
-        problems.any(|it| it.reason.contains("went back from version"))
+        problems.any(|it| it.problem.reason.contains("went back from version"))
     };
     stream.status_until("a word about it", back).await?;
     for change in stream.within(Duration::from_millis(1_500)).await {
@@ -250,7 +250,7 @@ async fn a_new_token_is_taken_from_its_file() -> anyhow::Result<()> {
     bed.server.put(service("b", "10.96.0.2"));
     let refused = |status: &Status| {
         let mut problems = status.problems.iter();
-        problems.any(|it| it.reason.contains("Unauthorized"))
+        problems.any(|it| it.problem.reason.contains("Unauthorized"))
     };
     stream.status_until("a refusal", refused).await?;
     assert!(has(&stream.seen, "a") && !has(&stream.seen, "b"));

@@ -92,7 +92,7 @@ fn describe(report: &Report, now_s: u64) -> String {
         "pods that serve nothing yet",
         pending.map(|pod| format!("{} of {}: {}", pod.pod, pod.service, pod.reason)),
     );
-    let problems = status.watch.problems.iter().map(ToString::to_string);
+    let problems = status.watch.problems.iter().map(|noted| noted.line(now_s));
     let of_objects = status.sync.problems.iter();
     let of_objects = of_objects.map(|problem| problem.line(now_s));
     let unlisted = status

@@ -9,6 +9,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::clock;
+
 /// The kinds of [`Kind`](crate::model::Kind), as Kubernetes spells them.
 pub const ALL_KINDS: [&str; 3] = ["EndpointSlice", "Node", "Service"];
 
@@ -20,7 +22,7 @@ pub struct Status {
     /// Kinds whose first list is complete, by name (`Service`, `EndpointSlice`, `Node`).
     pub listed: BTreeSet<String>,
     /// Everything that is wrong right now, in a stable order; empty = all is well.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<Noted>,
     /// How many objects of each kind cannot be read; kinds without any are left out.
     #[serde(default)]
     pub unreadable: BTreeMap<String, usize>,
@@ -29,23 +31,59 @@ pub struct Status {
 }
 
 /// Publishes a state where it differs from the last one, and logs each problem as it appears and
-/// as it goes.
-pub(super) fn publish(sender: &watch::Sender<Status>, update: impl FnOnce(&mut Status)) {
+/// as it goes. `problems` are all those of `place`; of the whole source where there is none.
+pub(super) fn publish(
+    sender: &watch::Sender<Status>,
+    place: Option<&str>,
+    problems: Vec<Problem>,
+    update: impl FnOnce(&mut Status),
+) {
     sender.send_if_modified(|status| {
         let before = status.clone();
         update(status);
-        for problem in &status.problems {
-            if !before.problems.contains(problem) {
+        let is_elsewhere = |noted: &Noted| place.is_some_and(|place| noted.problem.place != place);
+        status.problems.retain(is_elsewhere);
+        let known: BTreeMap<_, _> = before.problems.iter().map(Noted::both).collect();
+        let now_s = clock::unix_s();
+        status.problems.extend(problems.into_iter().map(|problem| {
+            let since_s = known.get(&problem).copied();
+            if since_s.is_none() {
                 tracing::warn!("{problem}");
             }
-        }
-        for problem in &before.problems {
-            if !status.problems.contains(problem) {
+            let since_s = since_s.unwrap_or(now_s);
+            Noted { problem, since_s }
+        }));
+        status.problems.sort();
+        let now: BTreeMap<_, _> = status.problems.iter().map(Noted::both).collect();
+        for Noted { problem, .. } in &before.problems {
+            if !now.contains_key(problem) {
                 tracing::info!("no longer: {problem}");
             }
         }
         *status != before
     });
+}
+
+/// A problem, and since when it is there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Noted {
+    /// What is wrong.
+    #[serde(flatten)]
+    pub problem: Problem,
+    /// In seconds since 1970; an agent that starts anew begins anew.
+    pub since_s: u64,
+}
+
+impl Noted {
+    /// One line for people.
+    pub fn line(&self, now_s: u64) -> String {
+        let Self { problem, since_s } = self;
+        format!("{problem} (for {} s)", now_s.saturating_sub(*since_s))
+    }
+
+    fn both(&self) -> (&Problem, u64) {
+        (&self.problem, self.since_s)
+    }
 }
 
 /// Something that is wrong, where, and why. It harms nothing but what it names.
@@ -83,4 +121,53 @@ pub struct Pending {
     pub pod: String,
     /// What it lacks, as a sentence.
     pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(place: &str, reason: &str) -> Problem {
+        Problem {
+            place: place.to_owned(),
+            line: None,
+            object: None,
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn told(sender: &watch::Sender<Status>) -> Vec<(String, u64)> {
+        let status = sender.borrow();
+        let problems = status.problems.iter();
+        problems
+            .map(|noted| (noted.problem.to_string(), noted.since_s))
+            .collect()
+    }
+
+    #[test]
+    fn a_problem_keeps_its_time_while_others_come_and_go() {
+        let old = |place, reason| Noted {
+            problem: problem(place, reason),
+            since_s: 7,
+        };
+        let sender = watch::Sender::new(Status {
+            problems: vec![old("a", "stays"), old("a", "goes"), old("b", "of others")],
+            ..Status::default()
+        });
+        let now_s = clock::unix_s();
+        let said = vec![problem("a", "new"), problem("a", "stays")];
+        publish(&sender, Some("a"), said.clone(), |_| {});
+        let first = told(&sender);
+        let since = |index: usize| first[index].1;
+        let names: Vec<&str> = first.iter().map(|(said, _)| &**said).collect();
+        assert_eq!(names, ["a: new", "a: stays", "b: of others"]);
+        assert!(since(0) >= now_s, "{first:?}");
+        assert_eq!((since(1), since(2)), (7, 7));
+        let mut receiver = sender.subscribe();
+        publish(&sender, Some("a"), said, |_| {});
+        assert!(!receiver.has_changed().unwrap(), "the same is no news");
+        receiver.mark_unchanged();
+        publish(&sender, None, Vec::new(), |_| {});
+        assert_eq!(told(&sender), []);
+    }
 }

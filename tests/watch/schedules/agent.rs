@@ -176,7 +176,7 @@ async fn follow(handle: &Handle, told: &Mutex<Status>, troubled: &watch::Sender<
         trouble = now
             .problems
             .iter()
-            .any(|it| it.reason.contains("trying again"));
+            .any(|it| it.problem.reason.contains("trying again"));
         if trouble || was {
             troubled.send_replace(Some(Instant::now()));
         }

@@ -88,9 +88,8 @@ impl Loop {
             self.changes.send(change).await.ok()?;
         }
         problems.extend(round.problems);
-        status::publish(&self.status, |status| {
+        status::publish(&self.status, None, problems, |status| {
             status.listed = ALL_KINDS.map(str::to_owned).into();
-            status.problems = problems;
             status.pending = round.pending;
         });
         Some(())

@@ -128,12 +128,7 @@ impl Report {
             problems.extend(reasons.map(|it| self.problem(Some(object.clone()), it.clone())));
         }
         let kind = format!("{:?}", self.kind);
-        status::publish(&self.status, |status| {
-            status
-                .problems
-                .retain(|problem| problem.place != self.place);
-            status.problems.extend(problems);
-            status.problems.sort();
+        status::publish(&self.status, Some(self.place), problems, |status| {
             if refused > 0 {
                 status.unreadable.insert(kind.clone(), refused);
             } else {
