@@ -97,7 +97,7 @@ pub enum AgentError {
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(config: &Config) -> Result<(), AgentError> {
-    log::to_stderr(config.verbosity);
+    log::to_stderr(config.verbosity, config.log_format);
     tracing::info!("weiche {}: {config}", env!("CARGO_PKG_VERSION"));
     for warning in &config.warnings {
         tracing::warn!("{warning}");

@@ -7,11 +7,13 @@ mod servers;
 mod cidrs;
 mod conntrack;
 mod node_ports;
+mod log_format;
 pub mod kube_proxy;
 
 pub use cidrs::{BadCidr, parse_cidr};
 pub use conntrack::GivenConntrack;
 pub use duration::{BadDuration, KeptTimeout, Timeout};
+pub use log_format::{BadLogFormat, LogFormat};
 pub use node_ports::{BadNodePortRange, NodePortRange};
 pub use seed::{Seed, SeedError, SeedKind};
 pub use servers::{BadBindAddress, BindAddress, GivenServers, Servers};
@@ -57,6 +59,8 @@ pub struct Config {
     pub servers: Servers,
     /// kube-proxy's level of its log.
     pub verbosity: u32,
+    /// How the log is written.
+    pub log_format: LogFormat,
     /// What was given in vain, to be said at the start.
     pub warnings: Vec<String>,
 }
@@ -120,6 +124,8 @@ pub struct Given {
     pub servers: GivenServers,
     /// `--v`.
     pub verbosity: Option<u32>,
+    /// `--logging-format`.
+    pub log_format: Option<LogFormat>,
     /// What was given in vain.
     pub warnings: Vec<String>,
 }
@@ -219,6 +225,7 @@ impl Config {
             source,
             servers,
             verbosity: given.verbosity.unwrap_or(0),
+            log_format: given.log_format.unwrap_or_default(),
             warnings: given.warnings,
             globs: Globs {
                 edges,

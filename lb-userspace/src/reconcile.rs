@@ -196,6 +196,7 @@ impl Reconciler {
             problems: self.notes.problems(),
             planned: self.notes.planned_frontends(),
             probes: self.notes.probes(),
+            not_local: self.notes.not_local(),
             failure_count: failures.len(),
             failures: failures.into_iter().take(Report::LISTED).collect(),
             capacity: self.actual.capacity,

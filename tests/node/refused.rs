@@ -65,3 +65,23 @@ fn a_start_that_is_refused_makes_nothing() -> anyhow::Result<()> {
     assert_eq!(fs::read_to_string(dir.join("FULL/precious"))?, "kept");
     Ok(())
 }
+
+#[test]
+fn a_log_in_json_is_one_object_a_line() -> anyhow::Result<()> {
+    let lab = Lab::new("test")?;
+    let node = Node::new(&lab, RpFilter::Off)?;
+    let mut command = node.namespace.command(program()?);
+    command.args(["run", "--logging-format=json", "--manifests"]);
+    command.arg(lab.dir().join("missing"));
+    command.arg("--state-dir").arg(lab.dir().join("state"));
+    command.arg("--pin-dir").arg(lab.dir().join("pins"));
+    let output = command.output()?;
+    let words = String::from_utf8_lossy(&output.stderr);
+    // The reason for the end is for whoever has started it, and no part of the log.
+    let first = words.lines().next().unwrap_or_default();
+    let first: serde_json::Value = serde_json::from_str(first)?;
+    assert_eq!(first["level"], "INFO");
+    let message = first["message"].as_str().unwrap_or_default();
+    ensure!(message.starts_with("weiche "), "{first}");
+    Ok(())
+}

@@ -5,7 +5,7 @@
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, error::Error, parser::ValueSource};
 use lb_common::wire::Timeouts;
 use lb_userspace::config::{
-    Given, GivenConntrack, GivenServers, NodePortRange,
+    Given, GivenConntrack, GivenServers, LogFormat, NodePortRange,
     kube_proxy::{File, IGNORED_FLAGS},
 };
 use std::{net::IpAddr, path::PathBuf};
@@ -15,7 +15,7 @@ use std::{net::IpAddr, path::PathBuf};
 #[command(next_help_heading = "kube-proxy's flags (the others of it are accepted with a warning)")]
 pub(super) struct KubeProxyArgs {
     /// kube-proxy's configuration file (`KubeProxyConfiguration`). As there, it is read instead of
-    /// the flags that it could replace, --hostname-override and --v excepted.
+    /// the flags that it could replace, --hostname-override, --v and --logging-format excepted.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The API server's URL, in place of the one in --kubeconfig or in the pod's environment.
@@ -39,6 +39,9 @@ pub(super) struct KubeProxyArgs {
     /// From 4 on, much is logged; `RUST_LOG` is stronger.
     #[arg(short = 'v', long = "v", value_name = "LEVEL")]
     verbosity: Option<u32>,
+    /// How the log is written: text, or json.
+    #[arg(long, value_name = "FORMAT")]
+    logging_format: Option<LogFormat>,
     /// Remove kube-proxy's rules and end: `weiche cleanup --kube-proxy`.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_missing_value = "true", default_value_t = false, action = ArgAction::Set)]
@@ -82,6 +85,7 @@ impl KubeProxyArgs {
         given.master = self.master;
         given.hostname_override = self.hostname_override;
         given.verbosity = self.verbosity;
+        given.log_format = self.logging_format;
         given.warnings = self.ignored.warnings(self.config.is_some());
         let Some(path) = self.config else {
             given.node_port_addresses = self.nodeport_addresses;

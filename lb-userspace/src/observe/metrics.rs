@@ -9,7 +9,10 @@ mod process;
 pub use kernel::{Kernel, PacketCount, Reading, packets};
 
 use crate::{
-    config::SeedKind, datapath::edges::EdgeState, observe::health::Answer, reconcile::Report,
+    config::SeedKind,
+    datapath::edges::EdgeState,
+    observe::health::Answer,
+    reconcile::Report,
     watch::status::{ALL_KINDS, Status as WatchStatus},
 };
 use prometheus_client::{
@@ -50,6 +53,7 @@ struct Proxy {
     endpoints_pending: Gauge,
     service_changes: Counter,
     endpoint_changes: Counter,
+    not_local: Labelled<Gauge>,
     healthz: Labelled<Counter>,
     livez: Labelled<Counter>,
 }
@@ -108,6 +112,11 @@ impl Metrics {
         let [services, endpoints] = report.changes;
         catch_up(&proxy.service_changes, services);
         catch_up(&proxy.endpoint_changes, endpoints);
+        let [internal, external] = report.not_local;
+        for (policy, ports) in [("internal", internal), ("external", external)] {
+            let gauge = proxy.not_local.get_or_create(&[("traffic_policy", policy)]);
+            gauge.set(count(ports));
+        }
         for waited in &report.programmed {
             self.programmed(waited.as_secs_f64());
         }
@@ -204,6 +213,7 @@ impl Proxy {
             endpoints_pending: Gauge::default(),
             service_changes: Counter::default(),
             endpoint_changes: Counter::default(),
+            not_local: Labelled::default(),
             healthz: Labelled::default(),
             livez: Labelled::default(),
         };
@@ -252,6 +262,13 @@ impl Proxy {
             rules("endpoint_changes"),
             "Changes of EndpointSlices seen",
             self.endpoint_changes.clone(),
+        );
+        registry.register(
+            // A gauge in kube-proxy too, in spite of its name.
+            rules("no_local_endpoints_total"),
+            "Ports of Services whose traffic policy is Local and that have endpoints on other nodes \
+             only",
+            self.not_local.clone(),
         );
         registry.register(
             "proxy_healthz",

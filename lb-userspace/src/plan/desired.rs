@@ -24,6 +24,7 @@ use crate::{
     maps::Frontend,
     model::{Kind, Name, World},
 };
+use lb_common::wire::Service;
 use users::Users;
 
 /// The plans of all Services.
@@ -174,6 +175,20 @@ impl Desired {
     /// What load balancers may ask this node about a Service.
     pub fn health(&self, name: &Name) -> Option<HealthCheck> {
         self.plans.get(name)?.health
+    }
+
+    /// How many ports of a Service, of each family, have no endpoint here that a policy would let
+    /// serve, and some elsewhere: by `internalTrafficPolicy`, and by `externalTrafficPolicy`.
+    pub fn not_local(&self, name: &Name) -> [usize; 2] {
+        let tables = self.plans.get(name).into_iter();
+        let tables = tables.flat_map(|plan| plan.tables.values());
+        let elsewhere = tables.filter(|table| table.flags & Service::ELSEWHERE != 0);
+        elsewhere.fold([0; 2], |[internal, external], table| {
+            [
+                internal + usize::from(!table.frontends.is_empty()),
+                external + usize::from(!table.external.is_empty()),
+            ]
+        })
     }
 
     fn won(&self, name: &Name, table: &Arc<Table>) -> Arc<Table> {

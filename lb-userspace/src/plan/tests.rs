@@ -5,10 +5,10 @@ use std::{net::IpAddr, sync::Arc};
 
 use lb_common::wire::BackendState;
 
-use super::{BackendKey, Fault, Plan, Rules, Surroundings, maglev};
+use super::{BackendKey, Desired, Fault, Plan, Rules, Surroundings, maglev};
 use crate::model::{
-    Affinity, Endpoint, EndpointSlice, Name, NodeFacts, Policy, Protocol, ServiceKind,
-    ServiceObject, ServicePort, SlicePort,
+    Affinity, Change, Endpoint, EndpointSlice, Name, NodeFacts, NodeObject, Policy, Protocol,
+    ServiceKind, ServiceObject, ServicePort, SlicePort, World,
 };
 
 /// A plan where no other Service is.
@@ -187,6 +187,49 @@ fn ports_without_a_name_are_called_by_number() {
         labels,
         ["default/alpaca:53".into(), "default/alpaca:53/udp".into()]
     );
+}
+
+#[test]
+fn ports_whose_endpoints_are_all_elsewhere_are_counted_by_policy() {
+    let (cluster, local) = (Policy::Cluster, Policy::Local);
+    for (internal_policy, external_policy, node, counts) in [
+        (cluster, cluster, "node-b", [0, 0]),
+        (local, cluster, "node-b", [1, 0]),
+        (cluster, local, "node-b", [0, 1]),
+        (local, local, "node-b", [1, 1]),
+        (local, local, "node-a", [0, 0]),
+    ] {
+        let service = ServiceObject {
+            kind: ServiceKind::NodePort,
+            internal_policy,
+            external_policy,
+            ..service(vec![ServicePort {
+                node_port: 30_080,
+                ..port("http", 80)
+            }])
+        };
+        let endpoint = Endpoint {
+            node: Some(node.into()),
+            ..endpoint(1, true, true, false)
+        };
+        let mut world = World::new("node-a");
+        let name = service.name.clone();
+        world.apply(Change::Node(Arc::new(NodeObject {
+            name: "node-a".into(),
+            addresses: vec![IpAddr::from([192, 0, 2, 1])],
+            zone: None,
+            leaving: false,
+        })));
+        world.apply(Change::Service(Arc::new(service)));
+        world.apply(Change::Slice(Arc::new(slice("a", 8_080, vec![endpoint]))));
+        let mut desired = Desired::new(Rules::default());
+        desired.replan(&world, &name);
+        let found = desired.not_local(&name);
+        assert_eq!(
+            found, counts,
+            "{internal_policy:?} {external_policy:?} {node}"
+        );
+    }
 }
 
 #[test]

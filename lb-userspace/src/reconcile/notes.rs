@@ -25,6 +25,8 @@ pub(super) struct Notes {
     /// The same for reports, made when it is asked for.
     listed: OnceCell<Arc<[Planned]>>,
     probes: BTreeMap<Name, Probe>,
+    /// Where there is any; see [`Desired::not_local`].
+    not_local: BTreeMap<Name, [usize; 2]>,
     /// When changes happened that are not planned yet, by Service.
     noted: BTreeMap<Name, BTreeSet<u64>>,
     /// When changes happened that are planned and not written yet.
@@ -42,6 +44,7 @@ impl Notes {
             planned: BTreeMap::new(),
             listed: OnceCell::new(),
             probes: BTreeMap::new(),
+            not_local: BTreeMap::new(),
             noted: BTreeMap::new(),
             unwritten: BTreeMap::new(),
             programmed: Vec::new(),
@@ -81,6 +84,10 @@ impl Notes {
                 },
             ),
             None => self.probes.remove(name),
+        };
+        match desired.not_local(name) {
+            [0, 0] => self.not_local.remove(name),
+            ports => self.not_local.insert(name.clone(), ports),
         };
     }
 
@@ -145,6 +152,14 @@ impl Notes {
             all.take(Report::LISTED).cloned().collect()
         };
         self.listed.get_or_init(list).clone()
+    }
+
+    /// The sum over all Services.
+    pub(super) fn not_local(&self) -> [usize; 2] {
+        let ports = self.not_local.values();
+        ports.fold([0; 2], |[a, b], [internal, external]| {
+            [a.saturating_add(*internal), b.saturating_add(*external)]
+        })
     }
 
     pub(super) fn probes(&self) -> Vec<Probe> {

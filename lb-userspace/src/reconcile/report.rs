@@ -34,6 +34,9 @@ pub struct Report {
     pub planned: Arc<[Planned]>,
     /// What load balancers may ask this node; all of them.
     pub probes: Vec<Probe>,
+    /// Ports that get no packet through on this node since their endpoints are elsewhere, by
+    /// `internalTrafficPolicy` and by `externalTrafficPolicy`; once for each family.
+    pub not_local: [usize; 2],
     /// How long after the change that caused it each write of this round was done: what
     /// `network_programming_duration_seconds` observes. A change is known by the slice's annotation
     /// `endpoints.kubernetes.io/last-change-trigger-time`, and each is in one report only. Those

@@ -23,6 +23,13 @@ pub(super) fn verbosity(given: &mut Given, tree: &Tree) -> Done {
     Ok(())
 }
 
+pub(super) fn log_format(given: &mut Given, tree: &Tree) -> Done {
+    let format = parse(tree)?;
+    // As kube-proxy does: the flag wins over the file.
+    given.log_format.get_or_insert(format);
+    Ok(())
+}
+
 pub(super) fn hostname(given: &mut Given, tree: &Tree) -> Done {
     let name = text(tree)?;
     if !name.is_empty() {

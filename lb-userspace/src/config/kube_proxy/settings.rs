@@ -92,6 +92,7 @@ const RULES: &str = "there are no rules of iptables, ipvs or nftables";
 const AT_ONCE: &str = "changes are written as they come";
 const WINDOWS: &str = "this is Linux";
 const LOGS: &str = "logs go to standard error; RUST_LOG says how much";
+const FORMAT: &str = "text or json, one object a line; the names in it are Weiche's own";
 const FLOWS: &str = "sizes Weiche's own table of flows, of each family";
 
 /// All fields of v1alpha1.
@@ -107,7 +108,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "from 4 on, RUST_LOG is debug if it is not set",
         read::verbosity,
     ),
-    ignored("logging.format", LOGS),
+    changed("logging.format", FORMAT, read::log_format),
     ignored("logging.flushFrequency", LOGS),
     ignored("logging.vmodule", LOGS),
     ignored("logging.options.*", LOGS),
@@ -219,6 +220,5 @@ pub const IGNORED_FLAGS: &[IgnoredFlag] = &[
     flag("healthz-port", "--healthz-bind-address has the port"),
     flag("metrics-port", "--metrics-bind-address has the port"),
     flag("log-flush-frequency", LOGS),
-    flag("logging-format", LOGS),
     flag("vmodule", LOGS),
 ];

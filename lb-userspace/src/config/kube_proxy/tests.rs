@@ -2,7 +2,7 @@
 //! Files as kubeadm writes them, and what may be wrong in one.
 
 use super::*;
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use std::collections::BTreeMap;
 
 /// What kubeadm 1.3x writes, with some values set.
@@ -157,24 +157,32 @@ fn unknown_fields_are_named_with_their_line() {
 
 #[test]
 fn flags_that_win_over_the_file_do() {
-    let file = with("hostnameOverride: from-file\nlogging: {verbosity: 2}\n").unwrap();
+    let lines = "hostnameOverride: from-file\nlogging: {verbosity: 2, format: json}\n";
+    let file = with(lines).unwrap();
     let mut given = Given {
         hostname_override: Some("from-flag".into()),
         verbosity: Some(5),
+        log_format: Some(LogFormat::Text),
         ..Given::default()
     };
     file.apply(&mut given).unwrap();
     assert_eq!(given.hostname_override.as_deref(), Some("from-flag"));
     assert_eq!(given.verbosity, Some(5));
+    assert_eq!(given.log_format, Some(LogFormat::Text));
     let mut given = Given::default();
     file.apply(&mut given).unwrap();
     assert_eq!(given.hostname_override.as_deref(), Some("from-file"));
     assert_eq!(given.verbosity, Some(2));
+    assert_eq!(given.log_format, Some(LogFormat::Json));
 }
 
 #[test]
 fn what_cannot_be_meant_is_refused_with_its_place() {
     for (lines, said) in [
+        (
+            "logging:\n  format: xml\n",
+            "f.yaml:4: logging.format: \"xml\": write text or json",
+        ),
         (
             "conntrack:\n  udpTimeout: 30\n",
             "f.yaml:4: conntrack.udpTimeout: write text",
