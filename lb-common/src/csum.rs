@@ -46,6 +46,21 @@ pub fn add_to(check: [u8; 2], Change(change): Change) -> [u8; 2] {
     (!fold(sum)).to_ne_bytes()
 }
 
+/// A transport checksum after a change; nothing where it stays as it is.
+///
+/// `zero_is_none` is UDP's rule (RFC 768): a checksum of zero means "none" and stays; a computed
+/// zero is sent as all ones.
+#[inline(always)]
+pub fn corrected(check: [u8; 2], change: Change, zero_is_none: bool) -> Option<[u8; 2]> {
+    if zero_is_none && check == [0; 2] {
+        return None;
+    }
+    match add_to(check, change) {
+        [0, 0] if zero_is_none => Some([0xff; 2]),
+        corrected => Some(corrected),
+    }
+}
+
 /// Addition with end-around carry.
 #[inline(always)]
 fn add(a: u32, b: u32) -> u32 {

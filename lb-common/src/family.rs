@@ -34,22 +34,30 @@ pub trait Family: Copy + 'static {
     const ETHERTYPE: u16;
     /// How a change of addresses enters a transport checksum.
     const PSEUDO_HEADER: Part;
+    /// Protocol number of this family's ICMP.
+    const ICMP: u8;
     /// The words that the flow's hash is made of.
     type Words: AsRef<[u64]>;
 
-    /// Reads the IP header and what stands between it and the transport header.
+    /// Reads the IP header that begins at an offset, and what stands between it and the transport
+    /// header.
     fn network<P: Packet + ?Sized>(
         packet: &P,
+        at: usize,
         source: &mut Self::Address,
         destination: &mut Self::Address,
     ) -> Result<Network, Reason>;
-    /// Writes both addresses and corrects the header's own checksum, where there is one.
+    /// Writes both addresses into the IP header that begins at an offset, and corrects its own
+    /// checksum, where there is one.
     fn store_addresses<P: Packet + ?Sized>(
         packet: &mut P,
+        at: usize,
         source: Self::Address,
         destination: Self::Address,
         change: Change,
     ) -> Result<(), OutOfPacket>;
+    /// Whether an ICMP message of this type says that a packet was not delivered, and quotes it.
+    fn is_error(icmp_type: u8) -> bool;
     /// What another address means for a checksum that covers it.
     fn change(old: &Self::Address, new: &Self::Address) -> Change;
     /// The tuple as words, after one that says what the hash is for.
@@ -77,6 +85,30 @@ pub struct Network {
     pub transport_at: usize,
     /// Where the packet ends, by its own word; padding may follow.
     pub end: usize,
+    /// How much of the datagram it is.
+    pub piece: Piece,
+}
+
+/// How much of a datagram an IP packet holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// All of it.
+    Whole,
+    /// The beginning, with the transport header.
+    First,
+    /// A later part, without.
+    Later,
+}
+
+impl Piece {
+    #[inline(always)]
+    fn of(is_later: bool, has_more: bool) -> Self {
+        match (is_later, has_more) {
+            (false, false) => Self::Whole,
+            (false, true) => Self::First,
+            (true, _) => Self::Later,
+        }
+    }
 }
 
 impl Family for V4 {
@@ -84,15 +116,17 @@ impl Family for V4 {
     type Words = [u64; 3];
     const ETHERTYPE: u16 = 0x0800;
     const PSEUDO_HEADER: Part = Part::BalancedAddresses;
+    const ICMP: u8 = 1;
 
     #[inline(always)]
     fn network<P: Packet + ?Sized>(
         packet: &P,
+        at: usize,
         source: &mut [u8; 4],
         destination: &mut [u8; 4],
     ) -> Result<Network, Reason> {
         let mut header = [0; 20];
-        packet.load(NETWORK_AT, &mut header).map_err(malformed)?;
+        packet.load(at, &mut header).map_err(malformed)?;
         let [
             first,
             _,
@@ -114,28 +148,36 @@ impl Family for V4 {
         if first >> 4 != 4 || header_length < 20 || total_length < header_length {
             return Err(Reason::Malformed);
         }
-        // More fragments, or an offset (RFC 791); the "don't fragment" bit says nothing here.
-        if u16::from_be_bytes([f0, f1]) & 0x3fff != 0 {
-            return Err(Reason::Fragment);
-        }
+        // An offset, and more fragments (RFC 791); the "don't fragment" bit says nothing here.
+        let fragment = u16::from_be_bytes([f0, f1]);
+        let piece = Piece::of(fragment & 0x1fff != 0, fragment & 0x2000 != 0);
         *source = [s0, s1, s2, s3];
         *destination = [d0, d1, d2, d3];
         Ok(Network {
             protocol,
-            transport_at: NETWORK_AT + header_length,
-            end: NETWORK_AT + total_length,
+            transport_at: at + header_length,
+            end: at + total_length,
+            piece,
         })
     }
 
     #[inline(always)]
     fn store_addresses<P: Packet + ?Sized>(
         packet: &mut P,
+        at: usize,
         [s0, s1, s2, s3]: [u8; 4],
         [d0, d1, d2, d3]: [u8; 4],
         change: Change,
     ) -> Result<(), OutOfPacket> {
-        packet.correct_header_checksum(NETWORK_AT + 10, change)?;
-        packet.store(NETWORK_AT + 12, &[s0, s1, s2, s3, d0, d1, d2, d3])
+        packet.correct_header_checksum(at + 10, change)?;
+        packet.store(at + 12, &[s0, s1, s2, s3, d0, d1, d2, d3])
+    }
+
+    #[inline(always)]
+    fn is_error(icmp_type: u8) -> bool {
+        // RFC 792: destination unreachable, source quench, time exceeded, parameter problem. A
+        // redirect is about a route of the next machine alone.
+        matches!(icmp_type, 3 | 4 | 11 | 12)
     }
 
     #[inline(always)]
@@ -168,42 +210,51 @@ impl Family for V6 {
     type Words = [u64; 6];
     const ETHERTYPE: u16 = 0x86dd;
     const PSEUDO_HEADER: Part = Part::Addresses;
+    const ICMP: u8 = 58;
 
     #[inline(always)]
     fn network<P: Packet + ?Sized>(
         packet: &P,
+        at: usize,
         source: &mut [u8; 16],
         destination: &mut [u8; 16],
     ) -> Result<Network, Reason> {
         let mut fixed = [0; 8];
-        packet.load(NETWORK_AT, &mut fixed).map_err(malformed)?;
+        packet.load(at, &mut fixed).map_err(malformed)?;
         let [first, _, _, _, l0, l1, next, _] = fixed;
         if first >> 4 != 6 {
             return Err(Reason::Malformed);
         }
-        packet.load(NETWORK_AT + 8, source).map_err(malformed)?;
-        packet
-            .load(NETWORK_AT + 24, destination)
-            .map_err(malformed)?;
-        let (protocol, transport_at) = walk_extensions(packet, next)?;
+        packet.load(at + 8, source).map_err(malformed)?;
+        packet.load(at + 24, destination).map_err(malformed)?;
         let payload_length = usize::from(u16::from_be_bytes([l0, l1]));
-        let end = NETWORK_AT + 40 + payload_length;
-        Ok(Network {
-            protocol,
-            transport_at,
-            end,
-        })
+        let payload_at = at + 40;
+        let mut network = Network {
+            protocol: next,
+            transport_at: payload_at,
+            end: payload_at + payload_length,
+            piece: Piece::Whole,
+        };
+        walk_extensions(packet, &mut network)?;
+        Ok(network)
     }
 
     #[inline(always)]
     fn store_addresses<P: Packet + ?Sized>(
         packet: &mut P,
+        at: usize,
         source: [u8; 16],
         destination: [u8; 16],
         _no_header_checksum: Change,
     ) -> Result<(), OutOfPacket> {
-        packet.store(NETWORK_AT + 8, &source)?;
-        packet.store(NETWORK_AT + 24, &destination)
+        packet.store(at + 8, &source)?;
+        packet.store(at + 24, &destination)
+    }
+
+    #[inline(always)]
+    fn is_error(icmp_type: u8) -> bool {
+        // RFC 4443, section 2.1 keeps 0 to 127 for errors; those of sections 3.1 to 3.4 exist.
+        matches!(icmp_type, 1..=4)
     }
 
     #[inline(always)]
@@ -228,33 +279,40 @@ impl Family for V6 {
     }
 }
 
-/// The first header that is no extension header (RFC 8200, section 4), and where it begins.
+/// Goes on to the first header that is no extension header (RFC 8200, section 4), or to where a
+/// later fragment's bytes begin.
 #[inline(always)]
-fn walk_extensions<P: Packet + ?Sized>(packet: &P, first: u8) -> Result<(u8, usize), Reason> {
+fn walk_extensions<P: Packet + ?Sized>(packet: &P, network: &mut Network) -> Result<(), Reason> {
     const HOP_BY_HOP: u8 = 0;
     const ROUTING: u8 = 43;
     const FRAGMENT: u8 = 44;
     const DESTINATION: u8 = 60;
-    let mut kind = first;
-    let mut at = NETWORK_AT + 40;
     for _ in 0..EXTENSIONS_MAX {
-        if !matches!(kind, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION) {
-            return Ok((kind, at));
+        let Network {
+            protocol,
+            transport_at,
+            ..
+        } = *network;
+        if !matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION) {
+            return Ok(());
         }
         let mut header = [0; 4];
-        packet.load(at, &mut header).map_err(malformed)?;
+        packet.load(transport_at, &mut header).map_err(malformed)?;
         let [next, length, third, fourth] = header;
-        match kind {
-            // A fragment header with neither offset nor "more" is a whole packet (RFC 6946).
-            FRAGMENT if u16::from_be_bytes([third, fourth]) & 0xfff9 != 0 => {
-                return Err(Reason::Fragment);
+        network.protocol = next;
+        match protocol {
+            FRAGMENT => {
+                let fragment = u16::from_be_bytes([third, fourth]);
+                network.transport_at += 8;
+                network.piece = Piece::of(fragment & 0xfff8 != 0, fragment & 1 != 0);
+                if network.piece == Piece::Later {
+                    return Ok(());
+                }
             }
-            FRAGMENT => at += 8,
             // The destination is not the final one while segments are left.
             ROUTING if fourth != 0 => return Err(Reason::Extension),
-            _ => at += (usize::from(length) + 1) << 3,
+            _ => network.transport_at += (usize::from(length) + 1) << 3,
         }
-        kind = next;
     }
     Err(Reason::Extension)
 }

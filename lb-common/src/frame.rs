@@ -7,6 +7,7 @@
 use crate::conntrack::{Choice, Target};
 use crate::family::{Family, V4, V6};
 use crate::parse::Datagram;
+use crate::related::Message;
 use crate::select::Mark;
 use crate::wire::{Affinity, Expiry, Flow, FrontendKey, Reverse, Tuple};
 use zerocopy::{FromBytes, FromZeros as _, Immutable, KnownLayout};
@@ -29,8 +30,10 @@ pub struct Frame<A> {
     pub pad_mark: [u8; 4],
     /// Where a client's packet goes.
     pub target: Target,
-    /// The packet as it came.
+    /// The packet as it came; of an ICMP error, what it quotes.
     pub datagram: Datagram<A>,
+    /// The rest of an ICMP error.
+    pub message: Message<A>,
     /// The packet's addresses and ports as it shall leave.
     pub to: Tuple<A>,
     /// What the client dials.

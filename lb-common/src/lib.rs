@@ -37,6 +37,7 @@ pub mod select;
 pub mod port;
 pub mod csum;
 pub mod rewrite;
+pub mod related;
 pub mod verdict;
 
 pub mod expiry;

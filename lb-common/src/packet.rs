@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! How the packet path reaches bytes: load and store at an offset, nothing else.
 
-use crate::csum::{Change, add_to};
+use crate::csum::{Change, add_to, corrected};
 
 /// The packet has no byte there, or the kernel refused to change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +40,8 @@ pub trait Packet {
         self.store(at, &add_to(check, change))
     }
 
-    /// Corrects a transport checksum at an offset for a change of what it covers.
-    ///
-    /// `zero_is_none` is UDP's rule (RFC 768): a checksum of zero means "none" and stays; a
-    /// computed zero is sent as all ones.
+    /// Corrects a transport checksum at an offset for a change of what it covers, as
+    /// [`corrected`] does.
     fn correct_transport_checksum(
         &mut self,
         at: usize,
@@ -53,14 +51,10 @@ pub trait Packet {
     ) -> Result<(), OutOfPacket> {
         let mut check = [0; 2];
         self.load(at, &mut check)?;
-        if zero_is_none && check == [0; 2] {
-            return Ok(());
+        match corrected(check, change, zero_is_none) {
+            Some(corrected) => self.store(at, &corrected),
+            None => Ok(()),
         }
-        let corrected = match add_to(check, change) {
-            [0, 0] if zero_is_none => [0xff; 2],
-            corrected => corrected,
-        };
-        self.store(at, &corrected)
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Bytes to a datagram of ours, or the reason to leave the packet alone.
 
-use crate::family::{Family, NETWORK_AT, Network};
+use crate::family::{Family, NETWORK_AT, Network, Piece};
 use crate::packet::Packet;
 use crate::verdict::Reason;
 use crate::wire::{Tuple, protocol};
@@ -27,6 +27,8 @@ pub struct Datagram<A> {
     pub tuple: Tuple<A>,
     /// Where the transport header begins.
     pub transport_at: usize,
+    /// Where the packet ends; padding may follow.
+    pub end: usize,
     /// TCP's flags; 0 for UDP.
     pub tcp_flags: u8,
     /// Nothing.
@@ -64,18 +66,32 @@ pub fn ethertype<P: Packet + ?Sized>(packet: &P) -> Result<u16, Reason> {
     }
 }
 
-/// The datagram in an IP packet.
+/// The datagram in an IP packet. Of one that is neither TCP nor UDP, all but the ports is there.
 #[inline(always)]
 pub fn parse<F: Family, P: Packet + ?Sized>(
     packet: &P,
     datagram: &mut Datagram<F::Address>,
 ) -> Result<(), Reason> {
     let tuple = &mut datagram.tuple;
+    let network = F::network(
+        packet,
+        NETWORK_AT,
+        &mut tuple.source,
+        &mut tuple.destination,
+    )?;
+    if network.piece != Piece::Whole {
+        return Err(Reason::Fragment);
+    }
     let Network {
         protocol,
         transport_at,
         end,
-    } = F::network(packet, &mut tuple.source, &mut tuple.destination)?;
+        ..
+    } = network;
+    tuple.protocol = protocol;
+    tuple.pad = [0; 3];
+    datagram.transport_at = transport_at;
+    datagram.end = end;
     let (ports, tcp_flags, length) = match protocol {
         protocol::TCP => {
             let mut header = [0; 20];
@@ -98,9 +114,6 @@ pub fn parse<F: Family, P: Packet + ?Sized>(
     let [s0, s1, d0, d1] = ports;
     tuple.source_port = [s0, s1];
     tuple.destination_port = [d0, d1];
-    tuple.protocol = protocol;
-    tuple.pad = [0; 3];
-    datagram.transport_at = transport_at;
     datagram.tcp_flags = tcp_flags;
     Ok(())
 }

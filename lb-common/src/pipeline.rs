@@ -10,7 +10,7 @@ use crate::service::{self, Destination};
 use crate::tables::{Side, Stage, Tables};
 use crate::verdict::Reason;
 use crate::wire::{BackendState, Node};
-use crate::{affinity, port, rewrite, select};
+use crate::{affinity, port, related, rewrite, select};
 
 /// TC ingress at an edge: a client's packet on its way to a Service's backend.
 #[inline(always)]
@@ -19,13 +19,12 @@ pub fn ingress<P: Packet + ?Sized, T: Tables<V4> + Tables<V6>>(
     tables: &mut T,
     frames: &mut Frames,
 ) -> Reason {
-    let end = match ethertype(packet) {
-        Ok(V4::ETHERTYPE) => forward::<V4, P, T>(packet, tables, &mut frames.narrow),
-        Ok(V6::ETHERTYPE) => forward::<V6, P, T>(packet, tables, &mut frames.wide),
-        Ok(_) => Err(Reason::NotIp),
-        Err(reason) => Err(reason),
-    };
-    end.unwrap_or_else(|reason| reason)
+    match ethertype(packet) {
+        Ok(V4::ETHERTYPE) => towards_backend::<V4, P, T>(packet, tables, &mut frames.narrow),
+        Ok(V6::ETHERTYPE) => towards_backend::<V6, P, T>(packet, tables, &mut frames.wide),
+        Ok(_) => Reason::NotIp,
+        Err(reason) => reason,
+    }
 }
 
 /// TC egress at an edge: a backend's packet on its way to the client.
@@ -35,21 +34,68 @@ pub fn egress<P: Packet + ?Sized, T: Tables<V4> + Tables<V6>>(
     tables: &mut T,
     frames: &mut Frames,
 ) -> Reason {
-    let end = match ethertype(packet) {
-        Ok(V4::ETHERTYPE) => reply::<V4, P, T>(packet, tables, &mut frames.narrow),
-        Ok(V6::ETHERTYPE) => reply::<V6, P, T>(packet, tables, &mut frames.wide),
-        Ok(_) => Err(Reason::NotIp),
-        Err(reason) => Err(reason),
-    };
-    end.unwrap_or_else(|reason| reason)
+    match ethertype(packet) {
+        Ok(V4::ETHERTYPE) => towards_client::<V4, P, T>(packet, tables, &mut frames.narrow),
+        Ok(V6::ETHERTYPE) => towards_client::<V6, P, T>(packet, tables, &mut frames.wide),
+        Ok(_) => Reason::NotIp,
+        Err(reason) => reason,
+    }
 }
 
-/// Client to backend.
-///
-/// Out of line, one for each family: each has a program's stack to itself, and the compiler learns
-/// from the argument's type how the frame is aligned.
-#[inline(never)]
-fn forward<F: Family, P: Packet + ?Sized, T: Tables<F>>(
+/// Whatever comes from the client's side. What is rare comes last, when the stack is free again.
+#[inline(always)]
+fn towards_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &mut P,
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Reason {
+    match forward::<F, P, T>(packet, tables, frame) {
+        Reason::OtherProtocol => forward_error::<F, P, T>(packet, tables, frame),
+        end => end,
+    }
+}
+
+/// Whatever comes from the backend's side; likewise.
+#[inline(always)]
+fn towards_client<F: Family, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &mut P,
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Reason {
+    match reply::<F, P, T>(packet, tables, frame) {
+        Reason::OtherProtocol => reply_error::<F, P, T>(packet, tables, frame),
+        end => end,
+    }
+}
+
+/// Functions of their own, one for each duty and family: each has a program's stack to itself, and
+/// the compiler learns from the argument's type how the frame is aligned. They return the end
+/// alone: a `Result` of it would be returned by way of a pointer, which the verifier refuses.
+macro_rules! out_of_line {
+    ($($name:ident = $steps:ident;)+) => {
+        $(
+            #[inline(never)]
+            fn $name<F: Family, P: Packet + ?Sized, T: Tables<F>>(
+                packet: &mut P,
+                tables: &mut T,
+                frame: &mut Frame<F::Address>,
+            ) -> Reason {
+                $steps::<F, P, T>(packet, tables, frame).unwrap_or_else(|reason| reason)
+            }
+        )+
+    };
+}
+
+out_of_line! {
+    forward = datagram_to_backend;
+    reply = datagram_to_client;
+    forward_error = error_to_backend;
+    reply_error = error_to_client;
+}
+
+/// A client's datagram, to the backend.
+#[inline(always)]
+fn datagram_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     packet: &mut P,
     tables: &mut T,
     frame: &mut Frame<F::Address>,
@@ -82,17 +128,14 @@ fn forward<F: Family, P: Packet + ?Sized, T: Tables<F>>(
         }
     };
 
-    frame.to = frame.datagram.tuple;
-    frame.to.destination = F::narrow(frame.target.address);
-    frame.to.destination_port = frame.target.port;
-    frame.to.source_port = frame.target.client_port;
+    aim_at_backend::<F>(frame);
     rewrite::apply::<F, P>(packet, &frame.datagram, &frame.to)?;
     Ok(end)
 }
 
-/// Backend to client. Out of line as `forward` is.
-#[inline(never)]
-fn reply<F: Family, P: Packet + ?Sized, T: Tables<F>>(
+/// A backend's datagram, to the client.
+#[inline(always)]
+fn datagram_to_client<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     packet: &mut P,
     tables: &mut T,
     frame: &mut Frame<F::Address>,
@@ -109,12 +152,63 @@ fn reply<F: Family, P: Packet + ?Sized, T: Tables<F>>(
         tables.touch(known.stage, known.place, flow, touch);
     }
 
+    aim_at_client::<F>(frame);
+    rewrite::apply::<F, P>(packet, &frame.datagram, &frame.to)?;
+    Ok(Reason::Replied)
+}
+
+/// An ICMP error about what a client was sent, to the backend. The flow is left as it is: whoever
+/// forges an error changes nothing.
+#[inline(always)]
+fn error_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &mut P,
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Result<Reason, Reason> {
+    related::read::<F, P>(packet, frame)?;
+    conntrack::find(tables, &frame.datagram.tuple, &mut frame.flow)?.ok_or(Reason::NotRelated)?;
+    if conntrack::age(&frame.flow, tables.now_ns(), &tables.node().timeouts) == Age::Gone {
+        return Err(Reason::NotRelated);
+    }
+    frame.target = Target::of(&frame.flow);
+    aim_at_backend::<F>(frame);
+    related::apply::<F, P>(packet, frame)?;
+    Ok(Reason::RelatedForwarded)
+}
+
+/// An ICMP error about what a client has sent, to the client; likewise.
+#[inline(always)]
+fn error_to_client<F: Family, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &mut P,
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Result<Reason, Reason> {
+    related::read::<F, P>(packet, frame)?;
+    conntrack::find_reply(tables, frame)?.ok_or(Reason::NotRelated)?;
+    if conntrack::age(&frame.flow, tables.now_ns(), &tables.node().timeouts) == Age::Gone {
+        return Err(Reason::NotRelated);
+    }
+    aim_at_client::<F>(frame);
+    related::apply::<F, P>(packet, frame)?;
+    Ok(Reason::RelatedReplied)
+}
+
+/// What a client's packet becomes: one to `frame.target`.
+#[inline(always)]
+fn aim_at_backend<F: Family>(frame: &mut Frame<F::Address>) {
+    frame.to = frame.datagram.tuple;
+    frame.to.destination = F::narrow(frame.target.address);
+    frame.to.destination_port = frame.target.port;
+    frame.to.source_port = frame.target.client_port;
+}
+
+/// What a backend's packet becomes: one from what the client of `frame.owner` has dialled.
+#[inline(always)]
+fn aim_at_client<F: Family>(frame: &mut Frame<F::Address>) {
     frame.to = frame.datagram.tuple;
     frame.to.source = frame.owner.destination;
     frame.to.source_port = frame.owner.destination_port;
     frame.to.destination_port = frame.owner.source_port;
-    rewrite::apply::<F, P>(packet, &frame.datagram, &frame.to)?;
-    Ok(Reason::Replied)
 }
 
 /// Whether a client's packet goes on in the flow that its tuple names; otherwise the choice is

@@ -2,7 +2,7 @@
 //! New addresses and ports, and the checksums that follow from them.
 
 use crate::csum::Change;
-use crate::family::Family;
+use crate::family::{Family, NETWORK_AT};
 use crate::packet::{OutOfPacket, Packet, Part};
 use crate::parse::Datagram;
 use crate::wire::Tuple;
@@ -22,12 +22,7 @@ pub fn apply<F: Family, P: Packet + ?Sized>(
     to: &Tuple<F::Address>,
 ) -> Result<(), OutOfPacket> {
     let from = &datagram.tuple;
-    let at = datagram.transport_at;
-    let (check_at, zero_is_none) = if datagram.is_tcp() {
-        (at + TCP_CHECKSUM_AT, false)
-    } else {
-        (at + UDP_CHECKSUM_AT, true)
-    };
+    let (check_at, zero_is_none) = checksum(datagram);
 
     let addresses =
         F::change(&from.source, &to.source).plus(F::change(&from.destination, &to.destination));
@@ -36,8 +31,18 @@ pub fn apply<F: Family, P: Packet + ?Sized>(
     packet.correct_transport_checksum(check_at, addresses, F::PSEUDO_HEADER, zero_is_none)?;
     packet.correct_transport_checksum(check_at, ports, Part::Transport, zero_is_none)?;
 
-    packet.store(at, &new_ports)?;
-    F::store_addresses(packet, to.source, to.destination, addresses)
+    packet.store(datagram.transport_at, &new_ports)?;
+    F::store_addresses(packet, NETWORK_AT, to.source, to.destination, addresses)
+}
+
+/// Where a datagram's checksum stands, and whether a zero there means that it has none.
+#[inline(always)]
+pub fn checksum<A>(datagram: &Datagram<A>) -> (usize, bool) {
+    if datagram.is_tcp() {
+        (datagram.transport_at + TCP_CHECKSUM_AT, false)
+    } else {
+        (datagram.transport_at + UDP_CHECKSUM_AT, true)
+    }
 }
 
 /// Both ports as they stand at the start of every transport header that has ports.

@@ -87,7 +87,7 @@ reasons! {
     Malformed = 3, Pass, "malformed";
     /// A fragment of a larger packet.
     Fragment = 4, Pass, "fragment";
-    /// Neither TCP nor UDP.
+    /// Neither TCP nor UDP, nor an ICMP error.
     OtherProtocol = 5, Pass, "other_protocol";
     /// IPv6 extension headers that we do not look behind.
     Extension = 6, Pass, "extension";
@@ -118,6 +118,14 @@ reasons! {
     /// Translated towards a backend that the client could not be pinned to: no room for another
     /// client's affinity.
     Unpinned = 19, Pass, "unpinned";
+    /// An ICMP error about what a client was sent: translated towards the backend that has sent it.
+    RelatedForwarded = 34, Pass, "related_forwarded";
+    /// An ICMP error about what a client has sent: the client sees its own packet to the Service.
+    RelatedReplied = 35, Pass, "related_replied";
+    /// An ICMP error about no flow of ours.
+    NotRelated = 36, Pass, "not_related";
+    /// An ICMP error about a later fragment, which shows no ports and so no flow.
+    RelatedFragment = 37, Pass, "related_fragment";
 }
 
 /// Room for reasons in the counters of one hook.

@@ -28,6 +28,7 @@ fn datagram(protocol: u8, tcp_flags: u8) -> Datagram<[u8; 4]> {
     Datagram {
         tuple,
         transport_at: 34,
+        end: 54,
         tcp_flags,
         pad: [0; 7],
     }

@@ -12,6 +12,7 @@ mod backends;
 mod affinity;
 mod collisions;
 mod parse;
+mod related;
 mod limits;
 mod timers;
 mod verifier;

@@ -108,6 +108,12 @@ pub const FIGURES: &[Figure] = &[
         full: 10_000,
     },
     Figure {
+        name: "path-mtu",
+        what: "MB each way, to and from behind MTU 1280; <= 1.5 times as long as without a Service",
+        small: 10,
+        full: 100,
+    },
+    Figure {
         name: "agent-killed",
         what: "new flows, 500/s, while 200 are open and the agent is killed; none fails",
         small: 6_000,

@@ -28,6 +28,9 @@ pub mod flag {
     pub const ACK: u8 = 0x10;
 }
 
+/// Bytes of an Ethernet header without tags.
+const ETHERNET: usize = 14;
+
 /// One frame, not yet bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
@@ -47,6 +50,7 @@ pub struct Frame {
 enum Transport {
     Tcp { flags: u8, options: Vec<u8> },
     Udp { checksum: bool },
+    Icmp { kind: [u8; 2], rest: [u8; 4] },
     Other(u8),
 }
 
@@ -102,6 +106,13 @@ pub fn opening(number: u8, source: SocketAddr, destination: SocketAddr) -> Frame
     }
 }
 
+/// An ICMP message of the family: its type and code.
+pub fn icmp(kind: [u8; 2], source: IpAddr, destination: IpAddr) -> Frame {
+    let (source, destination) = ((source, 0).into(), (destination, 0).into());
+    let rest = [0; 4];
+    frame(source, destination, Transport::Icmp { kind, rest })
+}
+
 /// A packet of a protocol without ports; the payload stands right after the IP header.
 pub fn other(number: u8, source: IpAddr, destination: IpAddr) -> Frame {
     let (source, destination) = ((source, 0).into(), (destination, 0).into());
@@ -142,7 +153,7 @@ impl Frame {
     pub fn flags(mut self, more: u8) -> Self {
         match &mut self.transport {
             Transport::Tcp { flags, .. } => *flags |= more,
-            Transport::Udp { .. } | Transport::Other(_) => panic!("only TCP has flags"),
+            _ => panic!("only TCP has flags"),
         }
         self
     }
@@ -186,7 +197,7 @@ impl Frame {
     pub fn tcp_options(mut self, bytes: &[u8]) -> Self {
         match &mut self.transport {
             Transport::Tcp { options, .. } => *options = bytes.to_vec(),
-            Transport::Udp { .. } | Transport::Other(_) => panic!("only TCP has options"),
+            _ => panic!("only TCP has options"),
         }
         self
     }
@@ -196,6 +207,28 @@ impl Frame {
     pub fn no_checksum(mut self) -> Self {
         self.transport = Transport::Udp { checksum: false };
         self
+    }
+
+    /// The second four bytes of an ICMP header, such as the MTU.
+    ///
+    /// # Panics
+    ///
+    /// For a frame that is not ICMP.
+    #[must_use]
+    pub fn icmp_rest(mut self, bytes: [u8; 4]) -> Self {
+        match &mut self.transport {
+            Transport::Icmp { rest, .. } => *rest = bytes,
+            _ => panic!("only ICMP has that"),
+        }
+        self
+    }
+
+    /// Lets an ICMP error quote another frame from its IP header on, at most so many bytes of it.
+    #[must_use]
+    pub fn about(self, quoted: &Self, length: usize) -> Self {
+        let bytes = quoted.bytes();
+        let packet = &bytes[ETHERNET..];
+        self.payload(&packet[..length.min(packet.len())])
     }
 
     /// What the transport carries.

@@ -9,6 +9,7 @@ mod scene;
 mod untranslated;
 
 mod cluster_ip;
+mod related;
 mod backends;
 mod affinity;
 mod observe;

@@ -31,7 +31,8 @@ pub(super) enum Bend {
 pub(super) fn bend(frame: Frame, chance: &mut Chance) -> (Vec<u8>, Bend) {
     let bytes = frame.bytes();
     let is_ipv4 = bytes[14] >> 4 == 4;
-    let is_tcp = bytes[if is_ipv4 { 23 } else { 20 }] == 6;
+    let protocol = bytes[if is_ipv4 { 23 } else { 20 }];
+    let (is_tcp, is_udp) = (protocol == 6, protocol == 17);
     match chance.below(12) {
         0 => (with_options(frame, is_ipv4, chance).bytes(), Bend::Options),
         1 => (
@@ -50,8 +51,11 @@ pub(super) fn bend(frame: Frame, chance: &mut Chance) -> (Vec<u8>, Bend) {
             )
         }
         3 => (foreign(frame, chance).bytes(), Bend::Foreign),
-        4 if !is_tcp => (frame.no_checksum().bytes(), Bend::NoChecksum),
-        4 | 5 => (lie(frame, is_ipv4, is_tcp, chance).bytes(), Bend::Lie),
+        4 if is_udp => (frame.no_checksum().bytes(), Bend::NoChecksum),
+        4 | 5 => (
+            lie(frame, is_ipv4, [is_tcp, is_udp], chance).bytes(),
+            Bend::Lie,
+        ),
         6 => {
             let frame = if chance.one_in(2) {
                 with_options(frame, is_ipv4, chance)
@@ -103,7 +107,7 @@ fn foreign(frame: Frame, chance: &mut Chance) -> Frame {
     }
 }
 
-fn lie(frame: Frame, is_ipv4: bool, is_tcp: bool, chance: &mut Chance) -> Frame {
+fn lie(frame: Frame, is_ipv4: bool, [is_tcp, is_udp]: [bool; 2], chance: &mut Chance) -> Frame {
     // Mostly near the truth, where the comparisons are.
     let length = if chance.one_in(2) {
         chance.half() % 120
@@ -114,7 +118,7 @@ fn lie(frame: Frame, is_ipv4: bool, is_tcp: bool, chance: &mut Chance) -> Frame 
         0 => frame.claims_version(chance.byte() % 16),
         1 if is_ipv4 => frame.claims_header_words(chance.byte() % 16),
         2 if is_tcp => frame.claims_data_offset(chance.byte() % 16),
-        2 => frame.claims_udp_length(length),
+        2 if is_udp => frame.claims_udp_length(length),
         _ => frame.claims_length(length),
     }
 }

@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use tests::{
     chance::Chance,
     kernel::Hook,
-    packet::{Frame, flag, tcp, udp},
+    packet::{Frame, flag, icmp, other, tcp, udp},
 };
 
 /// One packet, and where it belongs.
@@ -46,6 +46,8 @@ struct Conversation {
     /// The client as the backend sees it, and the backend.
     reached: Option<[SocketAddr; 2]>,
     stranger: SocketAddr,
+    /// A router on the way.
+    other_host: SocketAddr,
     /// How far the connection has come in [`LIFE`].
     step: usize,
 }
@@ -115,6 +117,7 @@ impl Script {
                 },
                 reached: None,
                 stranger: cast.pods[2],
+                other_host: cast.stranger,
                 step: 0,
             }
         });
@@ -197,6 +200,47 @@ impl Conversation {
             _ => udp(source, destination),
         };
         let payload: Vec<u8> = (0..chance.below(40)).map(|_| chance.byte()).collect();
-        (speaker, frame.payload(&payload))
+        let frame = frame.payload(&payload);
+        if !calm && chance.one_in(6) {
+            return (speaker, self.complain(speaker, chance));
+        }
+        (speaker, frame)
+    }
+
+    /// An ICMP error from a speaker's side, about what was sent to it, mostly.
+    fn complain(&self, speaker: Speaker, chance: &mut Chance) -> Frame {
+        let [seen, pod] = self.reached.unwrap_or([self.client, self.stranger]);
+        let (sender, receiver) = match speaker {
+            Speaker::Client => (self.service, self.client),
+            Speaker::Pod => (seen, pod),
+        };
+        let quoted = match (self.protocol, chance.one_in(8)) {
+            (TCP, false) => tcp(sender, receiver).ack(),
+            (_, false) => udp(sender, receiver),
+            (_, true) => other(chance.byte(), sender.ip(), receiver.ip()),
+        };
+        let payload: Vec<u8> = (0..chance.below(40)).map(|_| chance.byte()).collect();
+        // What it is about may be bent in its own ways.
+        let (quoted, _) = bend(quoted.payload(&payload), chance);
+        let from = if chance.one_in(3) {
+            self.other_host
+        } else {
+            receiver
+        };
+        let to = if chance.one_in(12) { receiver } else { sender };
+        let kinds: [u8; 5] = if sender.is_ipv4() {
+            [3, 3, 11, 12, chance.byte()]
+        } else {
+            [1, 2, 3, 4, chance.byte()]
+        };
+        let kind = [*chance.pick(&kinds), chance.byte() % 5];
+        let whole = quoted.len().saturating_sub(14);
+        let length = match chance.below(4) {
+            0 => chance.below(whole + 1),
+            1 => 28 + if sender.is_ipv4() { 0 } else { 20 },
+            _ => whole,
+        };
+        let quotation = quoted.get(14..).unwrap_or_default();
+        icmp(kind, from.ip(), to.ip()).payload(&quotation[..length.min(whole)])
     }
 }

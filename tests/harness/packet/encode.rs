@@ -44,7 +44,7 @@ fn ether_type(frame: &Frame) -> u16 {
 fn segment_length(frame: &Frame) -> usize {
     let header = match &frame.transport {
         Transport::Tcp { options, .. } => 20 + options.len(),
-        Transport::Udp { .. } => 8,
+        Transport::Udp { .. } | Transport::Icmp { .. } => 8,
         Transport::Other(_) => 0,
     };
     header + frame.payload.len()
@@ -78,8 +78,24 @@ fn transport(frame: &Frame) -> (u8, Vec<u8>) {
             }
             (protocol::UDP, segment)
         }
+        Transport::Icmp { kind, rest } => icmp(frame, *kind, *rest),
         Transport::Other(number) => (*number, frame.payload.clone()),
     }
+}
+
+/// An ICMP message of either family (RFC 792, RFC 4443).
+fn icmp(frame: &Frame, kind: [u8; 2], rest: [u8; 4]) -> (u8, Vec<u8>) {
+    let mut message = kind.to_vec();
+    message.extend([0, 0]);
+    message.extend(rest);
+    message.extend(&frame.payload);
+    let (number, sum) = if frame.source.is_ipv4() {
+        (1, Sum16BitWords::new().add_slice(&message))
+    } else {
+        (58, pseudo_sum(frame, 58, &message))
+    };
+    message[2..4].copy_from_slice(&sum.ones_complement().to_ne_bytes());
+    (number, message)
 }
 
 /// Pseudo-header (RFC 9293 section 3.1, RFC 8200 section 8.1) and segment, summed.

@@ -3,7 +3,7 @@
 
 use etherparse::{
     Ipv4HeaderSlice, Ipv6ExtensionSlice, Ipv6Slice, NetSlice, SlicedPacket, TcpSlice,
-    TransportSlice, UdpSlice,
+    TransportSlice, UdpSlice, checksum::Sum16BitWords,
 };
 
 /// What a checksum field says.
@@ -25,68 +25,126 @@ pub enum Sum {
 pub struct Sums {
     /// Of the IP header.
     pub header: Sum,
-    /// Of TCP or UDP.
+    /// Of TCP, UDP or ICMP.
     pub transport: Sum,
+}
+
+impl Sums {
+    const UNKNOWN: Self = Self {
+        header: Sum::Unknown,
+        transport: Sum::Unknown,
+    };
 }
 
 /// Calculates the checksums of a frame.
 pub fn sums(frame: &[u8]) -> Sums {
-    let unknown = Sums {
-        header: Sum::Unknown,
+    SlicedPacket::from_ethernet(frame).map_or(Sums::UNKNOWN, |packet| judge_packet(&packet))
+}
+
+/// The checksums of a frame, or of what an ICMP error in it quotes, before and after a change that
+/// has made one of them other than it was, unless it was wrong before.
+pub fn spoilt(before: &[u8], after: &[u8]) -> Option<[Sums; 2]> {
+    let kept = |(before, after): (Sum, Sum)| before == after || before == Sum::Wrong;
+    let is_kept = |[before, after]: &[Sums; 2]| {
+        kept((before.header, after.header)) && kept((before.transport, after.transport))
+    };
+    [
+        [sums(before), sums(after)],
+        [quoted_sums(before), quoted_sums(after)],
+    ]
+    .into_iter()
+    .find(|pair| !is_kept(pair))
+}
+
+/// Calculates the checksums of the packet that an ICMP error in a frame quotes, as far as it does.
+fn quoted_sums(frame: &[u8]) -> Sums {
+    let Some(quotation) = quotation(frame) else {
+        return Sums::UNKNOWN;
+    };
+    if let Ok(packet) = SlicedPacket::from_ip(quotation) {
+        return judge_packet(&packet);
+    }
+    // The end is missing.
+    let header = Ipv4HeaderSlice::from_slice(quotation);
+    Sums {
+        header: header.map_or(Sum::Unknown, |header| ipv4_header(&header)),
         transport: Sum::Unknown,
-    };
-    let Ok(packet) = SlicedPacket::from_ethernet(frame) else {
-        return unknown;
-    };
+    }
+}
+
+/// What a frame with an ICMP message holds behind the message's header.
+fn quotation(frame: &[u8]) -> Option<&[u8]> {
+    match SlicedPacket::from_ethernet(frame).ok()?.transport? {
+        TransportSlice::Icmpv4(message) => message.slice().get(8..),
+        TransportSlice::Icmpv6(message) => message.slice().get(8..),
+        _ => None,
+    }
+}
+
+fn judge_packet(packet: &SlicedPacket<'_>) -> Sums {
     match &packet.net {
         Some(NetSlice::Ipv4(slice)) => {
             let header = slice.header();
-            let (source, destination) = (header.source(), header.destination());
-            let transport = match &packet.transport {
-                Some(TransportSlice::Tcp(segment)) => tcp(
-                    segment,
-                    segment.calc_checksum_ipv4(source, destination).ok(),
-                ),
-                Some(TransportSlice::Udp(datagram)) => udp(
-                    datagram,
-                    datagram
-                        .to_header()
-                        .calc_checksum_ipv4_raw(source, destination, datagram.payload())
-                        .ok(),
-                ),
-                _ => Sum::Unknown,
-            };
             Sums {
                 header: ipv4_header(&header),
-                transport,
+                transport: transport_ipv4(packet, header.source(), header.destination()),
             }
         }
-        Some(NetSlice::Ipv6(slice)) if routed(slice) => Sums {
+        Some(NetSlice::Ipv6(slice)) => Sums {
             header: Sum::Absent,
-            ..unknown
+            transport: if routed(slice) {
+                Sum::Unknown
+            } else {
+                let header = slice.header();
+                transport_ipv6(packet, header.source(), header.destination())
+            },
         },
-        Some(NetSlice::Ipv6(slice)) => {
-            let (source, destination) = (slice.header().source(), slice.header().destination());
-            let transport = match &packet.transport {
-                Some(TransportSlice::Tcp(segment)) => tcp(
-                    segment,
-                    segment.calc_checksum_ipv6(source, destination).ok(),
-                ),
-                Some(TransportSlice::Udp(datagram)) => udp(
-                    datagram,
-                    datagram
-                        .to_header()
-                        .calc_checksum_ipv6_raw(source, destination, datagram.payload())
-                        .ok(),
-                ),
-                _ => Sum::Unknown,
-            };
-            Sums {
-                header: Sum::Absent,
-                transport,
+        Some(NetSlice::Arp(_)) | None => Sums::UNKNOWN,
+    }
+}
+
+fn transport_ipv4(packet: &SlicedPacket<'_>, source: [u8; 4], destination: [u8; 4]) -> Sum {
+    match &packet.transport {
+        Some(TransportSlice::Tcp(segment)) => tcp(
+            segment,
+            segment.calc_checksum_ipv4(source, destination).ok(),
+        ),
+        Some(TransportSlice::Udp(datagram)) => udp(
+            datagram,
+            datagram
+                .to_header()
+                .calc_checksum_ipv4_raw(source, destination, datagram.payload())
+                .ok(),
+        ),
+        Some(TransportSlice::Icmpv4(message)) => {
+            let sum = Sum16BitWords::new().add_slice(message.slice());
+            judge(sum.ones_complement(), Some(0))
+        }
+        _ => Sum::Unknown,
+    }
+}
+
+fn transport_ipv6(packet: &SlicedPacket<'_>, source: [u8; 16], destination: [u8; 16]) -> Sum {
+    match &packet.transport {
+        Some(TransportSlice::Tcp(segment)) => tcp(
+            segment,
+            segment.calc_checksum_ipv6(source, destination).ok(),
+        ),
+        Some(TransportSlice::Udp(datagram)) => udp(
+            datagram,
+            datagram
+                .to_header()
+                .calc_checksum_ipv6_raw(source, destination, datagram.payload())
+                .ok(),
+        ),
+        Some(TransportSlice::Icmpv6(message)) => {
+            if message.is_checksum_valid(source, destination) {
+                Sum::Right
+            } else {
+                Sum::Wrong
             }
         }
-        Some(NetSlice::Arp(_)) | None => unknown,
+        _ => Sum::Unknown,
     }
 }
 

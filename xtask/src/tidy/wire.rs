@@ -16,6 +16,7 @@ const SCRATCH: &[&str] = &[
     "lb-common/src/frame.rs",
     "lb-common/src/parse.rs",
     "lb-common/src/select.rs",
+    "lb-common/src/related.rs",
 ];
 
 /// `repr(C)` only there (or in [`SCRATCH`]), and never without a size assertion.
