@@ -4,6 +4,7 @@
 //! Nothing of its insides is used: what it prints as JSON is all that is known of it.
 
 use std::{
+    ffi::OsString,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
@@ -26,6 +27,8 @@ pub struct Weiche {
     pub pins: PathBuf,
     /// Its `--state-dir`.
     pub state: PathBuf,
+    /// A program and its arguments that start the agent with fewer rights; none: as we are.
+    pub confine: Vec<OsString>,
 }
 
 /// A port of a Service as the kernel has it: a row of `weiche service list -o json`.
@@ -75,6 +78,7 @@ impl Weiche {
             program,
             pins: lab.mount_bpffs()?.join("weiche"),
             state: lab.dir().join("state"),
+            confine: Vec::new(),
         })
     }
 
@@ -88,7 +92,12 @@ impl Weiche {
 
     /// The command that starts the agent on the node, following these folders.
     pub fn agent(&self, node: &Node, folders: &[&Path]) -> Command {
-        let mut command = node.namespace.command(&self.program);
+        let mut words = self.confine.iter().map(OsString::as_os_str);
+        let program = self.program.as_os_str();
+        let mut command = node.namespace.command(words.next().unwrap_or(program));
+        if !self.confine.is_empty() {
+            command.args(words).arg(program);
+        }
         command.arg("run");
         for folder in folders {
             command.arg("--manifests").arg(folder);

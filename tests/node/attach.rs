@@ -186,7 +186,7 @@ fn programs(namespace: &Namespace, link: &str) -> anyhow::Result<usize> {
     })?
 }
 
-fn index(namespace: &Namespace, link: &str) -> anyhow::Result<u32> {
+pub(crate) fn index(namespace: &Namespace, link: &str) -> anyhow::Result<u32> {
     let output =
         run(Command::new("ip").args(["-n", namespace.name(), "-j", "link", "show", link]))?;
     let links: Value = serde_json::from_slice(&output.stdout)?;

@@ -112,7 +112,12 @@ fn others_stay_when_we_go() -> anyhow::Result<()> {
 }
 
 /// A foreign program on the client's edge.
-fn put(scene: &Scene, hook: TcAttachType, stand: Stand, then: Then) -> anyhow::Result<Foreign> {
+pub(crate) fn put(
+    scene: &Scene,
+    hook: TcAttachType,
+    stand: Stand,
+    then: Then,
+) -> anyhow::Result<Foreign> {
     let bpffs = scene.weiche.pins.parent().context("no bpffs")?;
     let (namespace, link) = (&scene.node.namespace, &scene.client.link);
     Foreign::attach(namespace, bpffs, link, hook, stand, then)
@@ -150,7 +155,7 @@ impl Requests {
 }
 
 /// What `weiche status` lists as foreign on the client's edge.
-fn foreign_names(scene: &Scene, count: usize) -> anyhow::Result<Vec<String>> {
+pub(crate) fn foreign_names(scene: &Scene, count: usize) -> anyhow::Result<Vec<String>> {
     wait::until("foreign programs in the status", PATIENCE, || {
         let text = fs::read(scene.weiche.state.join("status.json")).ok()?;
         let status: Value = serde_json::from_slice(&text).ok()?;

@@ -14,6 +14,7 @@ mod backends;
 mod affinity;
 mod observe;
 mod deployed;
+mod confined;
 mod leftovers;
 mod refused;
 mod attach;

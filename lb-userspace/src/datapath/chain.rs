@@ -2,6 +2,8 @@
 //! What runs on a hook, ours and foreign: for checking and for `weiche status`. Removes a qdisc of
 //! ours when nobody uses it any more.
 
+mod numbers;
+
 use super::{
     attach::Backend,
     pin::{Hook, Place},
@@ -10,13 +12,14 @@ use aya::programs::{ProgramError, SchedClassifier, TcAttachType};
 use futures_util::TryStreamExt as _;
 use netlink_packet_route::tc::{TcAttribute, TcFilterBpfOption, TcHandle, TcMessage, TcOption};
 use rtnetlink::Handle;
+use std::io;
 
 /// One program or filter on a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Runner {
     /// The program's number; `None` for filters that are no BPF programs.
     pub id: Option<u32>,
-    /// The program's name, or the filter's kind.
+    /// The program's name, or the filter's kind; of a program whose name we may not ask for, that.
     pub name: String,
     /// By which means it got there.
     pub backend: Backend,
@@ -28,6 +31,9 @@ pub enum ChainError {
     /// The kernel refused to list programs.
     #[error("listing the programs on {0} (interface and hook)")]
     Tcx(Place, #[source] Box<ProgramError>),
+    /// The kernel refused to list their numbers.
+    #[error("listing the numbers of the programs on {0} (interface and hook)")]
+    Numbers(Place, #[source] io::Error),
     /// The kernel refused to list or remove filters.
     #[error("asking for the filters of interface {0}")]
     Filters(u32, #[source] rtnetlink::Error),
@@ -46,14 +52,35 @@ fn list_tcx(place: Place) -> Result<Vec<Runner>, ChainError> {
         Hook::Ingress => TcAttachType::Ingress,
         Hook::Egress => TcAttachType::Egress,
     };
-    let (_, programs) = SchedClassifier::query_tcx(place.ifindex, hook)
-        .map_err(|error| ChainError::Tcx(place, Box::new(error)))?;
+    let programs = match SchedClassifier::query_tcx(place.ifindex, hook) {
+        Ok((_, programs)) => programs,
+        Err(error) if is_refused(&error) => return unnamed(place),
+        Err(error) => return Err(ChainError::Tcx(place, Box::new(error))),
+    };
     let runner = |program: aya::programs::ProgramInfo| Runner {
         id: Some(program.id()),
         name: program.name_as_str().unwrap_or_default().to_owned(),
         backend: Backend::Tcx,
     };
     Ok(programs.into_iter().map(runner).collect())
+}
+
+/// Whether the kernel wants more rights.
+fn is_refused(error: &ProgramError) -> bool {
+    let ProgramError::SyscallError(error) = error else {
+        return false;
+    };
+    error.io_error.kind() == io::ErrorKind::PermissionDenied
+}
+
+fn unnamed(place: Place) -> Result<Vec<Runner>, ChainError> {
+    let ids = numbers::of_tcx(place).map_err(|error| ChainError::Numbers(place, error))?;
+    let runner = |id| Runner {
+        id: Some(id),
+        name: "unnamed".to_owned(),
+        backend: Backend::Tcx,
+    };
+    Ok(ids.into_iter().map(runner).collect())
 }
 
 async fn list_filters(netlink: &Handle, place: Place) -> Result<Vec<Runner>, ChainError> {

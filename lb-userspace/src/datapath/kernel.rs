@@ -39,8 +39,7 @@ pub enum Unfit {
     /// Capabilities are missing.
     #[error(
         "missing {missing}: Weiche loads BPF programs and attaches them to interfaces; run it as \
-         root, or grant CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_ADMIN \
-         (the last one to mount bpffs and to look at other programs)"
+         root, or grant CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
     )]
     Unprivileged {
         /// The missing capabilities, by name.
@@ -103,12 +102,7 @@ fn parse_release(text: &str) -> Option<Release> {
 }
 
 /// Numbers from `include/uapi/linux/capability.h`.
-const NEEDED: [(u32, &str); 4] = [
-    (12, "CAP_NET_ADMIN"),
-    (21, "CAP_SYS_ADMIN"),
-    (38, "CAP_PERFMON"),
-    (39, "CAP_BPF"),
-];
+const NEEDED: [(u32, &str); 3] = [(12, "CAP_NET_ADMIN"), (38, "CAP_PERFMON"), (39, "CAP_BPF")];
 
 /// Which capabilities the text of `/proc/self/status` does not show as effective.
 fn missing_capabilities(status: &str) -> Vec<&'static str> {
@@ -145,9 +139,10 @@ mod tests {
             ("000001ffffffffff", &[][..]),
             (
                 "0000000000000000",
-                &["CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_PERFMON", "CAP_BPF"],
+                &["CAP_NET_ADMIN", "CAP_PERFMON", "CAP_BPF"],
             ),
-            ("000000c000200000", &["CAP_NET_ADMIN"]),
+            ("000000c000000000", &["CAP_NET_ADMIN"]),
+            ("000000c000001000", &[]),
         ] {
             let status = format!("Name:\tweiche\nCapPrm:\t0\nCapEff:\t{mask}\n");
             assert_eq!(missing_capabilities(&status), missing, "{mask}");
