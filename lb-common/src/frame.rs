@@ -9,7 +9,7 @@ use crate::family::{Family, V4, V6};
 use crate::parse::Datagram;
 use crate::related::Message;
 use crate::select::Mark;
-use crate::wire::{Affinity, Expiry, Flow, FrontendKey, Reverse, Tuple};
+use crate::wire::{Affinity, Expiry, Flow, Foreign, FrontendKey, Reverse, Tuple};
 use zerocopy::{FromBytes, FromZeros as _, Immutable, KnownLayout};
 
 /// The parts of one packet's passage. Any bytes are a valid start.
@@ -22,6 +22,8 @@ pub struct Frame<A> {
     pub reverse: Reverse,
     /// A client's affinity, as found or as being made.
     pub affinity: Affinity,
+    /// A flow of conntrack's, as found or as being written down.
+    pub foreign: Foreign,
     /// Who gets a new flow.
     pub choice: Choice,
     /// What chooses for a new flow.

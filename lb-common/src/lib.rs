@@ -32,6 +32,7 @@ pub mod parse;
 pub mod service;
 pub mod conntrack;
 pub mod hash;
+pub mod foreign;
 pub mod affinity;
 pub mod select;
 pub mod port;

@@ -9,8 +9,8 @@ use crate::parse::{ethertype, parse};
 use crate::service::{self, Destination};
 use crate::tables::{Side, Stage, Tables};
 use crate::verdict::Reason;
-use crate::wire::{BackendState, Node};
-use crate::{affinity, port, related, rewrite, select};
+use crate::wire::{BackendState, Node, Takeover};
+use crate::{affinity, foreign, port, related, rewrite, select};
 
 /// TC ingress at an edge: a client's packet on its way to a Service's backend.
 #[inline(always)]
@@ -109,7 +109,7 @@ fn datagram_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
 
     let end = match (known, destination) {
         (None, None) => return Err(Reason::NotService),
-        (None, Some(destination)) => begin(tables, frame, &destination)?,
+        (None, Some(destination)) => begin(tables, frame, &destination, &node, now_ns)?,
         (Some(known), destination) => {
             if holds(tables, frame, known.stage, &node, now_ns)? {
                 resume(tables, frame, &known, &node, now_ns)?;
@@ -123,7 +123,7 @@ fn datagram_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
                 } else {
                     Reason::BackendGone
                 };
-                begin(tables, frame, &destination.ok_or(alone)?)?
+                begin(tables, frame, &destination.ok_or(alone)?, &node, now_ns)?
             }
         }
     };
@@ -277,14 +277,19 @@ fn begin<F: Family, T: Tables<F>>(
     tables: &mut T,
     frame: &mut Frame<F::Address>,
     destination: &Destination,
+    node: &Node,
+    now_ns: u64,
 ) -> Result<Reason, Reason> {
+    if node.takeover != Takeover::Done.number() {
+        foreign::stand_aside(tables, frame, node, now_ns)?;
+    }
     if destination.slot_count == 0 {
         return Err(Reason::NoBackend);
     }
     if frame.datagram.is_tcp() && !frame.datagram.opens() {
         return Err(Reason::NoFlow);
     }
-    select::mark::<F>(tables.node().seed, frame);
+    select::mark::<F>(node.seed, frame);
     let is_pinned = affinity::find(tables, frame, destination)?;
     let backends = if is_pinned { 1 } else { BACKEND_ATTEMPTS };
     for attempt in 0..ATTEMPTS {
@@ -293,7 +298,7 @@ fn begin<F: Family, T: Tables<F>>(
         } else {
             (
                 0,
-                port::propose(&tables.node(), &frame.mark, attempt).ok_or(Reason::NoPort)?,
+                port::propose(node, &frame.mark, attempt).ok_or(Reason::NoPort)?,
             )
         };
         let id = if is_pinned {

@@ -4,7 +4,9 @@
 //! Implemented over kernel maps in `lb-ebpf`, and over plain maps in the tests.
 
 use crate::family::Family;
-use crate::wire::{Affinity, Backend, Expiry, Flow, FrontendKey, Node, Reverse, Service, Tuple};
+use crate::wire::{
+    Affinity, Backend, Expiry, Flow, Foreign, FrontendKey, Node, Reverse, Service, Tuple,
+};
 
 /// A value was overwritten while it was read, twice in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +112,14 @@ pub trait Tables<F: Family>: Environment {
     fn replace_affinity(&mut self, key: &Tuple<F::Address>, affinity: &Affinity) -> bool;
     /// Removes an affinity; removing what is not there is fine.
     fn remove_affinity(&mut self, key: &Tuple<F::Address>);
+
+    /// Copies a flow of conntrack's; likewise.
+    fn foreign(&self, key: &Tuple<F::Address>, into: &mut Foreign) -> Found<()>;
+    /// Writes a flow of conntrack's down, in the place of what is there; `false` = no room.
+    #[must_use]
+    fn put_foreign(&mut self, key: &Tuple<F::Address>, foreign: &Foreign) -> bool;
+    /// Removes a flow of conntrack's; removing what is not there is fine.
+    fn remove_foreign(&mut self, key: &Tuple<F::Address>);
 
     /// Puts an entry at the end of the queue of what ends by time; `false` = it is full.
     #[must_use]

@@ -51,6 +51,7 @@ macro_rules! reasons {
                         | Self::Torn
                         | Self::StoreFailed
                         | Self::Unpinned
+                        | Self::ForeignUnknown
                 )
             }
 
@@ -118,6 +119,10 @@ reasons! {
     /// Translated towards a backend that the client could not be pinned to: no room for another
     /// client's affinity.
     Unpinned = 19, Pass, "unpinned";
+    /// The flow is netfilter's, from before we took over: left to the host's stack.
+    Foreign = 20, Pass, "foreign";
+    /// Likewise, but there is no room to remember it.
+    ForeignUnknown = 21, Pass, "foreign_unknown";
     /// An ICMP error about what a client was sent: translated towards the backend that has sent it.
     RelatedForwarded = 34, Pass, "related_forwarded";
     /// An ICMP error about what a client has sent: the client sees its own packet to the Service.

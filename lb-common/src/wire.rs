@@ -10,6 +10,7 @@ mod affinity;
 mod backend;
 mod expiry;
 mod flow;
+mod foreign;
 mod frontend;
 mod node;
 mod seal;
@@ -20,15 +21,16 @@ pub use affinity::Affinity;
 pub use backend::{Backend, BackendState};
 pub use expiry::{Expiry, Round, Sweep};
 pub use flow::{Flow, Reverse};
+pub use foreign::Foreign;
 pub use frontend::{FrontendKey, Service};
-pub use node::{Node, Timeouts};
+pub use node::{Node, Takeover, Timeouts};
 pub use seal::{Sealed, fingerprint};
 pub use slots::{CHUNK_SLOTS, Chunk};
 pub use tuple::Tuple;
 
 /// Version of the layout of all maps together. A change to any type in here, to a map's kind or to
 /// the meaning of a field raises it; pins of other layouts live in folders of their own.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 3;
 
 /// IP protocol numbers that have ports (IANA protocol numbers).
 pub mod protocol {

@@ -2,6 +2,7 @@
 //! Every map of Weiche. Sizes are the smallest that make sense; the agent sets the real ones.
 
 use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
     btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue},
     macros::btf_map,
 };
@@ -10,8 +11,8 @@ use lb_common::{
     frame::{Frame, Frames},
     verdict::REASON_SLOTS,
     wire::{
-        Affinity, Backend, Chunk, Expiry, Flow, FrontendKey, Node, Reverse, Round, Service, Sweep,
-        Tuple,
+        Affinity, Backend, Chunk, Expiry, Flow, Foreign, FrontendKey, Node, Reverse, Round,
+        Service, Sweep, Tuple,
     },
 };
 
@@ -22,6 +23,8 @@ type Frontends<A> = HashMap<FrontendKey<A>, Service, 1024>;
 type Flows<A> = HashMap<Tuple<A>, Flow, 1024>;
 type Reverses<A> = HashMap<Tuple<A>, Reverse, 1024>;
 type Affinities<A> = HashMap<Tuple<A>, Affinity, 1024>;
+/// Made as they come: most nodes never hold one.
+type Foreigns<A> = HashMap<Tuple<A>, Foreign, 1024, { BPF_F_NO_PREALLOC as usize }>;
 type HalfOpens<A> = LruHashMap<Tuple<A>, Flow, 1024>;
 type HalfReverses<A> = LruHashMap<Tuple<A>, Reverse, 1024>;
 /// Twice as many as flows, of which one that is replaced leaves its entry until that is met, and
@@ -52,6 +55,10 @@ static HALF_REVERSE_V6: HalfReverses<A6> = LruHashMap::new();
 static AFFINITY_V4: Affinities<A4> = HashMap::new();
 #[btf_map]
 static AFFINITY_V6: Affinities<A6> = HashMap::new();
+#[btf_map]
+static FOREIGN_V4: Foreigns<A4> = HashMap::new();
+#[btf_map]
+static FOREIGN_V6: Foreigns<A6> = HashMap::new();
 #[btf_map]
 static EXPIRY_V4: Expiries<A4> = Queue::new();
 #[btf_map]
@@ -123,6 +130,8 @@ pub(crate) trait FamilyMaps: Family {
     fn half_reverses() -> &'static HalfReverses<Self::Address>;
     /// Which backends clients are pinned to.
     fn affinities() -> &'static Affinities<Self::Address>;
+    /// Flows that are conntrack's.
+    fn foreigns() -> &'static Foreigns<Self::Address>;
     /// The queue in which flows and affinities wait for the sweep.
     fn expiries() -> &'static Expiries<Self::Address>;
     /// The frame of this family.
@@ -132,7 +141,7 @@ pub(crate) trait FamilyMaps: Family {
 /// The maps of a family by their names.
 macro_rules! family_maps {
     ($family:ident: $frontends:ident $flows:ident $reverses:ident $opens:ident $half:ident
-     $affinities:ident $expiries:ident $frame:ident) => {
+     $affinities:ident $foreigns:ident $expiries:ident $frame:ident) => {
         impl FamilyMaps for $family {
             #[inline(always)]
             fn frontends() -> &'static Frontends<Self::Address> {
@@ -165,6 +174,11 @@ macro_rules! family_maps {
             }
 
             #[inline(always)]
+            fn foreigns() -> &'static Foreigns<Self::Address> {
+                &$foreigns
+            }
+
+            #[inline(always)]
             fn expiries() -> &'static Expiries<Self::Address> {
                 &$expiries
             }
@@ -178,6 +192,6 @@ macro_rules! family_maps {
 }
 
 family_maps!(V4: FRONTENDS_V4 FLOWS_V4 REVERSE_V4 HALF_OPEN_V4 HALF_REVERSE_V4 AFFINITY_V4
-    EXPIRY_V4 narrow);
+    FOREIGN_V4 EXPIRY_V4 narrow);
 family_maps!(V6: FRONTENDS_V6 FLOWS_V6 REVERSE_V6 HALF_OPEN_V6 HALF_REVERSE_V6 AFFINITY_V6
-    EXPIRY_V6 wide);
+    FOREIGN_V6 EXPIRY_V6 wide);

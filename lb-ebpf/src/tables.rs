@@ -6,13 +6,13 @@ use crate::{
     maps::{BACKENDS, FamilyMaps, NODE, SLOTS},
     snapshot::whole,
 };
-use aya_ebpf::bindings::{BPF_EXIST, BPF_NOEXIST};
+use aya_ebpf::bindings::{BPF_ANY, BPF_EXIST, BPF_NOEXIST};
 use core::mem::offset_of;
 use lb_common::{
     tables::{Environment, Found, InsertError, Side, Stage, Tables, Touch},
     wire::{
-        Affinity, Backend, BackendState, CHUNK_SLOTS, Expiry, Flow, FrontendKey, Node, Reverse,
-        Service, Tuple, fingerprint,
+        Affinity, Backend, BackendState, CHUNK_SLOTS, Expiry, Flow, Foreign, FrontendKey, Node,
+        Reverse, Service, Tuple, fingerprint,
     },
 };
 
@@ -186,6 +186,25 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
     }
 
     #[inline(always)]
+    fn foreign(&self, key: &Tuple<F::Address>, into: &mut Foreign) -> Found<()> {
+        const WORDS: usize = words::<Foreign>();
+        let look = || F::foreigns().get_ptr_mut(key);
+        let found = whole::<_, WORDS>(look, fingerprint(key), into);
+        Ok(found?.map(|_| ()))
+    }
+
+    #[inline(always)]
+    fn put_foreign(&mut self, key: &Tuple<F::Address>, foreign: &Foreign) -> bool {
+        F::foreigns().insert(key, foreign, ANY).is_ok()
+    }
+
+    #[inline(always)]
+    fn remove_foreign(&mut self, key: &Tuple<F::Address>) {
+        // As with flows.
+        let _ = F::foreigns().remove(key);
+    }
+
+    #[inline(always)]
     fn add_expiry(&mut self, entry: &Expiry<F::Address>) -> bool {
         F::expiries().push(entry, 0).is_ok()
     }
@@ -206,6 +225,7 @@ fn field<T>(place: *mut Flow, offset: usize) -> *mut T {
     place.wrapping_byte_add(offset).cast()
 }
 
+const ANY: u64 = BPF_ANY as u64;
 const NOEXIST: u64 = BPF_NOEXIST as u64;
 const EXIST: u64 = BPF_EXIST as u64;
 

@@ -30,7 +30,9 @@ use crate::{
     },
     plan::Rules,
     reconcile::{self, Report, Settings},
+    takeover::{Handover, HandoverError},
 };
+use lb_common::wire::{Node, Takeover};
 use publish::Publisher;
 use std::{
     fs, io,
@@ -78,6 +80,9 @@ pub enum AgentError {
     /// The maps cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What a kube-proxy serves cannot be spared.
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
     /// Objects cannot be followed.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -129,11 +134,14 @@ async fn work(config: &Config) -> Result<(), AgentError> {
     })?;
     datapath.follow_log();
     let store = KernelStore::open(&datapath.maps())?;
+    let handover = Handover::find(&datapath.maps(), datapath.is_new()).await?;
+    let takeover = handover.state();
     let (sender, changes) = mpsc::channel(CHANGES);
     let handle = source::open(config, sender).await?;
     let facts = facts(config, seed.as_ref());
     let vitals = vitals(&facts, &datapath.maps())?;
     let edges = datapath.edges(config.globs.clone())?;
+    let (attached, attached_once) = watch::channel(false);
     let publisher = Publisher::new(config, &facts, vitals.clone());
     let (reports, reported) = watch::channel(Report::default());
     let report = |report: Report| {
@@ -141,9 +149,15 @@ async fn work(config: &Config) -> Result<(), AgentError> {
         reports.send_replace(report);
     };
     tokio::select! {
-        end = edges.follow(|states| publisher.edges(states)) => match end? {},
+        end = edges.follow(|states| {
+            publisher.edges(states);
+            attached.send_replace(true);
+        }) => match end? {},
+        end = handover.run(ready(attached_once, reported.clone()), |progress| {
+            publisher.takeover(progress);
+        }) => match end? {},
         end = publisher.run(handle.status(), reported) => match end? {},
-        end = sync(config, seed, changes, store, report) => end?,
+        end = sync(config, takeover, seed, changes, store, report) => end?,
         end = serve::probes(config, &vitals) => match end? {},
         end = serve::metrics(config, &vitals) => match end? {},
         _ = term.recv() => {}
@@ -151,6 +165,13 @@ async fn work(config: &Config) -> Result<(), AgentError> {
     }
     tracing::info!("ending; what is pinned goes on serving");
     Ok(())
+}
+
+/// Waits until programs are attached and Services written, once.
+async fn ready(mut attached: watch::Receiver<bool>, mut reports: watch::Receiver<Report>) {
+    // A sender that is gone takes the agent with it.
+    let _attached = attached.wait_for(|attached| *attached).await;
+    let _written = reports.wait_for(|report| report.listed).await;
 }
 
 /// What stays the same in this run.
@@ -175,6 +196,7 @@ fn vitals(facts: &Facts, maps: &Path) -> Result<Arc<Vitals>, OpenError> {
 /// Brings changes into the maps, until the source ends.
 async fn sync(
     config: &Config,
+    takeover: Takeover,
     seed: Option<Seed>,
     mut changes: mpsc::Receiver<Change>,
     store: KernelStore,
@@ -185,7 +207,13 @@ async fn sync(
             node_ports: config.node_port_addresses.clone(),
             ..Rules::default()
         },
-        ..Settings::new(&config.node_name, config.node(seed))
+        ..Settings::new(
+            &config.node_name,
+            Node {
+                takeover: takeover.number(),
+                ..config.node(seed)
+            },
+        )
     };
     if let Some(seed) = seed {
         return reconcile::run::run(changes, store, settings(&seed), report).await;

@@ -104,6 +104,8 @@ pub struct Datapath {
     attacher: Attacher,
     pins: Pins,
     tcx: bool,
+    /// Whether the maps were made now, and hold nothing of an earlier run.
+    is_new: bool,
     /// Keeps others from the same pins while we live.
     lock: lock::Lock,
 }
@@ -122,14 +124,20 @@ impl Datapath {
                 found,
             });
         }
-        let attacher = take_over(options, &pins, backend)?;
+        let (attacher, is_new) = take_over(options, &pins, backend)?;
         let tcx = release >= TCX_SINCE;
         Ok(Self {
             attacher,
             pins,
             tcx,
+            is_new,
             lock,
         })
+    }
+
+    /// Whether the maps were made now, and hold nothing of an earlier run.
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// The folder of the pinned maps.
@@ -157,8 +165,12 @@ fn backend(mode: AttachMode, release: Release) -> Result<Backend, DatapathError>
     }
 }
 
-/// Loads against what is pinned, moving it to the wanted sizes first.
-fn take_over(options: &Options, pins: &Pins, backend: Backend) -> Result<Attacher, DatapathError> {
+/// Loads against what is pinned, moving it to the wanted sizes first; whether nothing was.
+fn take_over(
+    options: &Options,
+    pins: &Pins,
+    backend: Backend,
+) -> Result<(Attacher, bool), DatapathError> {
     let attacher = |ebpf| Attacher::new(ebpf, backend, &options.pin_dir);
     let state_dir = options.state_dir.as_path();
     tidy_up(pins)?;
@@ -181,7 +193,7 @@ fn take_over(options: &Options, pins: &Pins, backend: Backend) -> Result<Attache
             sweep::start(&mut attacher.ebpf)?;
             load::pin_programs(&mut attacher.ebpf, &current)?;
             switch_in_place(&mut attacher, pins)?;
-            return Ok(attacher);
+            return Ok((attacher, false));
         }
         Start::Move => resize::check(&current, &options.sizes)?,
         Start::Fresh => {}
@@ -203,7 +215,7 @@ fn take_over(options: &Options, pins: &Pins, backend: Backend) -> Result<Attache
     } else {
         next.rename(&current)?;
     }
-    Ok(attacher)
+    Ok((attacher, found.is_none()))
 }
 
 /// Finishes what a crash between two renames left.

@@ -15,6 +15,7 @@ pub mod reconcile;
 pub mod maps;
 
 pub mod datapath;
+pub mod takeover;
 
 pub mod leftovers;
 

@@ -12,6 +12,7 @@ use crate::{
     datapath::edges::EdgeState,
     plan::Planned,
     reconcile::{Failure, Noted, Probe, Report},
+    takeover::Progress,
     watch,
 };
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,9 @@ pub struct Status {
     pub sync: Sync,
     /// The interfaces that carry our programs, or should.
     pub edges: Vec<EdgeState>,
+    /// What is left to netfilter while we take over from a kube-proxy.
+    #[serde(default)]
+    pub takeover: Progress,
 }
 
 /// How far the maps are what they should be.

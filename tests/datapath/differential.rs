@@ -38,6 +38,7 @@ const SIZES: Sizes = Sizes {
     half_open: 1024,
     frontends: 16,
     affinity: 1,
+    foreign: 1,
 };
 
 #[test]

@@ -11,6 +11,7 @@ mod conntrack;
 mod backends;
 mod affinity;
 mod collisions;
+mod takeover;
 mod parse;
 mod related;
 mod limits;

@@ -6,7 +6,10 @@
 use crate::twin::Twin;
 use anyhow::Result;
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
-use lb_common::{verdict::Reason, wire::BackendState};
+use lb_common::{
+    verdict::Reason,
+    wire::{BackendState, Takeover},
+};
 use lb_userspace::datapath::OBJECT;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -113,6 +116,22 @@ impl Play<'_> {
             memory.v4.affinities.len()
         } else {
             memory.v6.affinities.len()
+        }
+    }
+
+    /// Says how far we have taken over.
+    pub(crate) fn takeover(&mut self, takeover: Takeover) {
+        self.twin.memory.node.takeover = takeover.number();
+        done(self.twin.copy());
+    }
+
+    /// Flows of this family that are conntrack's.
+    pub(crate) fn foreigns(&self) -> usize {
+        let memory = &self.twin.memory;
+        if self.cast.client.is_ipv4() {
+            memory.v4.foreigns.len()
+        } else {
+            memory.v6.foreigns.len()
         }
     }
 

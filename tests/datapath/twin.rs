@@ -53,6 +53,7 @@ impl Twin {
             flow_capacity: usize::try_from(sizes.flows)?,
             half_open_capacity: usize::try_from(sizes.half_open)?,
             affinity_capacity: usize::try_from(sizes.affinity)?,
+            foreign_capacity: usize::try_from(sizes.foreign)?,
             ..Memory::default()
         };
         for hook in Hook::ALL {
@@ -133,7 +134,10 @@ impl Twin {
         same("IPv6 flows", &memory.v6.flows, &kernel.v6.flows()?)?;
         let (v4, v6) = (kernel.v4.affinities()?, kernel.v6.affinities()?);
         same("IPv4 affinities", &memory.v4.affinities, &v4)?;
-        same("IPv6 affinities", &memory.v6.affinities, &v6)
+        same("IPv6 affinities", &memory.v6.affinities, &v6)?;
+        let (v4, v6) = (kernel.v4.foreigns()?, kernel.v6.foreigns()?);
+        same("IPv4 foreign flows", &memory.v4.foreigns, &v4)?;
+        same("IPv6 foreign flows", &memory.v6.foreigns, &v6)
     }
 
     fn compare_queues(&mut self) -> Result<()> {

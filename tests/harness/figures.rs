@@ -126,6 +126,12 @@ pub const FIGURES: &[Figure] = &[
         full: 60_000,
     },
     Figure {
+        name: "taken-over",
+        what: "new flows, 500/s, while 200 are open and we take over from netfilter; none fails",
+        small: 6_000,
+        full: 60_000,
+    },
+    Figure {
         name: "agent-killed-while-moving",
         what: "agents that die while they move to other sizes under load; no flow fails",
         small: 12,

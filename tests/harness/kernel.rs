@@ -73,6 +73,8 @@ pub struct Sizes {
     pub half_open: u32,
     /// Of `AFFINITY`.
     pub affinity: u32,
+    /// Of `FOREIGN`.
+    pub foreign: u32,
     /// Of `FRONTENDS`.
     pub frontends: u32,
 }
@@ -83,6 +85,7 @@ impl Default for Sizes {
             flows: 16,
             half_open: 1024,
             affinity: 4,
+            foreign: 4,
             frontends: 64,
         }
     }
@@ -140,6 +143,8 @@ impl Kernel {
             ("REVERSE_V6", sizes.flows),
             ("AFFINITY_V4", sizes.affinity),
             ("AFFINITY_V6", sizes.affinity),
+            ("FOREIGN_V4", sizes.foreign),
+            ("FOREIGN_V6", sizes.foreign),
             ("EXPIRY_V4", 2 * sizes.flows + sizes.affinity),
             ("EXPIRY_V6", 2 * sizes.flows + sizes.affinity),
             ("HALF_OPEN_V4", sizes.half_open),

@@ -6,6 +6,7 @@
 //! by itself: [`Memory::sweep`] does what the kernel's timer does. [`fill`] puts Services and
 //! backends in.
 
+mod access;
 pub mod fill;
 #[cfg(test)]
 mod tests;
@@ -14,10 +15,10 @@ use lb_common::{
     expiry::{BATCH, visit},
     family::{Family, V4, V6},
     frame::{Frame, Frames},
-    tables::{Environment, Found, InsertError, Side, Stage, Tables, Torn, Touch},
+    tables::Stage,
     wire::{
-        Affinity, Backend, BackendState, CHUNK_SLOTS, Chunk, Expiry, Flow, FrontendKey, Node,
-        Reverse, Round, Sealed, Service, Tuple, fingerprint,
+        Affinity, Backend, Chunk, Expiry, Flow, Foreign, FrontendKey, Node, Reverse, Round,
+        Service, Tuple,
     },
 };
 use std::collections::{BTreeMap, VecDeque};
@@ -39,6 +40,8 @@ pub struct Memory {
     pub flow_capacity: usize,
     /// Affinities that each family's table holds.
     pub affinity_capacity: usize,
+    /// Flows of conntrack's that each family's table holds.
+    pub foreign_capacity: usize,
     /// Entries that each half-open table holds.
     pub half_open_capacity: usize,
     /// What there is for IPv4.
@@ -56,6 +59,8 @@ pub struct Entries<F: Family> {
     pub flows: Flows<F>,
     /// `AFFINITY`.
     pub affinities: BTreeMap<Tuple<F::Address>, Affinity>,
+    /// `FOREIGN`: flows of conntrack's.
+    pub foreigns: BTreeMap<Tuple<F::Address>, Foreign>,
     /// `EXPIRY`: the queue in which established flows and affinities wait for the sweep.
     pub expiries: VecDeque<Expiry<F::Address>>,
 }
@@ -89,6 +94,7 @@ impl Default for Memory {
             backends: BTreeMap::new(),
             flow_capacity: usize::MAX,
             affinity_capacity: usize::MAX,
+            foreign_capacity: usize::MAX,
             half_open_capacity: usize::MAX,
             v4: Entries::default(),
             v6: Entries::default(),
@@ -102,6 +108,7 @@ impl<F: Family> Default for Entries<F> {
             frontends: BTreeMap::new(),
             flows: Flows::default(),
             affinities: BTreeMap::new(),
+            foreigns: BTreeMap::new(),
             expiries: VecDeque::new(),
         }
     }
@@ -197,193 +204,4 @@ impl Memory {
             Stage::Established => self.flow_capacity,
         }
     }
-}
-
-impl Environment for Memory {
-    fn now_ns(&self) -> u64 {
-        self.now_ns
-    }
-
-    fn node(&self) -> Node {
-        self.node
-    }
-}
-
-impl<F: Family> Tables<F> for Memory
-where
-    Self: Holds<F>,
-{
-    type Place = Tuple<F::Address>;
-
-    fn service(&self, key: &FrontendKey<F::Address>) -> Found<Service> {
-        whole(self.entries().frontends.get(key), fingerprint(key))
-    }
-
-    fn slot(&self, first_chunk: u32, slot: u32) -> Option<u32> {
-        let chunk = self.chunks.get(&(first_chunk + slot / CHUNK_SLOTS))?;
-        let index = usize::try_from(slot % CHUNK_SLOTS).ok()?;
-        chunk.backends.get(index).copied()
-    }
-
-    fn backend(&self, id: u32) -> Found<Backend> {
-        // An id that is free says so, whatever else there stands.
-        let is_used = |backend: &&Backend| backend.state != BackendState::Free.byte();
-        let used = self.backends.get(&id).filter(is_used);
-        whole(used, u64::from(id))
-    }
-
-    fn flow(&self, stage: Stage, key: &Tuple<F::Address>, into: &mut Flow) -> Found<Self::Place> {
-        let table = &self.entries().flows.stage(stage).flows;
-        let found = whole(table.get(key), fingerprint(key))?;
-        Ok(found.map(|flow| {
-            *into = flow;
-            *key
-        }))
-    }
-
-    fn insert_flow(
-        &mut self,
-        stage: Stage,
-        key: &Tuple<F::Address>,
-        flow: &Flow,
-    ) -> Result<(), InsertError> {
-        let capacity = self.capacity(stage);
-        let soonest = |flow: &Flow| flow.expires_ns;
-        insert(
-            &mut self.entries_mut().flows.stage_mut(stage).flows,
-            stage,
-            capacity,
-            *key,
-            *flow,
-            soonest,
-        )
-    }
-
-    fn touch(&mut self, stage: Stage, key: Self::Place, flow: &Flow, touch: Touch) {
-        let Some(found) = self
-            .entries_mut()
-            .flows
-            .stage_mut(stage)
-            .flows
-            .get_mut(&key)
-        else {
-            return;
-        };
-        if found.born_ns != flow.born_ns {
-            return;
-        }
-        found.expires_ns = touch.expires_ns;
-        match touch.side {
-            Side::Client => found.client_seen = touch.seen,
-            Side::Backend => found.backend_seen = touch.seen,
-        }
-    }
-
-    fn remove_flow(&mut self, stage: Stage, key: &Tuple<F::Address>) {
-        self.entries_mut().flows.stage_mut(stage).flows.remove(key);
-    }
-
-    fn reverse(&self, stage: Stage, key: &Tuple<F::Address>, into: &mut Reverse) -> Found<()> {
-        let table = &self.entries().flows.stage(stage).reverse;
-        let found = whole(table.get(key), fingerprint(key))?;
-        Ok(found.map(|reverse| *into = reverse))
-    }
-
-    fn insert_reverse(
-        &mut self,
-        stage: Stage,
-        key: &Tuple<F::Address>,
-        reverse: &Reverse,
-    ) -> Result<(), InsertError> {
-        let capacity = self.capacity(stage);
-        let oldest = |reverse: &Reverse| reverse.born_ns;
-        let table = &mut self.entries_mut().flows.stage_mut(stage).reverse;
-        insert(table, stage, capacity, *key, *reverse, oldest)
-    }
-
-    fn remove_reverse(&mut self, stage: Stage, key: &Tuple<F::Address>) {
-        self.entries_mut()
-            .flows
-            .stage_mut(stage)
-            .reverse
-            .remove(key);
-    }
-
-    fn affinity(&self, key: &Tuple<F::Address>, into: &mut Affinity) -> Found<()> {
-        let found = whole(self.entries().affinities.get(key), fingerprint(key))?;
-        Ok(found.map(|affinity| *into = affinity))
-    }
-
-    fn insert_affinity(
-        &mut self,
-        key: &Tuple<F::Address>,
-        affinity: &Affinity,
-    ) -> Result<(), InsertError> {
-        let capacity = self.affinity_capacity;
-        let table = &mut self.entries_mut().affinities;
-        insert(table, Stage::Established, capacity, *key, *affinity, |_| 0)
-    }
-
-    fn replace_affinity(&mut self, key: &Tuple<F::Address>, affinity: &Affinity) -> bool {
-        let known = self.entries_mut().affinities.get_mut(key);
-        known.map(|known| *known = *affinity).is_some()
-    }
-
-    fn remove_affinity(&mut self, key: &Tuple<F::Address>) {
-        self.entries_mut().affinities.remove(key);
-    }
-
-    fn add_expiry(&mut self, entry: &Expiry<F::Address>) -> bool {
-        let flows = self.flow_capacity.saturating_mul(2);
-        let capacity = flows.saturating_add(self.affinity_capacity);
-        let queue = &mut self.entries_mut().expiries;
-        let has_room = queue.len() < capacity;
-        if has_room {
-            queue.push_back(*entry);
-        }
-        has_room
-    }
-
-    fn take_expiry(&mut self, into: &mut Expiry<F::Address>) -> bool {
-        let entry = self.entries_mut().expiries.pop_front();
-        entry.map(|entry| *into = entry).is_some()
-    }
-}
-
-/// A value that shows the identity it should have. Memory does not change while it is read, so the
-/// second lookup, which the kernel's adapter makes, would find the same.
-fn whole<T: Sealed>(value: Option<&T>, identity: u64) -> Found<T> {
-    match value {
-        None => Ok(None),
-        Some(value) if value.intact(identity) => Ok(Some(*value)),
-        Some(_) => Err(Torn),
-    }
-}
-
-/// Inserts where nothing is. A full established table refuses; a full half-open one, which is an
-/// LRU in the kernel, loses the entry with the smallest `age` (a stand-in: the kernel's choice
-/// depends on the CPU and cannot be foretold).
-fn insert<K: Ord + Copy, V>(
-    table: &mut BTreeMap<K, V>,
-    stage: Stage,
-    capacity: usize,
-    key: K,
-    value: V,
-    age: impl Fn(&V) -> u64,
-) -> Result<(), InsertError> {
-    if table.contains_key(&key) {
-        return Err(InsertError::Taken);
-    }
-    if table.len() >= capacity {
-        let oldest = table
-            .iter()
-            .min_by_key(|(_, value)| age(value))
-            .map(|(key, _)| *key);
-        match (stage, oldest) {
-            (Stage::HalfOpen, Some(oldest)) => table.remove(&oldest),
-            (Stage::HalfOpen, None) | (Stage::Established, _) => return Err(InsertError::Full),
-        };
-    }
-    table.insert(key, value);
-    Ok(())
 }

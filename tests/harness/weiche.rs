@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use lb_common::wire::LAYOUT;
 use serde::Deserialize;
 
 use crate::netns::{Lab, Node};
@@ -80,6 +81,11 @@ impl Weiche {
             state: lab.dir().join("state"),
             confine: Vec::new(),
         })
+    }
+
+    /// Below its `--pin-dir`: the folder of this version's layout.
+    pub fn layout(&self) -> PathBuf {
+        self.pins.join(format!("v{LAYOUT}"))
     }
 
     /// What makes `weiche` find its things without flags.

@@ -61,7 +61,7 @@ fn links_are_followed() -> anyhow::Result<()> {
 fn what_somebody_takes_off_comes_back() -> anyhow::Result<()> {
     let scene = Scene::with_agent(1, &[])?;
     let index = index(&scene.node.namespace, &scene.client.link)?;
-    let links = scene.weiche.pins.join("v2/links");
+    let links = scene.weiche.layout().join("links");
     for hook in ["ingress", "egress"] {
         let pin = links.join(format!("{index}-{hook}"));
         fs::remove_file(&pin)?;
@@ -152,7 +152,7 @@ fn without_capabilities_the_error_says_which() -> anyhow::Result<()> {
 
 /// Whether both hooks of a link have pins.
 fn served(scene: &Scene, index: u32) -> bool {
-    let links = scene.weiche.pins.join("v2/links");
+    let links = scene.weiche.layout().join("links");
     let there = |hook| {
         links
             .join(format!("{index}-{hook}"))
@@ -164,7 +164,7 @@ fn served(scene: &Scene, index: u32) -> bool {
 
 /// Something if neither hook of a link has a pin.
 fn unserved(scene: &Scene, index: u32) -> Option<()> {
-    let links = scene.weiche.pins.join("v2/links");
+    let links = scene.weiche.layout().join("links");
     let gone = |hook| {
         links
             .join(format!("{index}-{hook}"))

@@ -20,6 +20,7 @@ mod refused;
 mod attach;
 mod foreign;
 mod restart;
+mod takeover;
 mod resize;
 mod cluster;
 mod ledger;

@@ -118,7 +118,7 @@ fn pins_without_a_counter_are_started_anew() -> anyhow::Result<()> {
     load.wait_for(50)?;
     drop(load);
     scene.kill_agent()?;
-    fs::remove_file(scene.weiche.pins.join("v2/maps/COUNTER"))?;
+    fs::remove_file(scene.weiche.layout().join("maps/COUNTER"))?;
     scene.start_agent(&[])?;
     scene.wait_for_backends(3)?;
     let flows: Vec<Value> = scene.weiche.list(&["flow", "list"])?;
@@ -135,7 +135,7 @@ fn pins_without_a_counter_are_started_anew() -> anyhow::Result<()> {
 fn pins_of_another_layout_are_refused() -> anyhow::Result<()> {
     let mut scene = Scene::with_agent(1, &[])?;
     scene.kill_agent()?;
-    fs::rename(scene.weiche.pins.join("v2"), scene.weiche.pins.join("v999"))?;
+    fs::rename(scene.weiche.layout(), scene.weiche.pins.join("v999"))?;
     let refused = scene
         .start_agent(&[])
         .err()
@@ -145,6 +145,6 @@ fn pins_of_another_layout_are_refused() -> anyhow::Result<()> {
         said.contains("layout 999") && said.contains("weiche cleanup"),
         "{said}"
     );
-    assert!(!scene.weiche.pins.join("v2").exists());
+    assert!(!scene.weiche.layout().exists());
     Ok(())
 }

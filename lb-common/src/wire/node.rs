@@ -38,6 +38,38 @@ impl Default for Timeouts {
     }
 }
 
+/// How far we have taken over from a kube-proxy that served before us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takeover {
+    /// All flows to Services are ours.
+    Done,
+    /// None begins with us yet: what packets show is written down, and left to the host's stack.
+    Observing,
+    /// What conntrack owns is left to the host's stack; all else is ours.
+    Serving,
+}
+
+impl Takeover {
+    /// As it is written in [`Node::takeover`].
+    #[inline(always)]
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::Done => 0,
+            Self::Observing => 1,
+            Self::Serving => 2,
+        }
+    }
+
+    /// What [`Node::takeover`] says; numbers that nobody writes are the cautious one of them.
+    pub const fn from_number(number: u32) -> Self {
+        match number {
+            0 => Self::Done,
+            1 => Self::Observing,
+            _ => Self::Serving,
+        }
+    }
+}
+
 /// The node's settings; the only element of an array. 72 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -50,8 +82,8 @@ pub struct Node {
     pub port_first: u16,
     /// Source ports that the allocator may give out, a power of two; 0 = none.
     pub port_count: u16,
-    /// Always zero.
-    pub pad: u32,
+    /// [`Takeover::number`].
+    pub takeover: u32,
 }
 
 impl Default for Node {
@@ -63,7 +95,7 @@ impl Default for Node {
             timeouts: Timeouts::default(),
             port_first: 61_000,
             port_count: 4_096,
-            pad: 0,
+            takeover: Takeover::Done.number(),
         }
     }
 }

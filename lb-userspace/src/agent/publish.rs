@@ -6,6 +6,7 @@ use crate::{
     datapath::edges::EdgeState,
     observe::{Status, StatusError, Sync, metrics::Facts, server::Vitals},
     reconcile::Report,
+    takeover::Progress,
     watch::status::Status as WatchStatus,
 };
 use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
@@ -39,6 +40,7 @@ impl Publisher {
             watch: WatchStatus::default(),
             sync: Sync::default(),
             edges: Vec::new(),
+            takeover: Progress::default(),
         };
         Self {
             status: watch::Sender::new(status),
@@ -51,6 +53,16 @@ impl Publisher {
     pub(super) fn edges(&self, edges: Vec<EdgeState>) {
         self.vitals.metrics.edges(&edges);
         self.status.send_modify(|status| status.edges = edges);
+    }
+
+    /// Taking over has come further.
+    pub(super) fn takeover(&self, progress: Progress) {
+        self.vitals.metrics.takeover(&progress);
+        self.status.send_if_modified(|status| {
+            let is_news = status.takeover != progress;
+            status.takeover = progress;
+            is_news
+        });
     }
 
     /// Writes the file, and again after each change.

@@ -154,7 +154,7 @@ pub(super) struct TimeoutArgs {
 
 pub(super) fn execute(args: RunArgs) -> anyhow::Result<()> {
     if args.kube_proxy.cleanup {
-        return cleanup::kube_proxy(false);
+        return cleanup::kube_proxy(&args.pins.pin_dir, cleanup::When::Unused);
     }
     if args.kube_proxy.init_only {
         return output::text("nothing is to be initialised: `weiche run` does it all");

@@ -20,6 +20,7 @@ use lb_userspace::{
         Status, Sync,
         metrics::{PacketCount, packets},
     },
+    takeover::Progress,
 };
 use serde::Serialize;
 
@@ -85,6 +86,9 @@ fn describe(report: &Report, now_s: u64) -> String {
     text.line("pins", &status.pin_dir.display().to_string());
     text.line("seed", seed(status.seed));
     text.line("services", &services(&status.sync, now_s));
+    if let Some(progress) = takeover(&status.takeover) {
+        text.line("take-over", &progress);
+    }
     text.list("edges", status.edges.iter().map(edge));
     text.list("foreign programs", status.edges.iter().flat_map(foreign));
     let pending = status.watch.pending.iter();
@@ -145,6 +149,20 @@ fn services(sync: &Sync, now_s: u64) -> String {
     }
     let ago = now_s.saturating_sub(*last_s);
     format!("{services_programmed} of {services_desired} programmed, last change {ago} s ago")
+}
+
+fn takeover(progress: &Progress) -> Option<String> {
+    let Progress {
+        observing,
+        flows,
+        some,
+    } = progress;
+    if *observing {
+        return Some("observing what netfilter serves; nothing of ours begins yet".to_owned());
+    }
+    let more = if *flows > some.len() { ", ..." } else { "" };
+    let some = some.join(", ");
+    (*flows > 0).then(|| format!("{flows} connections are still netfilter's: {some}{more}"))
 }
 
 fn edge(edge: &EdgeState) -> String {

@@ -82,6 +82,7 @@ impl Edges {
             pins,
             tcx,
             lock,
+            is_new: _,
         } = datapath;
         Ok(Self {
             attacher,

@@ -52,7 +52,7 @@ pub(super) enum Sizing {
 }
 
 /// Every pinned map, and what decides its size.
-pub(super) const MAPS: [(&str, Sizing); 21] = [
+pub(super) const MAPS: [(&str, Sizing); 23] = [
     ("FRONTENDS_V4", Sizing::Frontends),
     ("FRONTENDS_V6", Sizing::Frontends),
     ("FLOWS_V4", Sizing::Flows),
@@ -65,6 +65,8 @@ pub(super) const MAPS: [(&str, Sizing); 21] = [
     ("HALF_REVERSE_V6", Sizing::HalfOpen),
     ("AFFINITY_V4", Sizing::Affinity),
     ("AFFINITY_V6", Sizing::Affinity),
+    ("FOREIGN_V4", Sizing::Flows),
+    ("FOREIGN_V6", Sizing::Flows),
     ("EXPIRY_V4", Sizing::Expiries),
     ("EXPIRY_V6", Sizing::Expiries),
     ("SWEEP", Sizing::Fixed),

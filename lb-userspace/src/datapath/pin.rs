@@ -2,7 +2,7 @@
 //! Where things are pinned: the folders under `--pin-dir`, and what is in them.
 //!
 //! ```text
-//! <pin-dir>/v2/maps/FLOWS_V4       every map
+//! <pin-dir>/v3/maps/FLOWS_V4       every map
 //!             /progs/weiche_egress every program
 //!             /links/7-ingress     what is attached: a tcx link, or a symbolic link whose target
 //!                                  describes a clsact filter

@@ -4,9 +4,11 @@
 
 mod family;
 mod flows;
+mod foreign;
 mod reasons;
 
 pub use flows::{FlowEntry, KernelFlows, Usage};
+pub use foreign::{Ends, KernelForeign};
 pub use reasons::KernelReasons;
 
 use super::{Capacity, Frontend, Store, StoreError, pod::Wire};
@@ -14,7 +16,7 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError, MapInfo};
 use family::Frontends;
 use lb_common::{
     family::{V4, V6},
-    wire::{Backend, BackendState, Chunk, Node, Service},
+    wire::{Backend, BackendState, Chunk, Node, Service, Takeover},
 };
 use std::{io, net::IpAddr, path::Path};
 
@@ -74,6 +76,21 @@ impl KernelStore {
     pub fn node(&self) -> Result<Node, StoreError> {
         let Wire(node) = self.node.get(&0, 0).map_err(refused("node", READING))?;
         Ok(node)
+    }
+
+    /// Says how far we have taken over.
+    pub fn put_takeover(&mut self, takeover: Takeover) -> Result<(), StoreError> {
+        let takeover = takeover.number();
+        let node = self.node()?;
+        self.put_node(&Node { takeover, ..node })
+    }
+
+    /// Whether there is such a frontend.
+    pub fn serves(&self, frontend: Frontend) -> Result<bool, StoreError> {
+        match frontend.address {
+            IpAddr::V4(address) => self.frontends_v4.has(address.octets(), frontend),
+            IpAddr::V6(address) => self.frontends_v6.has(address.octets(), frontend),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     datapath::edges::EdgeState,
     observe::health::Answer,
     reconcile::Report,
+    takeover::Progress,
     watch::status::{ALL_KINDS, Status as WatchStatus},
 };
 use prometheus_client::{
@@ -66,6 +67,7 @@ struct Own {
     failures: Gauge,
     source_problems: Gauge,
     unreadable: Labelled<Gauge>,
+    foreign_flows: Gauge,
     edges: Labelled<Gauge>,
 }
 
@@ -143,6 +145,11 @@ impl Metrics {
     /// How long a change took from the cluster to the maps.
     pub fn programmed(&self, duration_s: f64) {
         self.proxy.programming_duration.observe(duration_s);
+    }
+
+    /// Takes in how far taking over has come.
+    pub fn takeover(&self, progress: &Progress) {
+        self.own.foreign_flows.set(count(progress.flows));
     }
 
     /// Takes in what the source of objects says.
@@ -291,6 +298,7 @@ impl Own {
             failures: Gauge::default(),
             source_problems: Gauge::default(),
             unreadable: Labelled::default(),
+            foreign_flows: Gauge::default(),
             edges: Labelled::default(),
         };
         let build = Labelled::<Gauge>::default();
@@ -338,6 +346,11 @@ impl Own {
             "Objects that the API server has and that cannot be read, by kind; `weiche status` \
              names them",
             new.unreadable.clone(),
+        );
+        registry.register(
+            "foreign_flows",
+            "Flows that are left to netfilter while we take over from a kube-proxy",
+            new.foreign_flows.clone(),
         );
         registry.register(
             "edges",

@@ -10,6 +10,7 @@ use crate::{
 use anyhow::Result;
 use lb_common::wire::{
     BackendState::{Active, Draining, Free, Quiet},
+    Takeover,
     protocol::{TCP, UDP},
 };
 use std::net::SocketAddr;
@@ -54,6 +55,9 @@ impl World {
             1 => 1,
             _ => twin.memory.node.port_count,
         };
+        if chance.one_in(4) {
+            twin.memory.node.takeover = chance.pick(&TAKEOVERS).number();
+        }
         if std::mem::take(&mut self.changed) {
             return twin.copy();
         }
@@ -71,6 +75,10 @@ impl World {
         if !chance.one_in(24) {
             return Ok(());
         }
+        if chance.one_in(8) {
+            twin.memory.node.takeover = chance.pick(&TAKEOVERS).number();
+            return twin.kernel.copy_node(&twin.memory);
+        }
         self.changed = true;
         if chance.one_in(8) {
             let how = if chance.one_in(2) {
@@ -85,6 +93,8 @@ impl World {
         twin.kernel.copy_services(&twin.memory)
     }
 }
+
+const TAKEOVERS: [Takeover; 3] = [Takeover::Observing, Takeover::Serving, Takeover::Done];
 
 /// The Services that conversations dial: one over all pods, one over the first, one over none.
 pub(super) fn services(cast: &Cast) -> [SocketAddr; 3] {

@@ -9,7 +9,7 @@ use aya::{
 };
 use lb_common::{
     family::Family,
-    wire::{Affinity, Expiry, Flow, FrontendKey, Reverse, Service, Tuple},
+    wire::{Affinity, Expiry, Flow, Foreign, FrontendKey, Reverse, Service, Tuple},
 };
 use lb_userspace::maps::pod::Wire;
 use std::collections::{BTreeMap, VecDeque};
@@ -24,6 +24,7 @@ pub struct FamilyMaps<F: Family> {
     established: PairMaps<F>,
     half_open: PairMaps<F>,
     affinities: Table<Tuple<F::Address>, Affinity>,
+    foreigns: Table<Tuple<F::Address>, Foreign>,
     expiries: Queue<MapData, Wire<Expiry<F::Address>>>,
 }
 
@@ -47,6 +48,7 @@ impl<F: Family> FamilyMaps<F> {
                 reverse: Table::take(ebpf, "HALF_REVERSE", ending)?,
             },
             affinities: Table::take(ebpf, "AFFINITY", ending)?,
+            foreigns: Table::take(ebpf, "FOREIGN", ending)?,
             expiries: map(ebpf, &format!("EXPIRY_{ending}"))?.try_into()?,
         })
     }
@@ -79,6 +81,11 @@ impl<F: Family> FamilyMaps<F> {
         self.affinities.all()
     }
 
+    /// Flows of conntrack's as they are.
+    pub fn foreigns(&self) -> Result<BTreeMap<Tuple<F::Address>, Foreign>> {
+        self.foreigns.all()
+    }
+
     /// The queue in which they wait for the sweep; nothing else may use it meanwhile.
     pub fn expiries(&mut self) -> Result<VecDeque<Expiry<F::Address>>> {
         let mut entries = VecDeque::new();
@@ -105,6 +112,7 @@ impl<F: Family> FamilyMaps<F> {
         self.established.copy_from(&entries.flows.established)?;
         self.half_open.copy_from(&entries.flows.half_open)?;
         self.affinities.copy_from(&entries.affinities)?;
+        self.foreigns.copy_from(&entries.foreigns)?;
         while self.expiries.pop(0).is_ok() {}
         let mut entries = entries.expiries.iter();
         entries.try_for_each(|entry| Ok(self.expiries.push(&Wire(*entry), 0)?))

@@ -21,7 +21,7 @@ use aya::{
 use lb_common::{
     conntrack::{self, Target},
     family::{Family, V4, V6},
-    wire::{Affinity, Expiry, Flow, Reverse, Sealed as _, Timeouts, Tuple, fingerprint},
+    wire::{Affinity, Expiry, Flow, Foreign, Reverse, Sealed, Timeouts, Tuple, fingerprint},
 };
 use rustix::io::Errno;
 use std::path::Path;
@@ -105,6 +105,7 @@ struct Names {
     established: [&'static str; 2],
     half_open: [&'static str; 2],
     affinity: &'static str,
+    foreign: &'static str,
     expiry: &'static str,
 }
 
@@ -115,12 +116,14 @@ pub(super) fn flows(from: &Path, to: &Path) -> Result<Copied, CopyError> {
         established: ["FLOWS_V4", "REVERSE_V4"],
         half_open: ["HALF_OPEN_V4", "HALF_REVERSE_V4"],
         affinity: "AFFINITY_V4",
+        foreign: "FOREIGN_V4",
         expiry: "EXPIRY_V4",
     };
     let v6 = Names {
         established: ["FLOWS_V6", "REVERSE_V6"],
         half_open: ["HALF_OPEN_V6", "HALF_REVERSE_V6"],
         affinity: "AFFINITY_V6",
+        foreign: "FOREIGN_V6",
         expiry: "EXPIRY_V6",
     };
     family::<V4>(from, to, &v4, &mut copied)?;
@@ -153,14 +156,19 @@ fn family<F: Family>(
         .map(|names| copy_pair::<F>(from, to, names, &timeouts, copied));
     copied.established += established?;
     copied.half_open += half_open?;
-    copy_affinity::<F>(from, to, names.affinity)?;
+    copy_newest::<F, Affinity>(from, to, names.affinity)?;
+    copy_newest::<F, Foreign>(from, to, names.foreign)?;
     enqueue::<F>(to, names)
 }
 
-/// Copies affinities, each unless the new one was used later.
-fn copy_affinity<F: Family>(from: &Path, to: &Path, map: &'static str) -> Result<(), CopyError> {
-    let table: Table<F, Affinity> = open(from, map)?;
-    let mut new_table: Table<F, Affinity> = open(to, map)?;
+/// Copies entries whose version is when they were last used, each unless the new one was used
+/// later.
+fn copy_newest<F: Family, V>(from: &Path, to: &Path, map: &'static str) -> Result<(), CopyError>
+where
+    V: Sealed + FromBytes + IntoBytes + Immutable + 'static,
+{
+    let table: Table<F, V> = open(from, map)?;
+    let mut new_table: Table<F, V> = open(to, map)?;
     for key in keys::<F, _>(from, &table, map)? {
         let old = get(&table, &key, map)?;
         let Some(old) = old.filter(|old| old.0.intact(fingerprint(&key.0))) else {
@@ -170,7 +178,7 @@ fn copy_affinity<F: Family>(from: &Path, to: &Path, map: &'static str) -> Result
             continue;
         }
         let new = get(&new_table, &key, map)?;
-        if new.is_some_and(|new| new.0.used_ns < old.0.used_ns) {
+        if new.is_some_and(|new| new.0.versions() < old.0.versions()) {
             put(&mut new_table, &key, &old, Write::Again, map)?;
         }
     }

@@ -3,7 +3,7 @@
 
 use super::{OpenError, READING, REMOVING, absent_is_fine, open, refused, write_error};
 use crate::maps::{Frontend, StoreError, pod::Wire};
-use aya::maps::{HashMap, MapData};
+use aya::maps::{HashMap, MapData, MapError};
 use lb_common::{
     family::Family,
     wire::{FrontendKey, Service, fingerprint},
@@ -40,6 +40,14 @@ impl<F: Family<Address: Into<IpAddr>>> Frontends<F> {
             all.push((frontend, service));
         }
         Ok(all)
+    }
+
+    pub(super) fn has(&self, address: F::Address, frontend: Frontend) -> Result<bool, StoreError> {
+        match self.map.get(&Wire(key(address, frontend)), 0) {
+            Ok(_) => Ok(true),
+            Err(MapError::KeyNotFound) => Ok(false),
+            Err(error) => Err(refused("frontends", READING)(error)),
+        }
     }
 
     pub(super) fn put(
