@@ -12,6 +12,8 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use k8s_openapi::jiff::Timestamp;
+use lb_userspace::clock;
 use rustix::process::setpriority_process;
 use serde_json::{Value, json};
 use tests::{
@@ -53,11 +55,14 @@ fn kill_again_and_again(run: Run) -> anyhow::Result<Vec<(&'static str, Value)>> 
     let routes = cluster.scene.routes();
     let load = Load::start(&cluster.scene.client.namespace, routes, 50, 100)?;
     let mut slowest = Duration::ZERO;
+    let mut moments = Vec::new();
     for kill in 1..=run.size {
         // Any moment of its life: at its start, in its first round, in calm work.
         pass(&mut chance, 800);
+        moments.push(moment("killed"));
         cluster.scene.kill_agent()?;
         pass(&mut chance, 300);
+        moments.push(moment("started"));
         cluster.scene.launch_agent(&SIZES)?;
         let launched = Instant::now();
         if chance.one_in(4) && kill < run.size {
@@ -77,7 +82,7 @@ fn kill_again_and_again(run: Run) -> anyhow::Result<Vec<(&'static str, Value)>> 
         let failures = load.failures();
         ensure!(
             failures.is_empty() && took <= LIMIT,
-            "kill {kill}; right {took:?} after the start; failures: {failures:#?}; found:\n{}\n{}",
+            "kill {kill}; right {took:?} after the start; failures: {failures:#?}; {moments:#?}; found:\n{}\n{}",
             found(),
             cluster.scene.last_words()
         );
@@ -85,7 +90,8 @@ fn kill_again_and_again(run: Run) -> anyhow::Result<Vec<(&'static str, Value)>> 
     }
     let changes = churn.stop()?;
     let report = load.stop()?;
-    cluster.scene.check(&report)?;
+    let checked = cluster.scene.check(&report);
+    checked.with_context(|| format!("{moments:#?}\n{}", cluster.scene.last_words()))?;
     Ok(vec![
         ("failed", json!(0)),
         ("flows", json!(report.sent.len())),
@@ -95,6 +101,12 @@ fn kill_again_and_again(run: Run) -> anyhow::Result<Vec<(&'static str, Value)>> 
             json!(u64::try_from(slowest.as_millis())?),
         ),
     ])
+}
+
+/// What was done when, as the agent's log and the failures of flows have it.
+fn moment(what: &str) -> String {
+    let moment = Timestamp::from_nanosecond(i128::from(clock::unix_ns()));
+    format!("{:.3}: {what}", moment.unwrap_or_default())
 }
 
 /// Lets any time below so many milliseconds go by.

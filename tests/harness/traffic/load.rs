@@ -14,6 +14,8 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, ensure};
+use k8s_openapi::jiff::Timestamp;
+use lb_userspace::clock;
 use tokio::{sync::watch, time::interval};
 
 use super::{Connection, Protocol, Server};
@@ -71,6 +73,13 @@ impl Report {
         self.pods.values().map(distance).fold(idle, f64::max)
     }
 
+    /// With the moment, which the agent's log has as well.
+    fn fail(&mut self, what: &str) {
+        let moment = i128::from(clock::unix_ns());
+        let moment = Timestamp::from_nanosecond(moment).unwrap_or_default();
+        self.failures.push(format!("{moment:.3}: {what}"));
+    }
+
     fn note(&mut self, connection: &Connection, outcome: anyhow::Result<String>) {
         let (id, sent) = connection.sent();
         match outcome {
@@ -80,8 +89,7 @@ impl Report {
             }
             Err(error) => {
                 let pod = connection.pod().unwrap_or("nobody");
-                let told = format!("flow {id}, message {sent}, with {pod}: {error:#}");
-                self.failures.push(told);
+                self.fail(&format!("flow {id}, message {sent}, with {pod}: {error:#}"));
             }
         }
     }
@@ -278,7 +286,7 @@ async fn keep(begun: (Connection, String), ledger: Ledger, mut stopped: watch::R
 async fn once(route: Route, port: u16, id: u64, ledger: &Ledger) {
     match begin(route, port, id).await {
         Ok((connection, pod)) => lock(ledger).note(&connection, Ok(pod)),
-        Err(error) => lock(ledger).failures.push(format!("flow {id}: {error:#}")),
+        Err(error) => lock(ledger).fail(&format!("flow {id}: {error:#}")),
     }
 }
 
