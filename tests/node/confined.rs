@@ -71,7 +71,8 @@ fn others_are_seen(scene: &Scene) -> anyhow::Result<()> {
     let names = foreign_names(scene, 1)?;
     ensure!(names[0].starts_with("ingress: unnamed (id "), "{names:?}");
     let index = index(&scene.node.namespace, &scene.client.link)?;
-    let pin = scene.weiche.pins.join(format!("v2/links/{index}-ingress"));
+    let links = scene.weiche.layout().join("links");
+    let pin = links.join(format!("{index}-ingress"));
     fs::remove_file(&pin)?;
     wait::until("our program again", PATIENCE, || pin.exists().then_some(()))
 }
