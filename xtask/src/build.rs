@@ -45,3 +45,12 @@ pub(crate) fn binaries(release: bool) -> anyhow::Result<()> {
         process::run(&mut cargo)
     })
 }
+
+/// Builds what the bench needs, as it is shipped.
+pub(crate) fn bench() -> anyhow::Result<()> {
+    step::step("building weiche and the bench, with optimisations", || {
+        let mut cargo = toolchain::cargo("build");
+        cargo.args(["--release", "--bin", "weiche", "--bin", "weiche-bench"]);
+        process::run(&mut cargo)
+    })
+}

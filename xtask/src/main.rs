@@ -14,6 +14,7 @@ mod setup;
 
 mod build;
 mod run;
+mod bench;
 mod test;
 mod verifier;
 mod semantics;
@@ -44,6 +45,16 @@ enum Verb {
         /// A command to run in the client pod instead; its exit status becomes ours
         #[arg(last = true, value_name = "CMD")]
         command: Vec<OsString>,
+    },
+    /// Measure: what a change costs from the cluster to the kernel (root)
+    Bench {
+        /// Of `weiche-bench`; `--help` lists them
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "ARGUMENTS"
+        )]
+        arguments: Vec<OsString>,
     },
     /// Build `weiche` and the demo, BPF programs included
     Build {
@@ -88,6 +99,7 @@ fn main() -> ExitCode {
         }
         Some(Verb::Setup) => setup::run(),
         Some(Verb::Run { command }) => run::run(&command),
+        Some(Verb::Bench { arguments }) => bench::run(&arguments),
         Some(Verb::Build { release, is_static }) => build::run(release, is_static),
         Some(Verb::Test { full, names }) => {
             let names: Vec<_> = names.iter().map(String::as_str).collect();

@@ -11,7 +11,7 @@ use std::{path::Path, process::Command};
 pub(crate) enum Use {
     /// The demo.
     Run,
-    /// The tests.
+    /// The tests, and the bench.
     Test,
 }
 

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The control part: from a change of the cluster to the kernel's maps.
+//!
+//! The agent's own loop, built as it is shipped, over real maps that nobody's packets use; the
+//! agent as a process of its own for what it costs in memory; and beside it `nft`, with rules of
+//! the shape that kube-proxy writes.
+
+mod cluster;
+mod maps;
+mod scale;
+mod churn;
+mod driver;
+mod process;
+mod netfilter;
+mod ruleset;
+
+use anyhow::Context as _;
+
+use crate::{
+    Bench, Scale,
+    report::{Report, Section},
+};
+
+/// Measures all of it.
+pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let bpffs = bench.lab.mount_bpffs()?;
+    let mut section = Section {
+        title: "Control plane".to_owned(),
+        text: TEXT.map(str::to_owned).to_vec(),
+        tables: Vec::new(),
+        plots: Vec::new(),
+    };
+    let sizes = Sizes::of(bench.scale);
+    let rows = scale::measure(bench, &bpffs, sizes, report).context("scale")?;
+    churn::measure(bench, &bpffs, sizes, report, &mut section).context("churn")?;
+    process::measure(bench, &bpffs, sizes, report, &mut section).context("the agent's memory")?;
+    let netfilter = netfilter::measure(bench, sizes, &mut section).context("netfilter")?;
+    scale::show(&rows, &netfilter, &mut section);
+    report.section(section);
+    Ok(())
+}
+
+const TEXT: [&str; 3] = [
+    "Cold sync: from the end of the lists that the API server sends until every map is written, in \
+     the loop that `weiche run` runs, with the kernel's maps, on one thread.",
+    "One change: a pod is replaced by another one, so an endpoint goes and one comes; from the \
+     moment that the loop is told until its round is over. Nothing else happens meanwhile.",
+    "Netfilter: rules of the shape that kube-proxy's nftables mode writes, loaded and changed by \
+     `nft -f` in a network namespace without traffic. kube-proxy's own time is not in it.",
+];
+
+/// What a run measures.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    /// Numbers of Services.
+    services: &'static [u32],
+    /// What targets speak of.
+    most_asked: u32,
+    /// Endpoints of the one large Service.
+    large: u32,
+    /// Changes in a row whose times make one set of samples.
+    changes: u32,
+    /// How long changes come at 1,000/s.
+    churn_s: u32,
+    /// Numbers of Services that nft is given.
+    nft: &'static [u32],
+}
+
+/// Endpoints of each Service.
+const ENDPOINTS: u32 = 10;
+
+impl Sizes {
+    const fn of(scale: Scale) -> Self {
+        match scale {
+            Scale::Full => Self {
+                services: &[1_000, 10_000, 50_000],
+                most_asked: 10_000,
+                large: 5_000,
+                changes: 1_000,
+                churn_s: 30,
+                nft: &[100, 1_000, 10_000],
+            },
+            Scale::Quick => Self {
+                services: &[1_000, 10_000],
+                churn_s: 10,
+                nft: &[100, 1_000],
+                ..Self::of(Scale::Full)
+            },
+            Scale::Smoke => Self {
+                services: &[20, 40],
+                most_asked: 40,
+                large: 50,
+                changes: 20,
+                churn_s: 1,
+                nft: &[10],
+            },
+        }
+    }
+
+    /// Whether the run has the sizes that targets speak of.
+    const fn are_asked(self) -> bool {
+        self.most_asked == 10_000
+    }
+}

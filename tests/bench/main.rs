@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The bench: how fast, how cheap, at what scale, beside what is there without Weiche.
+//!
+//! Each part measures the product's own code on this machine's kernel, and adds a section, and
+//! rows of targets, to one report. Parts know nothing of each other, and nothing of how a report
+//! is shown.
+
+mod control;
+
+mod estimate;
+mod machine;
+mod progress;
+mod report;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::{Parser, ValueEnum};
+use estimate::Effort;
+use machine::Machine;
+use progress::Progress;
+use report::{Report, terminal};
+use tests::netns::Lab;
+
+/// Measures Weiche on this machine, and writes report.json and report.html.
+#[derive(Debug, Parser)]
+#[command(name = "weiche-bench", version)]
+struct Arguments {
+    /// What to measure [default: everything there is].
+    #[arg(value_name = "PART")]
+    parts: Vec<Part>,
+    /// In three minutes at most: fewer sizes, fewer rounds.
+    #[arg(long)]
+    quick: bool,
+    /// In seconds, with sizes that show nothing but that the bench works.
+    #[arg(long, conflicts_with = "quick")]
+    smoke: bool,
+    /// The program `weiche` [default: the one beside this program].
+    #[arg(long, value_name = "FILE")]
+    weiche: Option<PathBuf>,
+    /// Folder for the report.
+    #[arg(long, value_name = "DIR", default_value = "target/bench")]
+    out: PathBuf,
+}
+
+/// What can be measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// From a change of the cluster to the kernel's maps, and what it costs in memory.
+    Control,
+}
+
+/// What every part works with.
+struct Bench {
+    scale: Scale,
+    /// The program that is measured.
+    weiche: PathBuf,
+    /// Owns all that is made outside of this process's memory.
+    lab: Lab,
+    progress: Progress,
+}
+
+/// How thorough a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scale {
+    Full,
+    Quick,
+    Smoke,
+}
+
+impl Scale {
+    /// How long a row may be repeated until its interval is tight.
+    fn effort(self) -> Effort {
+        match self {
+            Self::Full => Effort::of_seconds(60),
+            Self::Quick => Effort::of_seconds(8),
+            Self::Smoke => Effort::of_seconds(0),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("weiche-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    // Whatever else runs on the machine gets what is left; what we start inherits it.
+    rustix::process::setpriority_process(None, -20).context("asking for a high priority")?;
+    let scale = match (arguments.quick, arguments.smoke) {
+        (true, _) => Scale::Quick,
+        (_, true) => Scale::Smoke,
+        _ => Scale::Full,
+    };
+    let beside = std::env::current_exe()?.with_file_name("weiche");
+    let weiche = arguments.weiche.unwrap_or(beside);
+    let machine = Machine::look(&weiche)?;
+    let bench = Bench {
+        scale,
+        weiche,
+        lab: Lab::new("bench")?,
+        progress: Progress::new(),
+    };
+    let mut report = Report::new(machine, &format!("{scale:?}").to_lowercase());
+    let mut parts = arguments.parts;
+    if parts.is_empty() {
+        parts.extend(Part::value_variants());
+    }
+    for part in parts {
+        match part {
+            Part::Control => control::measure(&bench, &mut report).context("part control")?,
+        }
+    }
+    bench.progress.clear();
+    report.write(&arguments.out)?;
+    print!("{}", terminal::summary(&report));
+    println!(
+        "written to {}/report.{{json,html}}",
+        arguments.out.display()
+    );
+    Ok(())
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask bench`: the bench, built as what is shipped is built, and then put in our place.
+//!
+//! It is the binary `weiche-bench` (tests/bench); nothing of it is known here.
+
+use crate::{build, process, setup, workspace};
+use anyhow::Context as _;
+use std::{ffi::OsString, os::unix::process::CommandExt as _, process::Command};
+
+/// Becomes the bench, so that signals reach it and its exit status is ours.
+pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<()> {
+    process::need_root(
+        "bench",
+        "it makes BPF maps and network namespaces, and loads rules in them",
+    )?;
+    setup::tools()?;
+    setup::packages(setup::Use::Test)?;
+    build::bench()?;
+    let folder = workspace::target().join("release");
+    let mut bench = Command::new(folder.join("weiche-bench"));
+    bench.arg("--weiche").arg(folder.join("weiche"));
+    bench.arg("--out").arg(workspace::target().join("bench"));
+    bench.args(arguments);
+    Err(bench.exec()).with_context(|| format!("cannot start `{}`", process::written(&bench)))
+}
