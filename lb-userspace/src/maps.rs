@@ -93,8 +93,8 @@ pub trait Store {
 
     /// All backends that are not free, by id.
     fn backends(&self) -> Result<Vec<(u32, Backend)>, StoreError>;
-    /// Writes a backend under its id. The store fills in `id`.
-    fn put_backend(&mut self, id: u32, backend: &Backend) -> Result<(), StoreError>;
+    /// Writes backends under their ids, all or none.
+    fn put_backends(&mut self, backends: &[Backend]) -> Result<(), StoreError>;
     /// Frees an id.
     fn remove_backend(&mut self, id: u32) -> Result<(), StoreError>;
 

@@ -47,7 +47,7 @@ pub struct Settings {
     pub node_name: String,
     /// What the packet path reads; the seed is also that of the slot tables.
     pub node: Node,
-    /// How long changes are gathered before a round.
+    /// How far apart rounds with changes begin at least; what comes in between is gathered.
     pub batch: Duration,
     /// How long what nothing leads to any more is kept for packets on their way.
     pub grace: Duration,
@@ -83,8 +83,10 @@ pub struct Reconciler {
     touched: BTreeSet<Name>,
     /// Services to be written.
     queue: Queue,
-    /// Services that have tables, and whether they are as they should be.
-    services: BTreeMap<Name, bool>,
+    /// Services that should have tables.
+    services: BTreeSet<Name>,
+    /// Of those: whose tables are not as they should be.
+    unfinished: BTreeSet<Name>,
     notes: Notes,
     /// What failed besides Services, and how often in a row.
     own_failures: BTreeMap<&'static str, (String, u32)>,
@@ -104,7 +106,8 @@ impl Reconciler {
             actual: Actual::restore(store, settings.node.seed)?,
             touched: BTreeSet::new(),
             queue: Queue::default(),
-            services: BTreeMap::new(),
+            services: BTreeSet::new(),
+            unfinished: BTreeSet::new(),
             notes: Notes::new(settings.epoch_s),
             own_failures: BTreeMap::new(),
             node_written: false,
@@ -188,7 +191,7 @@ impl Reconciler {
         Report {
             listed: self.world.all_listed(),
             services_desired: self.services.len(),
-            services_programmed: self.services.values().filter(|done| **done).count(),
+            services_programmed: self.services.len().saturating_sub(self.unfinished.len()),
             pending: self.queue.len(),
             pending_since_ns: self.queue.oldest_ns(),
             problem_count: self.notes.problem_count(),
@@ -256,10 +259,16 @@ impl Reconciler {
                     self.queue.failed(&name, reason, for_room, now_ns);
                 }
             }
-            if wanted.is_empty() {
-                self.services.remove(&name);
+            let is_wanted = !wanted.is_empty();
+            if is_wanted && !is_done {
+                self.unfinished.insert(name.clone());
             } else {
-                self.services.insert(name, is_done);
+                self.unfinished.remove(&name);
+            }
+            if is_wanted {
+                self.services.insert(name);
+            } else {
+                self.services.remove(&name);
             }
         }
     }

@@ -90,8 +90,6 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    // Whatever else runs on the machine gets what is left; what we start inherits it.
-    rustix::process::setpriority_process(None, -20).context("asking for a high priority")?;
     let scale = match (arguments.quick, arguments.smoke) {
         (true, _) => Scale::Quick,
         (_, true) => Scale::Smoke,

@@ -82,9 +82,9 @@ impl<S: Store> Store for Faulty<S> {
         self.store.backends()
     }
 
-    fn put_backend(&mut self, id: u32, backend: &Backend) -> Result<(), StoreError> {
+    fn put_backends(&mut self, backends: &[Backend]) -> Result<(), StoreError> {
         self.chance("backends", "writing")?;
-        self.store.put_backend(id, backend)
+        self.store.put_backends(backends)
     }
 
     fn remove_backend(&mut self, id: u32) -> Result<(), StoreError> {

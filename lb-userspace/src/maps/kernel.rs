@@ -2,6 +2,7 @@
 //! The kernel's maps, opened by their pins: what the agent writes, and what listings read while no
 //! agent lives. Knows nothing of what the values mean.
 
+mod batch;
 mod family;
 mod flows;
 mod foreign;
@@ -121,26 +122,27 @@ impl Store for KernelStore {
 
     fn backends(&self) -> Result<Vec<(u32, Backend)>, StoreError> {
         let mut all = Vec::new();
-        for id in 0..self.capacity.backends {
-            let Wire(backend) = self
-                .backends
-                .get(&id, 0)
-                .map_err(refused("backends", READING))?;
-            if BackendState::from_byte(backend.state) != BackendState::Free {
-                all.push((id, backend));
-            }
+        let mut first = 0;
+        while first < self.capacity.backends {
+            let count = BATCH.min(self.capacity.backends - first);
+            let read = batch::read(&self.backends, first, count);
+            let read = read.map_err(|cause| refusal("backends", READING, cause))?;
+            let taken = (first..).zip(read).filter(|(_, backend)| {
+                BackendState::from_byte(backend.state) != BackendState::Free
+            });
+            all.extend(taken);
+            first += count;
         }
         Ok(all)
     }
 
-    fn put_backend(&mut self, id: u32, backend: &Backend) -> Result<(), StoreError> {
-        if id >= self.capacity.backends {
+    fn put_backends(&mut self, backends: &[Backend]) -> Result<(), StoreError> {
+        let ids: Vec<u32> = backends.iter().map(|backend| backend.id).collect();
+        if ids.iter().any(|id| *id >= self.capacity.backends) {
             return Err(full("backends", self.capacity.backends));
         }
-        let backend = Wire(Backend { id, ..*backend });
-        self.backends
-            .set(id, &backend, 0)
-            .map_err(refused("backends", WRITING))
+        let written = batch::write(&self.backends, &ids, backends);
+        written.map_err(|cause| refusal("backends", WRITING, cause))
     }
 
     fn remove_backend(&mut self, id: u32) -> Result<(), StoreError> {
@@ -154,23 +156,18 @@ impl Store for KernelStore {
     }
 
     fn chunks(&self, first: u32, count: u32) -> Result<Vec<Chunk>, StoreError> {
-        let read = |index| match self.slots.get(&index, 0) {
-            Ok(Wire(chunk)) => Ok(chunk),
-            Err(error) => Err(refused("slots", READING)(error)),
-        };
-        (first..first.saturating_add(count)).map(read).collect()
+        let read = batch::read(&self.slots, first, count);
+        read.map_err(|cause| refusal("slots", READING, cause))
     }
 
     fn put_chunks(&mut self, first: u32, chunks: &[Chunk]) -> Result<(), StoreError> {
-        for (index, chunk) in (first..).zip(chunks) {
-            if index >= self.capacity.chunks {
-                return Err(full("slots", self.capacity.chunks));
-            }
-            self.slots
-                .set(index, &Wire(*chunk), 0)
-                .map_err(refused("slots", WRITING))?;
+        let room = self.capacity.chunks.saturating_sub(first);
+        if usize::try_from(room).is_ok_and(|room| room < chunks.len()) {
+            return Err(full("slots", self.capacity.chunks));
         }
-        Ok(())
+        let indices: Vec<u32> = (first..).take(chunks.len()).collect();
+        let written = batch::write(&self.slots, &indices, chunks);
+        written.map_err(|cause| refusal("slots", WRITING, cause))
     }
 
     fn counter(&self) -> Result<u64, StoreError> {
@@ -217,6 +214,9 @@ impl Store for KernelStore {
             .map_err(refused("node", WRITING))
     }
 }
+
+/// Backends that are read at once: some 200 KiB.
+const BATCH: u32 = 4_096;
 
 const READING: &str = "reading";
 const WRITING: &str = "writing";
@@ -270,11 +270,11 @@ fn full(map: &'static str, capacity: u32) -> StoreError {
 }
 
 fn refused(map: &'static str, action: &'static str) -> impl Fn(MapError) -> StoreError {
-    move |error| StoreError::Refused {
-        map,
-        action,
-        cause: cause(error),
-    }
+    move |error| refusal(map, action, cause(error))
+}
+
+fn refusal(map: &'static str, action: &'static str, cause: io::Error) -> StoreError {
+    StoreError::Refused { map, action, cause }
 }
 
 /// What the kernel said, without aya's wrapping.

@@ -88,11 +88,13 @@ impl Store for Memory {
             .collect())
     }
 
-    fn put_backend(&mut self, id: u32, backend: &Backend) -> Result<(), StoreError> {
-        if id >= self.capacity.backends {
-            return Err(full("backends", self.capacity.backends));
+    fn put_backends(&mut self, backends: &[Backend]) -> Result<(), StoreError> {
+        let capacity = self.capacity.backends;
+        if backends.iter().any(|backend| backend.id >= capacity) {
+            return Err(full("backends", capacity));
         }
-        self.backends.insert(id, Backend { id, ..*backend });
+        let by_id = backends.iter().map(|backend| (backend.id, *backend));
+        self.backends.extend(by_id);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Does one operation: writes, and believes only then.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::net::IpAddr;
 
 use lb_common::{
     family::{Family as _, V4, V6},
@@ -29,9 +29,7 @@ impl Actual {
     ) -> Result<(), StoreError> {
         match (op, table) {
             (Op::Label, Some(table)) => self.label(store, key, table, due_ns),
-            (Op::Hold(backend, state), Some(table)) => {
-                self.hold(store, key, table, (*backend, *state))
-            }
+            (Op::Hold(backends), Some(table)) => self.hold(store, key, table, backends),
             (Op::Fill, Some(table)) => self.fill(store, key, table),
             (Op::Point(frontend), Some(table)) => self.point(store, key, table, *frontend),
             (Op::Withdraw(frontend), _) => {
@@ -94,23 +92,39 @@ impl Actual {
         store: &mut impl Store,
         key: &TableKey,
         table: &Table,
-        (backend, state): (BackendKey, BackendState),
+        backends: &[(BackendKey, BackendState)],
     ) -> Result<(), StoreError> {
         let service_id = self.labels.get(&table.label).map_or(0, |label| label.id);
-        let Some(held) = self.held(key, &backend) else {
+        let Some(programmed) = self.tables.get_mut(key) else {
             return Ok(());
         };
-        let state_in_map = held.written.map_or(state, |written| higher(written, state));
-        if held.service_id != service_id || held.written != Some(state_in_map) {
-            held.service_id = service_id;
-            self.write_backend(store, key, backend, state_in_map)?;
+        let mut values = Vec::new();
+        for (backend, state) in backends {
+            let Some(held) = programmed.backends.get(backend) else {
+                continue;
+            };
+            let in_map = held
+                .written
+                .map_or(*state, |written| higher(written, *state));
+            if held.service_id != service_id || held.written != Some(in_map) {
+                let version = self.numbers.next(store)?;
+                values.push(held.value(key, backend, in_map, service_id, version));
+            }
         }
-        if let Some(held) = self.held(key, &backend) {
-            held.needed = Some(state);
+        store.put_backends(&values)?;
+        let mut values = values.iter().peekable();
+        for (backend, state) in backends {
+            let Some(held) = programmed.backends.get_mut(backend) else {
+                continue;
+            };
+            if let Some(value) = values.next_if(|value| value.id == held.id) {
+                held.believe(value);
+            }
+            held.needed = Some(*state);
             held.due_ns = None;
+            // It was about to go, and comes back as less than it was.
+            self.is_lowering |= held.written != held.needed;
         }
-        // It was about to go, and comes back as less than it was.
-        self.is_lowering |= state_in_map != state;
         Ok(())
     }
 
@@ -138,7 +152,7 @@ impl Actual {
         Ok(())
     }
 
-    /// Writes a backend under its id; its first write is its birth.
+    /// Writes one backend.
     pub(super) fn write_backend(
         &mut self,
         store: &mut impl Store,
@@ -147,31 +161,11 @@ impl Actual {
         state: BackendState,
     ) -> Result<(), StoreError> {
         let version = self.numbers.next(store)?;
-        let Some(held) = self.held(key, &backend) else {
-            return Ok(());
-        };
-        let epoch = if held.epoch == 0 { version } else { held.epoch };
-        let (family, address) = match backend.address {
-            IpAddr::V4(address) => (4, V4::widen(address.octets())),
-            IpAddr::V6(address) => (6, V6::widen(address.octets())),
-        };
-        let value = Backend {
-            version,
-            epoch,
-            address,
-            port: backend.port.to_be_bytes(),
-            protocol: backend.protocol,
-            state: state.byte(),
-            id: held.id,
-            service_id: held.service_id,
-            family,
-            set: key.set.byte(),
-            pad: 0,
-            version_end: version,
-        };
-        store.put_backend(held.id, &value)?;
-        held.epoch = epoch;
-        held.written = Some(state);
+        if let Some(held) = self.held(key, &backend) {
+            let value = held.value(key, &backend, state, held.service_id, version);
+            store.put_backends(&[value])?;
+            held.believe(&value);
+        }
         Ok(())
     }
 
@@ -202,12 +196,13 @@ impl Actual {
             let held = programmed.and_then(|programmed| programmed.backends.get(backend));
             held.map_or(0, |held| held.id)
         };
-        let ids: BTreeMap<u32, u32> = (0..).zip(table.chosen.iter().map(id)).collect();
+        let ids: Vec<u32> = table.chosen.iter().map(id).collect();
         let slots = maglev::table(self.seed, &table.chosen, table.slot_count);
         let size = usize::try_from(CHUNK_SLOTS).unwrap_or(usize::MAX);
         let chunks = slots.chunks(size).map(|slots| {
             let mut chunk = Chunk::default();
             for (cell, position) in chunk.backends.iter_mut().zip(slots) {
+                let position = usize::try_from(*position).unwrap_or(usize::MAX);
                 *cell = ids.get(position).copied().unwrap_or(0);
             }
             chunk
@@ -248,5 +243,43 @@ impl Actual {
         for slots in gone {
             self.retire(Retiree::Run(slots.run), due_ns);
         }
+    }
+}
+
+impl Held {
+    /// What is written for a backend; its first write is its birth.
+    fn value(
+        &self,
+        key: &TableKey,
+        backend: &BackendKey,
+        state: BackendState,
+        service_id: u32,
+        version: u64,
+    ) -> Backend {
+        let (family, address) = match backend.address {
+            IpAddr::V4(address) => (4, V4::widen(address.octets())),
+            IpAddr::V6(address) => (6, V6::widen(address.octets())),
+        };
+        Backend {
+            version,
+            epoch: if self.epoch == 0 { version } else { self.epoch },
+            address,
+            port: backend.port.to_be_bytes(),
+            protocol: backend.protocol,
+            state: state.byte(),
+            id: self.id,
+            service_id,
+            family,
+            set: key.set.byte(),
+            pad: 0,
+            version_end: version,
+        }
+    }
+
+    /// The map holds this now.
+    fn believe(&mut self, value: &Backend) {
+        self.epoch = value.epoch;
+        self.service_id = value.service_id;
+        self.written = Some(BackendState::from_byte(value.state));
     }
 }

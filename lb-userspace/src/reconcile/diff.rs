@@ -14,13 +14,13 @@ use crate::{
     plan::{BackendKey, Table, TableKey},
 };
 
-/// One step for one table; at most one write, but for [`Op::Fill`].
+/// One step for one table; at most one call that writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Op {
     /// Names the service id.
     Label,
-    /// Writes a backend in this state, unless it is in one that allows more.
-    Hold(BackendKey, BackendState),
+    /// Writes backends in these states, but for those that are in one that allows more.
+    Hold(Vec<(BackendKey, BackendState)>),
     /// Writes the slots.
     Fill,
     /// Lets a frontend lead here.
@@ -45,16 +45,18 @@ pub(super) fn enter(actual: &Actual, key: &TableKey, table: &Table) -> Vec<Op> {
     }
     let label = actual.labels.get(&table.label);
     let service_id = label.map_or(0, |label| label.id);
-    for (backend, state) in &table.backends {
-        let held = programmed.backends.get(backend).filter(|held| {
-            held.service_id == service_id
-                && held
-                    .needed
-                    .is_some_and(|needed| rank(needed) >= rank(*state))
-        });
-        if held.is_none() {
-            ops.push(Op::Hold(*backend, *state));
-        }
+    let is_held = |backend: &BackendKey, state: BackendState| {
+        programmed.backends.get(backend).is_some_and(|held| {
+            let needed = held.needed.map_or(0, rank);
+            held.service_id == service_id && needed >= rank(state)
+        })
+    };
+    let backends = table.backends.iter().map(|(key, state)| (*key, *state));
+    let missing: Vec<_> = backends
+        .filter(|(key, state)| !is_held(key, *state))
+        .collect();
+    if !missing.is_empty() {
+        ops.push(Op::Hold(missing));
     }
     if programmed
         .current(table)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The loop: gathers changes, lets the reconciler write, and says what came of it.
 
-use std::{pin::pin, time::Duration};
+use std::time::Duration;
 
 use tokio::{
     sync::mpsc,
-    time::{sleep, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{Reconciler, Report, Settings};
@@ -35,9 +35,10 @@ pub async fn run(
     let mut reconciler = Reconciler::restore(&store, &settings)?;
     let start = clock::runtime();
     let now_ns = || u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    let mut pause = None;
+    let (mut pause, mut last_round) = (None, None);
     let (mut seen, mut last_queued_ns) = ([0; 2], 0);
-    while wait(&mut changes, pause, settings.batch, &mut reconciler).await {
+    let batch = settings.batch;
+    while wait(&mut changes, pause, &mut last_round, batch, &mut reconciler).await {
         let round_ns = now_ns();
         reconciler.sync(&mut store, round_ns);
         let due_ns = reconciler.next_due_ns(round_ns);
@@ -69,9 +70,13 @@ pub async fn run(
 
 /// Waits for a change, and what follows close upon it, or until something is due. False: the
 /// stream has ended.
+///
+/// A change that comes alone is not kept waiting: changes are gathered only while the round that
+/// took the last ones in is younger than `batch`.
 async fn wait(
     changes: &mut mpsc::Receiver<Change>,
     pause: Option<Duration>,
+    last_round: &mut Option<Instant>,
     batch: Duration,
     reconciler: &mut Reconciler,
 ) -> bool {
@@ -84,16 +89,18 @@ async fn wait(
         Ok(None) => return false,
         Ok(Some(change)) => reconciler.note(change),
     }
-    let mut end = pin!(sleep(batch));
+    let end = last_round.map_or_else(clock::runtime, |last| last + batch);
     for _ in 1..BATCH {
-        tokio::select! {
-            biased;
-            () = &mut end => break,
-            change = changes.recv() => match change {
-                Some(change) => reconciler.note(change),
-                None => break,
-            },
+        let change = match changes.try_recv() {
+            Ok(change) => Some(change),
+            Err(_) if clock::runtime() >= end => None,
+            Err(_) => timeout_at(end, changes.recv()).await.ok().flatten(),
+        };
+        match change {
+            Some(change) => reconciler.note(change),
+            None => break,
         }
     }
+    *last_round = Some(clock::runtime());
     true
 }

@@ -126,7 +126,7 @@ fn growth(samples: &[Sample]) -> Estimate {
     {
         let count = whole(part.len());
         let at: f64 = part.iter().map(|sample| sample.at.as_secs_f64()).sum();
-        let waiting: f64 = part.iter().map(|sample| waiting(sample)).sum();
+        let waiting: f64 = part.iter().map(waiting).sum();
         means.push((at / count, waiting / count));
     }
     let count = whole(means.len());

@@ -9,7 +9,8 @@ use std::{
 
 use anyhow::Context as _;
 use aya::{EbpfLoader, maps::MapData};
-use lb_userspace::datapath::OBJECT;
+use lb_common::wire::CHUNK_SLOTS;
+use lb_userspace::{datapath::OBJECT, plan::maglev};
 
 use super::cluster::Cluster;
 
@@ -25,7 +26,14 @@ const MAPS: [&str; 7] = [
 ];
 
 /// What packets fill: beside it is what Services cost.
-const OF_FLOWS: [&str; 5] = ["FLOWS_", "REVERSE_", "HALF_", "AFFINITY_", "EXPIRY_"];
+const OF_FLOWS: [&str; 6] = [
+    "FLOWS_",
+    "REVERSE_",
+    "HALF_",
+    "AFFINITY_",
+    "EXPIRY_",
+    "FOREIGN_",
+];
 
 /// A folder of pinned maps; the maps go with the value.
 #[derive(Debug)]
@@ -40,16 +48,18 @@ impl Maps {
         fs::create_dir(&folder).with_context(|| format!("making {}", folder.display()))?;
         let maps = Self { folder };
         let backends = cluster.services * cluster.endpoints;
-        // A chunk for each backend, rounded up; and as much again for tables that change.
-        let chunks = 2 * cluster.services * cluster.endpoints.next_power_of_two();
+        // More for those that change: what goes stays for a while.
+        let more = |count: u32| count + 32_768;
+        let slots = maglev::slot_count(usize::try_from(cluster.endpoints)?);
+        let chunks = cluster.services * slots / CHUNK_SLOTS;
         let mut loader = EbpfLoader::new();
         for name in MAPS {
             loader.map_pin_path(name, maps.folder.join(name));
             let size = match name {
-                "BACKENDS" => 2 * backends,
-                "SLOTS" => chunks,
+                "BACKENDS" => more(backends),
+                "SLOTS" => more(chunks),
                 "NODE" | "COUNTER" => continue,
-                _ => 2 * cluster.services,
+                _ => more(cluster.services),
             };
             loader.map_max_entries(name, size.max(1_024));
         }

@@ -41,10 +41,10 @@ pub(super) fn measure(
     let mut all = Vec::new();
     let mut rows = Vec::new();
     for &services in sizes.nft {
-        let loaded = match nft_is_there() {
-            true => load(bench, services).with_context(|| format!("{services} Services"))?,
-            false => break,
-        };
+        if !nft_is_there() {
+            break;
+        }
+        let loaded = load(bench, services).with_context(|| format!("{services} Services"))?;
         let cell = |estimate: Option<Estimate>| {
             estimate.map_or(Cell::text(format!("more than {LIMIT:?}")), |it| {
                 Cell::Figure(it, "ms")

@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The report as text: targets first, then the tables.
 
-use std::fmt::Write as _;
-
 use super::{Cell, Report, Table, figure};
 
 /// All that fits a terminal.
 pub(crate) fn summary(report: &Report) -> String {
-    let mut text = String::new();
-    for (name, value) in report.machine.lines() {
-        text += &format!("{name:12} {value}\n");
-    }
-    for section in &report.sections {
-        for table in &section.tables {
-            text += &format!("\n{}\n", table.title);
-            text += &columns(&written(table));
-        }
-    }
+    let machine = report.machine.lines().into_iter();
+    let machine: Vec<_> = machine
+        .map(|(name, value)| format!("{name:12} {value}\n"))
+        .collect();
+    let mut text = machine.concat();
+    let tables = report.sections.iter().flat_map(|section| &section.tables);
+    text.extend(tables.map(|table| format!("\n{}\n{}", table.title, columns(&written(table)))));
     text += "\nTargets\n";
     let rows = report.targets.iter().map(|target| {
         let met = if target.met { "met" } else { "NOT MET" };
@@ -31,10 +26,8 @@ pub(crate) fn summary(report: &Report) -> String {
         ]
     });
     text += &columns(&rows.collect::<Vec<_>>());
-    for absent in &report.absent {
-        // Writing to a String does not fail.
-        let _written = writeln!(text, "  not measured: {}: {}", absent.id, absent.why);
-    }
+    let absent = report.absent.iter();
+    text.extend(absent.map(|absent| format!("  not measured: {}: {}\n", absent.id, absent.why)));
     text
 }
 

@@ -12,8 +12,8 @@ pub enum Write {
     PutFrontend(Frontend, Service),
     /// [`Store::remove_frontend`].
     RemoveFrontend(Frontend),
-    /// [`Store::put_backend`].
-    PutBackend(u32, Backend),
+    /// One backend of [`Store::put_backends`].
+    PutBackend(Backend),
     /// [`Store::remove_backend`].
     RemoveBackend(u32),
     /// One chunk of [`Store::put_chunks`].
@@ -34,7 +34,7 @@ impl Write {
         match self {
             Self::PutFrontend(frontend, service) => store.put_frontend(*frontend, service),
             Self::RemoveFrontend(frontend) => store.remove_frontend(*frontend),
-            Self::PutBackend(id, backend) => store.put_backend(*id, backend),
+            Self::PutBackend(backend) => store.put_backends(&[*backend]),
             Self::RemoveBackend(id) => store.remove_backend(*id),
             Self::PutChunk(index, chunk) => store.put_chunks(*index, &[**chunk]),
             Self::PutCounter(counter) => store.put_counter(*counter),
@@ -52,7 +52,7 @@ pub struct Journal<S> {
     pub store: S,
     /// What was written, in order.
     pub writes: Vec<Write>,
-    /// How many calls wrote it: a run of chunks is one.
+    /// How many calls wrote it: a run of chunks is one, and so are backends together.
     pub calls: u64,
 }
 
@@ -97,8 +97,9 @@ impl<S: Store> Store for Journal<S> {
         self.store.backends()
     }
 
-    fn put_backend(&mut self, id: u32, backend: &Backend) -> Result<(), StoreError> {
-        self.write(vec![Write::PutBackend(id, *backend)])
+    fn put_backends(&mut self, backends: &[Backend]) -> Result<(), StoreError> {
+        let writes = backends.iter().copied().map(Write::PutBackend);
+        self.write(writes.collect())
     }
 
     fn remove_backend(&mut self, id: u32) -> Result<(), StoreError> {

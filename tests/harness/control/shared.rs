@@ -49,8 +49,8 @@ impl<S: Store> Store for Shared<S> {
         self.lock().backends()
     }
 
-    fn put_backend(&mut self, id: u32, backend: &Backend) -> Result<(), StoreError> {
-        self.lock().put_backend(id, backend)
+    fn put_backends(&mut self, backends: &[Backend]) -> Result<(), StoreError> {
+        self.lock().put_backends(backends)
     }
 
     fn remove_backend(&mut self, id: u32) -> Result<(), StoreError> {

@@ -21,7 +21,9 @@ use aya::{
 use lb_common::{
     conntrack::{self, Target},
     family::{Family, V4, V6},
-    wire::{Affinity, Expiry, Flow, Foreign, Reverse, Sealed, Timeouts, Tuple, fingerprint},
+    wire::{
+        Affinity, Backend, Expiry, Flow, Foreign, Reverse, Sealed, Timeouts, Tuple, fingerprint,
+    },
 };
 use rustix::io::Errno;
 use std::path::Path;
@@ -86,9 +88,11 @@ pub(super) fn settings(from: &Path, to: &Path) -> Result<(), CopyError> {
     // The order in which everything is written: what is pointed to comes first.
     to.put_counter(from.counter()?)?;
     to.put_node(&from.node()?)?;
-    for (id, backend) in from.backends()? {
-        to.put_backend(id, &backend)?;
-    }
+    let backends = from.backends()?.into_iter();
+    let backends: Vec<_> = backends
+        .map(|(id, backend)| Backend { id, ..backend })
+        .collect();
+    to.put_backends(&backends)?;
     let chunks = from.capacity().chunks.min(to.capacity().chunks);
     to.put_chunks(0, &from.chunks(0, chunks)?)?;
     for (id, label) in from.labels()? {
