@@ -2,6 +2,7 @@
 //! What is known of the cluster, in our own types: kube types stop before this module.
 
 mod object;
+mod names;
 mod world;
 
 pub use object::{

@@ -58,11 +58,6 @@ impl Estimate {
         }
     }
 
-    /// Something that was measured or counted once.
-    pub(crate) fn once(value: f64) -> Self {
-        Self::median(&[value])
-    }
-
     /// The same in another unit.
     pub(crate) fn times(self, factor: f64) -> Self {
         Self {

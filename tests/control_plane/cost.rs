@@ -106,7 +106,6 @@ fn slice(index: u16, endpoints: u16) -> EndpointSlice {
         zone: None,
         hint_zones: [].into(),
         hint_nodes: [].into(),
-        target: None,
     };
     let v4 = |number: u16| Endpoint {
         address: IpAddr::from([10, a.wrapping_add(100), b, number.to_be_bytes()[1]]),

@@ -119,7 +119,6 @@ fn slice(name: &str, lasts: &[u8], triggered_ns: Option<u64>) -> Change {
         zone: None,
         hint_zones: [].into(),
         hint_nodes: [].into(),
-        target: None,
     };
     Change::Slice(Arc::new(EndpointSlice {
         name: Name::new("default", name),

@@ -214,8 +214,6 @@ pub struct Endpoint {
     pub hint_zones: BTreeSet<Arc<str>>,
     /// `hints.forNodes`.
     pub hint_nodes: BTreeSet<Arc<str>>,
-    /// Name of the Pod that `targetRef` points to, for people.
-    pub target: Option<Arc<str>>,
 }
 
 /// An `EndpointSlice` of IPv4 or IPv6 addresses.

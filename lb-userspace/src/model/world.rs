@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Change, EndpointSlice, Kind, Name, NodeObject, ServiceObject};
+use super::{Change, EndpointSlice, Kind, Name, NodeObject, ServiceObject, names::Names};
 
 /// What planning may know of this node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,13 +35,14 @@ pub enum Touched {
 #[derive(Clone, Debug)]
 pub struct World {
     services: BTreeMap<Name, Arc<ServiceObject>>,
-    /// By Service, then by the slice's own name.
-    slices: BTreeMap<Name, BTreeMap<Arc<str>, Arc<EndpointSlice>>>,
+    /// By Service, in the order of the slices' own names.
+    slices: BTreeMap<Name, Vec<Arc<EndpointSlice>>>,
     /// Which Service a slice belongs to.
     owners: BTreeMap<Name, Name>,
     node: NodeFacts,
     /// Kept apart from the facts: no plan depends on it.
     node_leaving: bool,
+    names: Names,
     service_list: List<Name>,
     slice_list: List<Name>,
     node_list: List<Arc<str>>,
@@ -59,6 +60,7 @@ impl World {
                 ..NodeFacts::default()
             },
             node_leaving: false,
+            names: Names::default(),
             service_list: List::default(),
             slice_list: List::default(),
             node_list: List::default(),
@@ -99,7 +101,7 @@ impl World {
     /// The slices of a Service, in the order of their names.
     pub fn slices(&self, service: &Name) -> impl Iterator<Item = &EndpointSlice> {
         let slices = self.slices.get(service).into_iter();
-        slices.flat_map(BTreeMap::values).map(AsRef::as_ref)
+        slices.flatten().map(AsRef::as_ref)
     }
 
     /// This node.
@@ -131,14 +133,16 @@ impl World {
         }
     }
 
-    fn put_slice(&mut self, slice: Arc<EndpointSlice>) -> Touched {
+    fn put_slice(&mut self, mut slice: Arc<EndpointSlice>) -> Touched {
+        self.share_names(&mut slice);
         let name = slice.name.clone();
         let service = Name {
             namespace: name.namespace.clone(),
             name: slice.service.clone(),
         };
         let known = self.slices.get(&service);
-        if known.and_then(|slices| slices.get(&name.name)) == Some(&slice) {
+        let known = known.and_then(|slices| slices.get(place(slices, &name.name).ok()?));
+        if known == Some(&slice) {
             self.slice_list.named(&name);
             return Touched::none();
         }
@@ -146,7 +150,11 @@ impl World {
         let mut touched = self.forget_slice(&name);
         self.slice_list.named(&name);
         let slices = self.slices.entry(service.clone()).or_default();
-        slices.insert(name.name.clone(), slice);
+        if let Err(place) = place(slices, &name.name) {
+            // Most have one.
+            slices.reserve_exact(1);
+            slices.insert(place, slice);
+        }
         self.owners.insert(name, service.clone());
         touched.insert(service);
         Touched::Services(touched)
@@ -162,12 +170,26 @@ impl World {
             return BTreeSet::new();
         };
         if let Some(slices) = self.slices.get_mut(&service) {
-            slices.remove(&name.name);
+            if let Ok(place) = place(slices, &name.name) {
+                slices.remove(place);
+            }
             if slices.is_empty() {
                 self.slices.remove(&service);
             }
         }
         BTreeSet::from([service])
+    }
+
+    /// Names that many objects have, unless whoever told of the slice keeps it as it is.
+    fn share_names(&mut self, slice: &mut Arc<EndpointSlice>) {
+        let Some(slice) = Arc::get_mut(slice) else {
+            return;
+        };
+        self.names.share(&mut slice.name.namespace);
+        for endpoint in &mut slice.endpoints {
+            let names = endpoint.node.iter_mut().chain(&mut endpoint.zone);
+            names.for_each(|name| self.names.share(name));
+        }
     }
 
     fn put_node(&mut self, node: &NodeObject) -> Touched {
@@ -238,6 +260,11 @@ impl World {
             },
         }
     }
+}
+
+/// Where a slice is among those of its Service, or belongs.
+fn place(slices: &[Arc<EndpointSlice>], name: &Arc<str>) -> Result<usize, usize> {
+    slices.binary_search_by(|slice| slice.name.name.cmp(name))
 }
 
 impl Touched {

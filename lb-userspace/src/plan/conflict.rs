@@ -5,8 +5,6 @@
 //! A function of the claims to one frontend. All nodes see the same ages, so all decide alike,
 //! whatever they saw first.
 
-use std::collections::BTreeSet;
-
 use crate::model::Name;
 
 /// One Service asks for a frontend. The least of them wins.
@@ -21,7 +19,7 @@ pub struct Claim {
     pub service: Name,
 }
 
-/// The Service that gets the frontend.
-pub fn winner(claims: &BTreeSet<Claim>) -> Option<&Name> {
+/// The Service that gets the frontend; the claims are in order.
+pub fn winner(claims: &[Claim]) -> Option<&Name> {
     claims.first().map(|claim| &claim.service)
 }

@@ -32,7 +32,8 @@ use users::Users;
 pub struct Desired {
     rules: Rules,
     plans: BTreeMap<Name, Plan>,
-    claims: BTreeMap<Frontend, BTreeSet<Claim>>,
+    /// In order, each once.
+    claims: BTreeMap<Frontend, Vec<Claim>>,
     users: Users,
 }
 
@@ -119,13 +120,13 @@ impl Desired {
 
     /// Which Service a frontend belongs to.
     pub fn owner(&self, frontend: Frontend) -> Option<&Name> {
-        self.claims.get(&frontend).and_then(conflict::winner)
+        conflict::winner(self.claims.get(&frontend)?)
     }
 
     /// Whether a frontend leads to a table, as one that is planned and not served does not.
     pub fn is_served(&self, frontend: Frontend) -> bool {
         let claims = self.claims.get(&frontend);
-        let winner = claims.and_then(BTreeSet::first);
+        let winner = claims.and_then(|claims| claims.first());
         winner.is_some_and(|claim| !claim.is_external)
     }
 
@@ -205,14 +206,20 @@ impl Desired {
         let claims = self.claims.entry(frontend).or_default();
         // All that ask for it: who had it loses it, and the problems of the others change.
         touched.extend(claims.iter().map(|claim| claim.service.clone()));
-        claims.insert(claim.clone());
+        if let Err(place) = claims.binary_search(claim) {
+            // Nearly always, there is one.
+            claims.reserve_exact(1);
+            claims.insert(place, claim.clone());
+        }
     }
 
     fn release(&mut self, frontend: Frontend, claim: &Claim, touched: &mut BTreeSet<Name>) {
         let Some(claims) = self.claims.get_mut(&frontend) else {
             return;
         };
-        claims.remove(claim);
+        if let Ok(place) = claims.binary_search(claim) {
+            claims.remove(place);
+        }
         touched.extend(claims.iter().map(|claim| claim.service.clone()));
         if claims.is_empty() {
             self.claims.remove(&frontend);

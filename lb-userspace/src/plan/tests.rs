@@ -64,7 +64,6 @@ fn endpoint(last: u8, ready: bool, serving: bool, terminating: bool) -> Endpoint
         zone: None,
         hint_zones: [].into(),
         hint_nodes: [].into(),
-        target: None,
     }
 }
 

@@ -90,7 +90,6 @@ impl Cluster {
                 zone: Some(format!("zone-{}", pod % 3).into()),
                 hint_zones: [].into(),
                 hint_nodes: [].into(),
-                target: Some(format!("service-{service}-5d4f8c7b9-{pod:06x}").into()),
             }
         };
         let of = name(service);

@@ -217,7 +217,6 @@ fn endpoint(chance: &mut Chance) -> Endpoint {
         zone: None,
         hint_zones: hints(chance, &["zone-1", "zone-2"]),
         hint_nodes: hints(chance, &[NODE, "node-b"]),
-        target: None,
     }
 }
 

@@ -45,8 +45,8 @@ impl Attributes {
     }
 }
 
-/// Writes the element of each key, in this order. Keys are below the map's size; then the kernel has
-/// no reason to stop half-way.
+/// Writes the element of each key, in this order. Keys are below the map's size; then the kernel
+/// has no reason to stop half-way.
 pub(super) fn write<T>(map: &Array<MapData, Wire<T>>, keys: &[u32], values: &[T]) -> io::Result<()>
 where
     T: IntoBytes + Immutable,

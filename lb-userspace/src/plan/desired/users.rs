@@ -107,7 +107,6 @@ mod tests {
             zone: None,
             hint_zones: [].into(),
             hint_nodes: [].into(),
-            target: None,
         };
         EndpointSlice {
             name: Name::new("default", "slice"),

@@ -46,7 +46,6 @@ fn endpoint(words: &str) -> Endpoint {
         zone: None,
         hint_zones: hints(["zone-1", "zone-2"]),
         hint_nodes: hints(["node-a", "node-b"]),
-        target: None,
     }
 }
 

@@ -33,12 +33,15 @@ pub fn slice(object: &KubeSlice, ignored: &mut Vec<String>) -> Option<EndpointSl
     };
     let endpoints = object.endpoints.iter().flatten();
     let ports = object.ports.iter().flatten();
+    let mut endpoints: Vec<_> = endpoints
+        .filter_map(|it| endpoint(it, ipv6, ignored))
+        .collect();
+    // They are kept for long.
+    endpoints.shrink_to_fit();
     Some(EndpointSlice {
         name: name(&object.metadata)?,
         service: service.into(),
-        endpoints: endpoints
-            .filter_map(|it| endpoint(it, ipv6, ignored))
-            .collect(),
+        endpoints,
         ports: ports.filter_map(|port| slice_port(port, ignored)).collect(),
         proxy_name: label(&object.metadata, PROXY_NAME).map(Arc::from),
         headless: label(&object.metadata, HEADLESS).is_some(),
@@ -73,7 +76,6 @@ fn endpoint(object: &KubeEndpoint, ipv6: bool, ignored: &mut Vec<String>) -> Opt
     let nodes = hints
         .into_iter()
         .flat_map(|it| it.for_nodes.iter().flatten());
-    let target = object.target_ref.as_ref();
     Some(Endpoint {
         address,
         ready: conditions.ready.unwrap_or(true),
@@ -85,9 +87,6 @@ fn endpoint(object: &KubeEndpoint, ipv6: bool, ignored: &mut Vec<String>) -> Opt
             .map(|zone| Arc::from(zone.name.as_str()))
             .collect::<BTreeSet<_>>(),
         hint_nodes: nodes.map(|node| Arc::from(node.name.as_str())).collect(),
-        target: target
-            .and_then(|target| target.name.as_deref())
-            .map(Arc::from),
     })
 }
 

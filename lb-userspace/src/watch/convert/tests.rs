@@ -318,7 +318,6 @@ fn endpoints_carry_place_and_hints() {
         "nodeName": "n",
         "zone": "z",
         "hints": {"forZones": [{"name": "b"}, {"name": "a"}], "forNodes": [{"name": "n"}]},
-        "targetRef": {"kind": "Pod", "name": "web-1"},
     }]}));
     let slice = slice.expect("a slice");
     let it = &slice.endpoints[0];
@@ -334,7 +333,6 @@ fn endpoints_carry_place_and_hints() {
         it.hint_nodes.iter().map(|it| &**it).collect::<Vec<_>>(),
         ["n"]
     );
-    assert_eq!(it.target.as_deref(), Some("web-1"));
 }
 
 #[test]

@@ -60,15 +60,17 @@ pub(super) fn slices(
         }
         let (ports, missing) = ports::resolve(spec, pod);
         missing.into_iter().for_each(&mut wait);
-        let addresses = pod_addresses(pod);
-        for address in addresses.filter(|address| families.contains(&Family::of(*address))) {
-            let endpoint = endpoint(spec, pod_name, pod, address, nodes);
-            let group = groups
-                .entry((address.is_ipv6(), ports.clone()))
-                .or_default();
-            // One address per family: the controller takes the first.
-            if group.iter().all(|it| it.target != endpoint.target) {
-                group.push(endpoint);
+        // One address per family: the controller takes the first.
+        let mut left = families.to_vec();
+        for address in pod_addresses(pod) {
+            if let Some(at) = left
+                .iter()
+                .position(|family| *family == Family::of(address))
+            {
+                left.remove(at);
+                let group = groups.entry((address.is_ipv6(), ports.clone()));
+                let group = group.or_default();
+                group.push(endpoint(spec, pod, address, nodes));
             }
         }
     }
@@ -138,7 +140,6 @@ fn pod_addresses(pod: &Pod) -> impl Iterator<Item = IpAddr> {
 
 fn endpoint(
     spec: &ServiceSpec,
-    name: &Arc<str>,
     pod: &Pod,
     address: IpAddr,
     nodes: &BTreeMap<Arc<str>, Arc<NodeObject>>,
@@ -158,7 +159,6 @@ fn endpoint(
         node,
         hint_zones: BTreeSet::new(),
         hint_nodes: BTreeSet::new(),
-        target: Some(name.clone()),
     }
 }
 
