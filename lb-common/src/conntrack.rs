@@ -29,7 +29,7 @@ pub mod seen {
     pub const FIN: u32 = 4;
     /// RST: the connection is over.
     pub const RST: u32 = 8;
-    /// A datagram (UDP).
+    /// A datagram (UDP), or an SCTP packet.
     pub const DATA: u32 = 16;
 }
 
@@ -44,16 +44,17 @@ pub enum State {
     HalfClosed,
     /// TCP, both sides have sent FIN, or one a RST.
     Closed,
-    /// UDP, the backend has not answered yet.
+    /// UDP or SCTP, the backend has not answered yet.
     Unanswered,
-    /// UDP with answers.
+    /// UDP or SCTP with answers; what an SCTP association's end looks like is left to the time-out,
+    /// as its heartbeats come every 30 s (RFC 9260, section 8.3).
     Answered,
 }
 
 /// Where a flow of a protocol stands, from what was seen of both sides.
 #[inline(always)]
 pub const fn state(protocol: u8, client_seen: u32, backend_seen: u32) -> State {
-    if protocol == protocol::UDP {
+    if protocol != protocol::TCP {
         return if backend_seen & seen::DATA != 0 {
             State::Answered
         } else {

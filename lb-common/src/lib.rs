@@ -38,6 +38,7 @@ pub mod select;
 pub mod port;
 pub mod csum;
 pub mod rewrite;
+pub mod sctp;
 pub mod related;
 pub mod verdict;
 

@@ -3,6 +3,7 @@
 
 use crate::family::{Family, NETWORK_AT, Network, Piece};
 use crate::packet::Packet;
+use crate::sctp;
 use crate::verdict::Reason;
 use crate::wire::{Tuple, protocol};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
@@ -29,7 +30,7 @@ pub struct Datagram<A> {
     pub transport_at: usize,
     /// Where the packet ends; padding may follow.
     pub end: usize,
-    /// TCP's flags; 0 for UDP.
+    /// TCP's flags; 0 for UDP and SCTP.
     pub tcp_flags: u8,
     /// Nothing.
     pub pad: [u8; 7],
@@ -66,7 +67,7 @@ pub fn ethertype<P: Packet + ?Sized>(packet: &P) -> Result<u16, Reason> {
     }
 }
 
-/// The datagram in an IP packet. Of one that is neither TCP nor UDP, all but the ports is there.
+/// The datagram in an IP packet. Of one without ports of ours, all else is there.
 #[inline(always)]
 pub fn parse<F: Family, P: Packet + ?Sized>(
     packet: &P,
@@ -104,6 +105,12 @@ pub fn parse<F: Family, P: Packet + ?Sized>(
             packet.load(transport_at, &mut header).map_err(malformed)?;
             let [s0, s1, d0, d1, ..] = header;
             ([s0, s1, d0, d1], 0, 8)
+        }
+        protocol::SCTP => {
+            let mut header = [0; sctp::HEADER];
+            packet.load(transport_at, &mut header).map_err(malformed)?;
+            let [s0, s1, d0, d1, ..] = header;
+            ([s0, s1, d0, d1], 0, sctp::HEADER)
         }
         _ => return Err(Reason::OtherProtocol),
     };

@@ -82,7 +82,7 @@ pub fn read<F: Family, P: Packet + ?Sized>(
     if piece == Piece::Later {
         return Err(Reason::RelatedFragment);
     }
-    if !matches!(protocol, protocol::TCP | protocol::UDP)
+    if !matches!(protocol, protocol::TCP | protocol::UDP | protocol::SCTP)
         || tuple.destination != message.destination
     {
         return Err(Reason::NotRelated);
@@ -100,9 +100,12 @@ pub fn read<F: Family, P: Packet + ?Sized>(
     tuple.protocol = protocol;
     datagram.transport_at = transport_at;
     datagram.tcp_flags = 0;
-    let (check_at, _) = rewrite::checksum(datagram);
-    message.has_quoted_check = u8::from(check_at + 2 <= datagram.end);
-    if message.has_quoted_check != 0 {
+    message.has_quoted_check = 0;
+    // Nobody can check SCTP's without the whole packet, and nobody does.
+    if let Some((check_at, _)) = rewrite::checksum(datagram)
+        && check_at + 2 <= datagram.end
+    {
+        message.has_quoted_check = 1;
         packet
             .load(check_at, &mut message.quoted_check)
             .map_err(malformed)?;
@@ -139,9 +142,9 @@ pub fn apply<F: Family, P: Packet + ?Sized>(
         Part::Addresses => ports.plus(quoted).plus(outer),
     };
 
-    let (check_at, zero_is_none) = rewrite::checksum(datagram);
     let old = message.quoted_check;
     if message.has_quoted_check != 0
+        && let Some((check_at, zero_is_none)) = rewrite::checksum(datagram)
         && let Some(new) = corrected(old, quoted.plus(ports), zero_is_none)
     {
         change = change.plus(Change::between(&word(old), &word(new)));

@@ -5,7 +5,8 @@ use crate::csum::Change;
 use crate::family::{Family, NETWORK_AT};
 use crate::packet::{OutOfPacket, Packet, Part};
 use crate::parse::Datagram;
-use crate::wire::Tuple;
+use crate::sctp;
+use crate::wire::{Tuple, protocol};
 
 /// Where the checksum stands in a TCP header (RFC 9293, section 3.1).
 const TCP_CHECKSUM_AT: usize = 16;
@@ -22,26 +23,30 @@ pub fn apply<F: Family, P: Packet + ?Sized>(
     to: &Tuple<F::Address>,
 ) -> Result<(), OutOfPacket> {
     let from = &datagram.tuple;
-    let (check_at, zero_is_none) = checksum(datagram);
-
     let addresses =
         F::change(&from.source, &to.source).plus(F::change(&from.destination, &to.destination));
-    let new_ports = port_pair(to);
-    let ports = Change::between(&port_pair(from), &new_ports);
-    packet.correct_transport_checksum(check_at, addresses, F::PSEUDO_HEADER, zero_is_none)?;
-    packet.correct_transport_checksum(check_at, ports, Part::Transport, zero_is_none)?;
+    let (old_ports, new_ports) = (port_pair(from), port_pair(to));
+    if let Some((check_at, zero_is_none)) = checksum(datagram) {
+        let ports = Change::between(&old_ports, &new_ports);
+        packet.correct_transport_checksum(check_at, addresses, F::PSEUDO_HEADER, zero_is_none)?;
+        packet.correct_transport_checksum(check_at, ports, Part::Transport, zero_is_none)?;
+    } else {
+        let (at, end) = (datagram.transport_at, datagram.end);
+        sctp::correct(packet, at, end, old_ports, new_ports)?;
+    }
 
     packet.store(datagram.transport_at, &new_ports)?;
     F::store_addresses(packet, NETWORK_AT, to.source, to.destination, addresses)
 }
 
-/// Where a datagram's checksum stands, and whether a zero there means that it has none.
+/// Where a datagram's checksum stands, and whether a zero there means that it has none; nothing for
+/// SCTP, whose checksum is of another kind.
 #[inline(always)]
-pub fn checksum<A>(datagram: &Datagram<A>) -> (usize, bool) {
-    if datagram.is_tcp() {
-        (datagram.transport_at + TCP_CHECKSUM_AT, false)
-    } else {
-        (datagram.transport_at + UDP_CHECKSUM_AT, true)
+pub fn checksum<A>(datagram: &Datagram<A>) -> Option<(usize, bool)> {
+    match datagram.tuple.protocol {
+        protocol::TCP => Some((datagram.transport_at + TCP_CHECKSUM_AT, false)),
+        protocol::SCTP => None,
+        _ => Some((datagram.transport_at + UDP_CHECKSUM_AT, true)),
     }
 }
 

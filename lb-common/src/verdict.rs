@@ -88,7 +88,7 @@ reasons! {
     Malformed = 3, Pass, "malformed";
     /// A fragment of a larger packet.
     Fragment = 4, Pass, "fragment";
-    /// Neither TCP nor UDP, nor an ICMP error.
+    /// None of TCP, UDP and SCTP, nor an ICMP error.
     OtherProtocol = 5, Pass, "other_protocol";
     /// IPv6 extension headers that we do not look behind.
     Extension = 6, Pass, "extension";

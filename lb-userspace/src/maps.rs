@@ -36,6 +36,7 @@ impl fmt::Display for Frontend {
         match self.protocol {
             protocol::TCP => write!(f, "{address}/TCP"),
             protocol::UDP => write!(f, "{address}/UDP"),
+            protocol::SCTP => write!(f, "{address}/SCTP"),
             other => write!(f, "{address}/{other}"),
         }
     }

@@ -96,7 +96,7 @@ pub struct TableKey {
     pub service: Name,
     /// The port that clients dial.
     pub port: u16,
-    /// TCP or UDP.
+    /// TCP, UDP or SCTP.
     pub protocol: Protocol,
     /// Of frontends and backends alike.
     pub family: IpFamily,

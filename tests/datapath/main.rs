@@ -13,6 +13,7 @@ mod affinity;
 mod collisions;
 mod takeover;
 mod parse;
+mod sctp;
 mod related;
 mod limits;
 mod timers;

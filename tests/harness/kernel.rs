@@ -303,7 +303,7 @@ impl Programs {
 }
 
 /// Backends that tests use have ids below this one.
-const BACKENDS_COPIED: u32 = 16;
+const BACKENDS_COPIED: u32 = 32;
 
 /// Whether the kernel found that the frame makes no packet.
 fn is_invalid(error: &ProgramError) -> bool {

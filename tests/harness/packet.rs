@@ -50,6 +50,7 @@ pub struct Frame {
 enum Transport {
     Tcp { flags: u8, options: Vec<u8> },
     Udp { checksum: bool },
+    Sctp { checksum: bool },
     Icmp { kind: [u8; 2], rest: [u8; 4] },
     Other(u8),
 }
@@ -93,15 +94,21 @@ pub fn udp(source: SocketAddr, destination: SocketAddr) -> Frame {
     frame(source, destination, Transport::Udp { checksum: true })
 }
 
+/// An SCTP packet with its checksum; the payload stands for its chunks.
+pub fn sctp(source: SocketAddr, destination: SocketAddr) -> Frame {
+    frame(source, destination, Transport::Sctp { checksum: true })
+}
+
 /// A segment of the protocol with this IP number that opens a flow: a SYN or a datagram.
 ///
 /// # Panics
 ///
-/// For another protocol than TCP and UDP.
+/// For another protocol than TCP, UDP and SCTP.
 pub fn opening(number: u8, source: SocketAddr, destination: SocketAddr) -> Frame {
     match number {
         protocol::TCP => tcp(source, destination).syn(),
         protocol::UDP => udp(source, destination),
+        protocol::SCTP => sctp(source, destination),
         other => panic!("protocol {other} has no ports here"),
     }
 }
@@ -202,10 +209,13 @@ impl Frame {
         self
     }
 
-    /// Leaves the UDP checksum out (RFC 768: a zero means none).
+    /// Leaves the checksum out (RFC 768 and RFC 9653: a zero means none).
     #[must_use]
     pub fn no_checksum(mut self) -> Self {
-        self.transport = Transport::Udp { checksum: false };
+        self.transport = match self.transport {
+            Transport::Sctp { .. } => Transport::Sctp { checksum: false },
+            _ => Transport::Udp { checksum: false },
+        };
         self
     }
 

@@ -286,6 +286,7 @@ pub(super) fn protocol(number: u8) -> String {
     match number {
         lb_common::wire::protocol::TCP => "TCP".to_owned(),
         lb_common::wire::protocol::UDP => "UDP".to_owned(),
+        lb_common::wire::protocol::SCTP => "SCTP".to_owned(),
         other => other.to_string(),
     }
 }

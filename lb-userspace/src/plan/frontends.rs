@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     maps::Frontend,
-    model::{Kind, NodeFacts, Protocol, ServiceObject, ServicePort},
+    model::{Kind, NodeFacts, ServiceObject, ServicePort},
 };
 
 /// Ports of one Service that are served. Whoever asks for ten thousand would fill the maps, and
@@ -72,12 +72,6 @@ pub(super) fn of<'a>(
 }
 
 fn refused(port: &ServicePort) -> Option<Fault> {
-    if port.protocol == Protocol::Sctp {
-        return Some(Fault::Protocol {
-            port: port.port,
-            protocol: port.protocol,
-        });
-    }
     (port.port == 0).then(|| Fault::ServicePortZero {
         port: port.name.to_string(),
     })

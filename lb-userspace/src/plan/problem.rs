@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, net::IpAddr};
 
 use crate::{
     maps::Frontend,
-    model::{Kind, Name, Protocol, ServiceObject},
+    model::{Kind, Name, ServiceObject},
 };
 
 /// Part of an object was left out.
@@ -40,14 +40,6 @@ pub enum Fault {
     SlicePortZero {
         /// Its name.
         port: String,
-    },
-    /// A protocol that the packet path does not translate.
-    #[error("port {port} is {}, which is not translated, and is left out", protocol.name())]
-    Protocol {
-        /// The port.
-        port: u16,
-        /// Its protocol.
-        protocol: Protocol,
     },
     /// An address that a Service cannot have.
     #[error("Service address {address} is {what} and is left out")]
@@ -129,7 +121,6 @@ impl Fault {
         match self {
             Self::ServicePortZero { .. } => "service_port_zero",
             Self::SlicePortZero { .. } => "slice_port_zero",
-            Self::Protocol { .. } => "protocol",
             Self::ServiceAddress { .. } => "service_address",
             Self::Endpoint { .. } => "endpoint_address",
             Self::ExternalIpOff { .. } => "external_ip_off",
@@ -157,7 +148,6 @@ impl Fault {
             Self::ServicePortZero { .. } | Self::SlicePortZero { .. } => {
                 "give the port a number from 1 to 65535"
             }
-            Self::Protocol { .. } => "use TCP or UDP",
             Self::ServiceAddress { .. } => "give the Service an address from the Service CIDR",
             Self::Endpoint { .. } | Self::EndpointOfService { .. } => {
                 "list addresses of pods or of nodes"

@@ -146,10 +146,7 @@ fn port_zero_is_a_problem_of_its_object() {
 
 #[test]
 fn ten_thousand_bad_ports_make_a_short_list() {
-    let ports = (1..=10_000).map(|number| ServicePort {
-        protocol: Protocol::Sctp,
-        ..port("sctp", number)
-    });
+    let ports = (1..=10_000).map(|number| port(&format!("zero-{number}"), 0));
     let plan = plan(&service(ports.collect()), [], &NodeFacts::default());
     assert!(plan.tables.is_empty());
     assert_eq!(plan.problems.len(), 21);

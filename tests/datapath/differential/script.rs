@@ -12,13 +12,13 @@ use crate::{
 };
 use lb_common::{
     verdict::Reason,
-    wire::protocol::{TCP, UDP},
+    wire::protocol::{SCTP, TCP, UDP},
 };
 use std::net::SocketAddr;
 use tests::{
     chance::Chance,
     kernel::Hook,
-    packet::{Frame, flag, icmp, other, tcp, udp},
+    packet::{Frame, flag, icmp, other, sctp, tcp, udp},
 };
 
 /// One packet, and where it belongs.
@@ -107,7 +107,7 @@ impl Script {
             let port = cast.client.port() + u16::from(chance.one_in(4));
             let [all, first, none] = services(cast);
             Conversation {
-                protocol: if chance.one_in(2) { TCP } else { UDP },
+                protocol: *chance.pick(&[TCP, TCP, UDP, SCTP]),
                 client: SocketAddr::new(cast.client.ip(), port),
                 service: match chance.below(16) {
                     0 => none,
@@ -197,6 +197,7 @@ impl Conversation {
         };
         let frame = match self.protocol {
             TCP => tcp(source, destination).flags(flags),
+            SCTP => sctp(source, destination),
             _ => udp(source, destination),
         };
         let payload: Vec<u8> = (0..chance.below(40)).map(|_| chance.byte()).collect();

@@ -11,7 +11,7 @@ use anyhow::Result;
 use lb_common::wire::{
     BackendState::{Active, Draining, Free, Quiet},
     Takeover,
-    protocol::{TCP, UDP},
+    protocol::{SCTP, TCP, UDP},
 };
 use std::net::SocketAddr;
 use tests::{chance::Chance, tables::Memory};
@@ -28,7 +28,7 @@ impl World {
         twin.reset()?;
         let memory = &mut twin.memory;
         for cast in [cast(4), cast(6)] {
-            for protocol in [TCP, UDP] {
+            for protocol in [TCP, UDP, SCTP] {
                 let ids = ids(&cast, protocol);
                 for (id, pod) in ids.into_iter().zip(cast.pods) {
                     memory.add_backend(id, pod, protocol);
@@ -107,8 +107,10 @@ pub(super) fn services(cast: &Cast) -> [SocketAddr; 3] {
 
 fn ids(cast: &Cast, protocol: u8) -> [u32; 3] {
     let first = match (cast.client.is_ipv4(), protocol) {
+        (true, SCTP) => 13,
         (true, TCP) => 1,
         (true, _) => 4,
+        (false, SCTP) => 16,
         (false, TCP) => 7,
         (false, _) => 10,
     };
@@ -117,7 +119,7 @@ fn ids(cast: &Cast, protocol: u8) -> [u32; 3] {
 
 /// One change that the agent may make.
 fn change(memory: &mut Memory, cast: &Cast, chance: &mut Chance) {
-    let protocol = if chance.one_in(2) { TCP } else { UDP };
+    let protocol = *chance.pick(&[TCP, TCP, UDP, SCTP]);
     let ids = ids(cast, protocol);
     let index = chance.below(ids.len());
     let service = services(cast)[chance.below(2)];

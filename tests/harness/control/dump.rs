@@ -57,6 +57,7 @@ fn line(backend: &Backend) -> String {
     let protocol = match backend.protocol {
         protocol::TCP => "TCP",
         protocol::UDP => "UDP",
+        protocol::SCTP => "SCTP",
         _ => "?",
     };
     format!("{}/{protocol} {state}\n", backend_address(backend))

@@ -2,9 +2,13 @@
 //! A described frame as bytes: headers from the inside out, then the lies.
 
 use super::{Extension, Frame, Lie, Transport};
+use crc::{CRC_32_ISCSI, Crc};
 use etherparse::checksum::Sum16BitWords;
 use lb_common::wire::protocol;
 use std::net::IpAddr;
+
+/// SCTP's checksum.
+pub(super) const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
 pub(super) fn bytes(frame: &Frame) -> Vec<u8> {
     let (next, segment) = transport(frame);
@@ -45,6 +49,7 @@ fn segment_length(frame: &Frame) -> usize {
     let header = match &frame.transport {
         Transport::Tcp { options, .. } => 20 + options.len(),
         Transport::Udp { .. } | Transport::Icmp { .. } => 8,
+        Transport::Sctp { .. } => 12,
         Transport::Other(_) => 0,
     };
     header + frame.payload.len()
@@ -77,6 +82,16 @@ fn transport(frame: &Frame) -> (u8, Vec<u8>) {
                 segment[6..8].copy_from_slice(&check.to_ne_bytes());
             }
             (protocol::UDP, segment)
+        }
+        Transport::Sctp { checksum } => {
+            // Verification tag, then the checksum (RFC 9260, section 3.1).
+            segment.extend([0xda, 0x7a, 0xba, 0x5e, 0, 0, 0, 0]);
+            segment.extend(&frame.payload);
+            if *checksum {
+                let check = CRC32C.checksum(&segment);
+                segment[8..12].copy_from_slice(&check.to_le_bytes());
+            }
+            (protocol::SCTP, segment)
         }
         Transport::Icmp { kind, rest } => icmp(frame, *kind, *rest),
         Transport::Other(number) => (*number, frame.payload.clone()),

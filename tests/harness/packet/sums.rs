@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whether the checksums of a finished frame are right, calculated anew by etherparse.
 
+use super::encode::CRC32C;
 use etherparse::{
-    Ipv4HeaderSlice, Ipv6ExtensionSlice, Ipv6Slice, NetSlice, SlicedPacket, TcpSlice,
-    TransportSlice, UdpSlice, checksum::Sum16BitWords,
+    IpNumber, IpPayloadSlice, Ipv4HeaderSlice, Ipv6ExtensionSlice, Ipv6Slice, NetSlice,
+    SlicedPacket, TcpSlice, TransportSlice, UdpSlice, checksum::Sum16BitWords,
 };
 
 /// What a checksum field says.
@@ -87,7 +88,9 @@ fn judge_packet(packet: &SlicedPacket<'_>) -> Sums {
             let header = slice.header();
             Sums {
                 header: ipv4_header(&header),
-                transport: transport_ipv4(packet, header.source(), header.destination()),
+                transport: sctp(slice.payload()).unwrap_or_else(|| {
+                    transport_ipv4(packet, header.source(), header.destination())
+                }),
             }
         }
         Some(NetSlice::Ipv6(slice)) => Sums {
@@ -96,11 +99,37 @@ fn judge_packet(packet: &SlicedPacket<'_>) -> Sums {
                 Sum::Unknown
             } else {
                 let header = slice.header();
-                transport_ipv6(packet, header.source(), header.destination())
+                sctp(slice.payload()).unwrap_or_else(|| {
+                    transport_ipv6(packet, header.source(), header.destination())
+                })
             },
         },
         Some(NetSlice::Arp(_)) | None => Sums::UNKNOWN,
     }
+}
+
+/// Of a whole SCTP packet, which etherparse does not know; nothing if it is none.
+fn sctp(payload: &IpPayloadSlice<'_>) -> Option<Sum> {
+    if payload.ip_number != IpNumber::SCTP || payload.fragmented {
+        return None;
+    }
+    let (Some(before), Some(check), Some(after)) = (
+        payload.payload.get(..8),
+        payload.payload.get(8..).and_then(<[u8]>::first_chunk::<4>),
+        payload.payload.get(12..),
+    ) else {
+        return Some(Sum::Unknown);
+    };
+    let mut digest = CRC32C.digest();
+    for part in [before, &[0; 4], after] {
+        digest.update(part);
+    }
+    let check = u32::from_le_bytes(*check);
+    Some(match (check, digest.finalize()) {
+        (0, _) => Sum::Absent,
+        (check, calculated) if check == calculated => Sum::Right,
+        _ => Sum::Wrong,
+    })
 }
 
 fn transport_ipv4(packet: &SlicedPacket<'_>, source: [u8; 4], destination: [u8; 4]) -> Sum {
