@@ -141,9 +141,9 @@ fn nothing_is_known_of_parts() {
         },
     );
     let (client, service) = ends(4);
-    let icmp = other(1, client.ip(), service.ip()).payload(&[8, 0, 0xf7, 0xff, 0, 0, 0, 0]);
+    let tunnel = other(47, client.ip(), service.ip()).payload(&[0, 0, 0x08, 0, 0, 0, 0, 0]);
     assert_eq!(
-        sums(&icmp.bytes()),
+        sums(&tunnel.bytes()),
         Sums {
             header: Sum::Right,
             transport: Sum::Unknown

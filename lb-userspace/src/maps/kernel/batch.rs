@@ -29,9 +29,8 @@ struct Attributes {
 
 impl Attributes {
     fn words(&self, map_fd: u32) -> [u64; 7] {
-        let [a, b, c, d] = self.count.to_ne_bytes();
-        let [e, f, g, h] = map_fd.to_ne_bytes();
-        let count_and_map = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+        // Two words of 32 bits, one behind the other, whatever the byte order.
+        let count_and_map: u64 = zerocopy::transmute!([self.count, map_fd]);
         let (elem_flags, flags) = (0, 0);
         [
             self.in_batch,
