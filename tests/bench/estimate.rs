@@ -40,10 +40,10 @@ impl Estimate {
         for rank in 0..count {
             below += binomial(count, rank, at);
             if below <= 0.025 {
-                low = rank + 1;
+                low = rank;
             }
             if below >= 0.975 {
-                high = rank + 1;
+                high = rank;
                 break;
             }
         }
@@ -135,7 +135,7 @@ mod tests {
             (11, 0.5, 6.0, 2.0, 10.0),
             (20, 0.5, 10.0, 6.0, 15.0),
             (1_000, 0.5, 500.0, 469.0, 532.0),
-            (1_000, 0.99, 990.0, 984.0, 996.0),
+            (1_000, 0.99, 990.0, 983.0, 997.0),
         ] {
             let samples: Vec<f64> = (1..=count).map(f64::from).collect();
             let found = Estimate::quantile(&samples, at);
