@@ -34,18 +34,21 @@ pub trait Family: Copy + 'static {
     const ETHERTYPE: u16;
     /// How a change of addresses enters a transport checksum.
     const PSEUDO_HEADER: Part;
+    /// Whether datagrams of two protocols may have the same identification at once.
+    const PROTOCOL_NAMES_FRAGMENTS: bool;
     /// Protocol number of this family's ICMP.
     const ICMP: u8;
     /// The words that the flow's hash is made of.
     type Words: AsRef<[u64]>;
 
     /// Reads the IP header that begins at an offset, and what stands between it and the transport
-    /// header.
+    /// header: who sends to whom, and of a fragment the sender's number for the datagram.
     fn network<P: Packet + ?Sized>(
         packet: &P,
         at: usize,
         source: &mut Self::Address,
         destination: &mut Self::Address,
+        identification: &mut [u8; 4],
     ) -> Result<Network, Reason>;
     /// Writes both addresses into the IP header that begins at an offset, and corrects its own
     /// checksum, where there is one.
@@ -96,7 +99,9 @@ pub enum Piece {
     Whole,
     /// The beginning, with the transport header.
     First,
-    /// A later part, without.
+    /// The beginning, which ends before the transport header begins.
+    Short,
+    /// A later part.
     Later,
 }
 
@@ -116,6 +121,8 @@ impl Family for V4 {
     type Words = [u64; 3];
     const ETHERTYPE: u16 = 0x0800;
     const PSEUDO_HEADER: Part = Part::BalancedAddresses;
+    // RFC 791: source, destination, protocol and identification name a datagram.
+    const PROTOCOL_NAMES_FRAGMENTS: bool = true;
     const ICMP: u8 = 1;
 
     #[inline(always)]
@@ -124,6 +131,7 @@ impl Family for V4 {
         at: usize,
         source: &mut [u8; 4],
         destination: &mut [u8; 4],
+        identification: &mut [u8; 4],
     ) -> Result<Network, Reason> {
         let mut header = [0; 20];
         packet.load(at, &mut header).map_err(malformed)?;
@@ -132,8 +140,8 @@ impl Family for V4 {
             _,
             l0,
             l1,
-            _,
-            _,
+            i0,
+            i1,
             f0,
             f1,
             _,
@@ -153,6 +161,7 @@ impl Family for V4 {
         let piece = Piece::of(fragment & 0x1fff != 0, fragment & 0x2000 != 0);
         *source = [s0, s1, s2, s3];
         *destination = [d0, d1, d2, d3];
+        *identification = [0, 0, i0, i1];
         Ok(Network {
             protocol,
             transport_at: at + header_length,
@@ -210,6 +219,8 @@ impl Family for V6 {
     type Words = [u64; 6];
     const ETHERTYPE: u16 = 0x86dd;
     const PSEUDO_HEADER: Part = Part::Addresses;
+    // RFC 8200, section 4.5: both addresses and the identification do.
+    const PROTOCOL_NAMES_FRAGMENTS: bool = false;
     const ICMP: u8 = 58;
 
     #[inline(always)]
@@ -218,6 +229,7 @@ impl Family for V6 {
         at: usize,
         source: &mut [u8; 16],
         destination: &mut [u8; 16],
+        identification: &mut [u8; 4],
     ) -> Result<Network, Reason> {
         let mut fixed = [0; 8];
         packet.load(at, &mut fixed).map_err(malformed)?;
@@ -235,7 +247,8 @@ impl Family for V6 {
             end: payload_at + payload_length,
             piece: Piece::Whole,
         };
-        walk_extensions(packet, &mut network)?;
+        *identification = [0; 4];
+        walk_extensions(packet, &mut network, identification)?;
         Ok(network)
     }
 
@@ -282,7 +295,11 @@ impl Family for V6 {
 /// Goes on to the first header that is no extension header (RFC 8200, section 4), or to where a
 /// later fragment's bytes begin.
 #[inline(always)]
-fn walk_extensions<P: Packet + ?Sized>(packet: &P, network: &mut Network) -> Result<(), Reason> {
+fn walk_extensions<P: Packet + ?Sized>(
+    packet: &P,
+    network: &mut Network,
+    identification: &mut [u8; 4],
+) -> Result<(), Reason> {
     const HOP_BY_HOP: u8 = 0;
     const ROUTING: u8 = 43;
     const FRAGMENT: u8 = 44;
@@ -297,7 +314,13 @@ fn walk_extensions<P: Packet + ?Sized>(packet: &P, network: &mut Network) -> Res
             return Ok(());
         }
         let mut header = [0; 4];
-        packet.load(transport_at, &mut header).map_err(malformed)?;
+        if packet.load(transport_at, &mut header).is_err() {
+            if network.piece == Piece::Whole {
+                return Err(Reason::Malformed);
+            }
+            network.piece = Piece::Short;
+            return Ok(());
+        }
         let [next, length, third, fourth] = header;
         network.protocol = next;
         match protocol {
@@ -305,6 +328,9 @@ fn walk_extensions<P: Packet + ?Sized>(packet: &P, network: &mut Network) -> Res
                 let fragment = u16::from_be_bytes([third, fourth]);
                 network.transport_at += 8;
                 network.piece = Piece::of(fragment & 0xfff8 != 0, fragment & 1 != 0);
+                packet
+                    .load(transport_at + 4, identification)
+                    .map_err(malformed)?;
                 if network.piece == Piece::Later {
                     return Ok(());
                 }

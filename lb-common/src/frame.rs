@@ -9,7 +9,9 @@ use crate::family::{Family, V4, V6};
 use crate::parse::Datagram;
 use crate::related::Message;
 use crate::select::Mark;
-use crate::wire::{Affinity, Expiry, Flow, Foreign, FrontendKey, Reverse, Tuple};
+use crate::wire::{
+    Affinity, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Reverse, Tuple,
+};
 use zerocopy::{FromBytes, FromZeros as _, Immutable, KnownLayout};
 
 /// The parts of one packet's passage. Any bytes are a valid start.
@@ -20,6 +22,8 @@ pub struct Frame<A> {
     pub flow: Flow,
     /// A reverse entry, as found or as being made.
     pub reverse: Reverse,
+    /// What a first fragment has taught of the later ones, as found or as being made.
+    pub fragment: Fragment,
     /// A client's affinity, as found or as being made.
     pub affinity: Affinity,
     /// A flow of conntrack's, as found or as being written down.
@@ -50,6 +54,8 @@ pub struct Frame<A> {
     pub affinity_key: Tuple<A>,
     /// A flow's or affinity's entry in the queue: the new one's, or what the sweep looks after.
     pub expiry: Expiry<A>,
+    /// Key of what a first fragment has taught.
+    pub fragment_key: FragmentKey<A>,
 }
 
 /// A frame for each family; a packet uses one of them.

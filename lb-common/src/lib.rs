@@ -40,6 +40,7 @@ pub mod csum;
 pub mod rewrite;
 pub mod sctp;
 pub mod related;
+pub mod fragment;
 pub mod verdict;
 
 pub mod expiry;

@@ -33,6 +33,9 @@ pub trait Packet {
         false
     }
 
+    /// Takes note of a change that no checksum in the packet balances: a NIC may have summed it.
+    fn account_for(&mut self, _change: Change) {}
+
     /// Corrects the IPv4 header's checksum at an offset.
     fn correct_header_checksum(&mut self, at: usize, change: Change) -> Result<(), OutOfPacket> {
         let mut check = [0; 2];

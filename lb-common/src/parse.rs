@@ -2,7 +2,7 @@
 //! Bytes to a datagram of ours, or the reason to leave the packet alone.
 
 use crate::family::{Family, NETWORK_AT, Network, Piece};
-use crate::packet::Packet;
+use crate::packet::{OutOfPacket, Packet};
 use crate::sctp;
 use crate::verdict::Reason;
 use crate::wire::{Tuple, protocol};
@@ -20,7 +20,7 @@ pub mod flags {
     pub const ACK: u8 = 0x10;
 }
 
-/// A whole TCP segment or UDP datagram.
+/// A TCP segment or UDP datagram: whole, or its first fragment.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, Immutable, KnownLayout)]
 pub struct Datagram<A> {
@@ -32,8 +32,12 @@ pub struct Datagram<A> {
     pub end: usize,
     /// TCP's flags; 0 for UDP and SCTP.
     pub tcp_flags: u8,
+    /// Whether it is a first fragment; 0 = no.
+    pub is_first: u8,
+    /// The sender's number for it, of a fragment.
+    pub identification: [u8; 4],
     /// Nothing.
-    pub pad: [u8; 7],
+    pub pad: [u8; 2],
 }
 
 impl<A> Datagram<A> {
@@ -68,45 +72,55 @@ pub fn ethertype<P: Packet + ?Sized>(packet: &P) -> Result<u16, Reason> {
 }
 
 /// The datagram in an IP packet. Of one without ports of ours, all else is there.
-#[inline(always)]
+///
+/// Out of line: what it keeps on the stack is gone when the deep calls come.
+#[inline(never)]
 pub fn parse<F: Family, P: Packet + ?Sized>(
     packet: &P,
     datagram: &mut Datagram<F::Address>,
 ) -> Result<(), Reason> {
+    datagram.is_first = 0;
     let tuple = &mut datagram.tuple;
     let network = F::network(
         packet,
         NETWORK_AT,
         &mut tuple.source,
         &mut tuple.destination,
+        &mut datagram.identification,
     )?;
-    if network.piece != Piece::Whole {
-        return Err(Reason::Fragment);
-    }
     let Network {
         protocol,
         transport_at,
         end,
-        ..
+        piece,
     } = network;
+    datagram.is_first = u8::from(matches!(piece, Piece::First | Piece::Short));
     tuple.protocol = protocol;
     tuple.pad = [0; 3];
     datagram.transport_at = transport_at;
     datagram.end = end;
+    match piece {
+        Piece::Whole | Piece::First => {}
+        Piece::Short => return Err(Reason::FragmentShort),
+        Piece::Later => return Err(Reason::Fragment),
+    }
     let (ports, tcp_flags, length) = match protocol {
         protocol::TCP => {
             let mut header = [0; 20];
-            packet.load(transport_at, &mut header).map_err(malformed)?;
+            let loaded = packet.load(transport_at, &mut header);
+            loaded.map_err(|OutOfPacket| cut_short(datagram.is_first))?;
             let [s0, s1, d0, d1, _, _, _, _, _, _, _, _, _, tcp_flags, ..] = header;
             ([s0, s1, d0, d1], tcp_flags, 20)
         }
         protocol::UDP => {
             let mut header = [0; 8];
-            packet.load(transport_at, &mut header).map_err(malformed)?;
+            let loaded = packet.load(transport_at, &mut header);
+            loaded.map_err(|OutOfPacket| cut_short(datagram.is_first))?;
             let [s0, s1, d0, d1, ..] = header;
             ([s0, s1, d0, d1], 0, 8)
         }
-        protocol::SCTP => {
+        // A correction of CRC32c depends on how much follows, which a first fragment does not tell.
+        protocol::SCTP if datagram.is_first == 0 => {
             let mut header = [0; sctp::HEADER];
             packet.load(transport_at, &mut header).map_err(malformed)?;
             let [s0, s1, d0, d1, ..] = header;
@@ -115,8 +129,8 @@ pub fn parse<F: Family, P: Packet + ?Sized>(
         _ => return Err(Reason::OtherProtocol),
     };
     // Bytes behind the packet's own end are padding, not a header.
-    if end < transport_at + length {
-        return Err(Reason::Malformed);
+    if datagram.end < transport_at + length {
+        return Err(cut_short(datagram.is_first));
     }
     let [s0, s1, d0, d1] = ports;
     tuple.source_port = [s0, s1];
@@ -125,8 +139,18 @@ pub fn parse<F: Family, P: Packet + ?Sized>(
     Ok(())
 }
 
+/// What a packet is that ends before its transport header does.
+#[inline(always)]
+fn cut_short(is_first: u8) -> Reason {
+    if is_first == 0 {
+        Reason::Malformed
+    } else {
+        Reason::FragmentShort
+    }
+}
+
 /// A header that the packet is too short for.
 #[inline(always)]
-pub(crate) fn malformed(_: crate::packet::OutOfPacket) -> Reason {
+pub(crate) fn malformed(_: OutOfPacket) -> Reason {
     Reason::Malformed
 }

@@ -10,7 +10,7 @@ use crate::service::{self, Destination};
 use crate::tables::{Side, Stage, Tables};
 use crate::verdict::Reason;
 use crate::wire::{BackendState, Node, Takeover};
-use crate::{affinity, foreign, port, related, rewrite, select};
+use crate::{affinity, foreign, fragment, port, related, rewrite, select};
 
 /// TC ingress at an edge: a client's packet on its way to a Service's backend.
 #[inline(always)]
@@ -51,6 +51,8 @@ fn towards_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
 ) -> Reason {
     match forward::<F, P, T>(packet, tables, frame) {
         Reason::OtherProtocol => forward_error::<F, P, T>(packet, tables, frame),
+        Reason::Fragment => forward_fragment::<F, P, T>(packet, tables, frame),
+        end if frame.datagram.is_first != 0 => first_fragment(tables, frame, Side::Client, end),
         end => end,
     }
 }
@@ -64,6 +66,8 @@ fn towards_client<F: Family, P: Packet + ?Sized, T: Tables<F>>(
 ) -> Reason {
     match reply::<F, P, T>(packet, tables, frame) {
         Reason::OtherProtocol => reply_error::<F, P, T>(packet, tables, frame),
+        Reason::Fragment => reply_fragment::<F, P, T>(packet, tables, frame),
+        end if frame.datagram.is_first != 0 => first_fragment(tables, frame, Side::Backend, end),
         end => end,
     }
 }
@@ -91,6 +95,8 @@ out_of_line! {
     reply = datagram_to_client;
     forward_error = error_to_backend;
     reply_error = error_to_client;
+    forward_fragment = fragment_to_backend;
+    reply_fragment = fragment_to_client;
 }
 
 /// A client's datagram, to the backend.
@@ -191,6 +197,72 @@ fn error_to_client<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     aim_at_client::<F>(frame);
     related::apply::<F, P>(packet, frame)?;
     Ok(Reason::RelatedReplied)
+}
+
+/// A later fragment from the client's side, to where the first one went.
+#[inline(always)]
+fn fragment_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &mut P,
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Result<Reason, Reason> {
+    if !fragment::find(tables, frame, Side::Client)? {
+        // One to a Service would be routed to an address that nobody has.
+        return Ok(if service::has_address(tables, frame)? {
+            Reason::FragmentEarly
+        } else {
+            Reason::Fragment
+        });
+    }
+    fragment::apply::<F, P>(packet, frame)?;
+    Ok(Reason::FragmentForwarded)
+}
+
+/// A later fragment from the backend's side, from whom the first one came. Of one that nothing is
+/// known of nobody can say whether it is a reply at all, so it passes.
+#[inline(always)]
+fn fragment_to_client<F: Family, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &mut P,
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Result<Reason, Reason> {
+    if !fragment::find(tables, frame, Side::Backend)? {
+        return Ok(Reason::Fragment);
+    }
+    fragment::apply::<F, P>(packet, frame)?;
+    Ok(Reason::FragmentReplied)
+}
+
+/// What the end of a first fragment means for the later ones, and how it ends.
+#[inline(never)]
+fn first_fragment<F: Family, T: Tables<F>>(
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+    side: Side,
+    end: Reason,
+) -> Reason {
+    match end {
+        Reason::Forwarded | Reason::Unpinned | Reason::Replied => {
+            fragment::learn(tables, frame, side);
+            return end;
+        }
+        // The host's stack gets all of it, as it is.
+        Reason::Foreign | Reason::ForeignUnknown => {
+            frame.to = frame.datagram.tuple;
+            fragment::learn(tables, frame, side);
+            return end;
+        }
+        _ => fragment::forget(tables, frame, side),
+    }
+    if end != Reason::FragmentShort {
+        return end;
+    }
+    // Where no Service is concerned, it is the receiver who judges it.
+    match service::has_address(tables, frame) {
+        Ok(true) if side == Side::Client => end,
+        Ok(_) => Reason::Fragment,
+        Err(torn) => torn.into(),
+    }
 }
 
 /// What a client's packet becomes: one to `frame.target`.

@@ -51,7 +51,7 @@ pub fn read<F: Family, P: Packet + ?Sized>(
     frame: &mut Frame<F::Address>,
 ) -> Result<(), Reason> {
     let (datagram, message) = (&mut frame.datagram, &mut frame.message);
-    if datagram.tuple.protocol != F::ICMP {
+    if datagram.tuple.protocol != F::ICMP || datagram.is_first != 0 {
         return Err(Reason::OtherProtocol);
     }
     message.source = datagram.tuple.source;
@@ -78,6 +78,7 @@ pub fn read<F: Family, P: Packet + ?Sized>(
         message.icmp_at + HEADER,
         &mut tuple.destination,
         &mut tuple.source,
+        &mut datagram.identification,
     )?;
     if piece == Piece::Later {
         return Err(Reason::RelatedFragment);

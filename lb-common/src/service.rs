@@ -19,6 +19,22 @@ pub struct Destination {
     pub affinity_s: u32,
 }
 
+/// Whether any Service has the address that a client dials: each has an entry of its own, with
+/// neither port nor protocol.
+#[inline(always)]
+pub fn has_address<F: Family, T: Tables<F>>(
+    tables: &T,
+    frame: &mut Frame<F::Address>,
+) -> Result<bool, Torn> {
+    frame.frontend = FrontendKey {
+        address: frame.datagram.tuple.destination,
+        port: [0; 2],
+        protocol: 0,
+        scope: 0,
+    };
+    Ok(tables.service(&frame.frontend)?.is_some())
+}
+
 /// The Service that a client's packet is for, if it is for one.
 #[inline(always)]
 pub fn find<F: Family, T: Tables<F>>(

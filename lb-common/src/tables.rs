@@ -5,7 +5,8 @@
 
 use crate::family::Family;
 use crate::wire::{
-    Affinity, Backend, Expiry, Flow, Foreign, FrontendKey, Node, Reverse, Service, Tuple,
+    Affinity, Backend, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Node, Reverse,
+    Service, Tuple,
 };
 
 /// A value was overwritten while it was read, twice in a row.
@@ -120,6 +121,14 @@ pub trait Tables<F: Family>: Environment {
     fn put_foreign(&mut self, key: &Tuple<F::Address>, foreign: &Foreign) -> bool;
     /// Removes a flow of conntrack's; removing what is not there is fine.
     fn remove_foreign(&mut self, key: &Tuple<F::Address>);
+
+    /// Copies what a first fragment has taught; likewise.
+    fn fragment(&self, key: &FragmentKey<F::Address>, into: &mut Fragment) -> Found<()>;
+    /// Notes what a first fragment teaches, whatever was there. Where there is no room, others or
+    /// this are forgotten.
+    fn learn_fragment(&mut self, key: &FragmentKey<F::Address>, fragment: &Fragment);
+    /// Forgets it; forgetting what is not there is fine.
+    fn forget_fragment(&mut self, key: &FragmentKey<F::Address>);
 
     /// Puts an entry at the end of the queue of what ends by time; `false` = it is full.
     #[must_use]

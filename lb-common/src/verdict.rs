@@ -86,7 +86,7 @@ reasons! {
     Tagged = 2, Pass, "tagged";
     /// The headers are cut short or contradict each other; the host's stack decides.
     Malformed = 3, Pass, "malformed";
-    /// A fragment of a larger packet.
+    /// A later fragment of a datagram that we know nothing of.
     Fragment = 4, Pass, "fragment";
     /// None of TCP, UDP and SCTP, nor an ICMP error.
     OtherProtocol = 5, Pass, "other_protocol";
@@ -131,6 +131,15 @@ reasons! {
     NotRelated = 36, Pass, "not_related";
     /// An ICMP error about a later fragment, which shows no ports and so no flow.
     RelatedFragment = 37, Pass, "related_fragment";
+    /// A later fragment, sent on to where the first one went.
+    FragmentForwarded = 38, Pass, "fragment_forwarded";
+    /// A later fragment of a backend's answer: the client sees the Service.
+    FragmentReplied = 39, Pass, "fragment_replied";
+    /// A later fragment to a Service's address, of whose first nothing is known: it has not come
+    /// yet, was dropped itself, or came too long ago.
+    FragmentEarly = 40, Drop, "fragment_early";
+    /// A first fragment to a Service's address that ends before its ports and flags do.
+    FragmentShort = 41, Drop, "fragment_short";
 }
 
 /// Room for reasons in the counters of one hook.

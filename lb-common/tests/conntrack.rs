@@ -30,7 +30,9 @@ fn datagram(protocol: u8, tcp_flags: u8) -> Datagram<[u8; 4]> {
         transport_at: 34,
         end: 54,
         tcp_flags,
-        pad: [0; 7],
+        is_first: 0,
+        identification: [0; 4],
+        pad: [0; 2],
     }
 }
 

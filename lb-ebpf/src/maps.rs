@@ -11,8 +11,8 @@ use lb_common::{
     frame::{Frame, Frames},
     verdict::REASON_SLOTS,
     wire::{
-        Affinity, Backend, Chunk, Expiry, Flow, Foreign, FrontendKey, Node, Reverse, Round,
-        Service, Sweep, Tuple,
+        Affinity, Backend, Chunk, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Node,
+        Reverse, Round, Service, Sweep, Tuple,
     },
 };
 
@@ -26,6 +26,8 @@ type Affinities<A> = HashMap<Tuple<A>, Affinity, 1024>;
 /// Made as they come: most nodes never hold one.
 type Foreigns<A> = HashMap<Tuple<A>, Foreign, 1024, { BPF_F_NO_PREALLOC as usize }>;
 type HalfOpens<A> = LruHashMap<Tuple<A>, Flow, 1024>;
+/// Fragmented datagrams that are under way at once; the oldest give way. Nobody sets this size.
+type Fragments<A> = LruHashMap<FragmentKey<A>, Fragment, 16384>;
 type HalfReverses<A> = LruHashMap<Tuple<A>, Reverse, 1024>;
 /// Twice as many as flows, of which one that is replaced leaves its entry until that is met, and
 /// as many as affinities.
@@ -59,6 +61,10 @@ static AFFINITY_V6: Affinities<A6> = HashMap::new();
 static FOREIGN_V4: Foreigns<A4> = HashMap::new();
 #[btf_map]
 static FOREIGN_V6: Foreigns<A6> = HashMap::new();
+#[btf_map]
+static FRAGMENTS_V4: Fragments<A4> = LruHashMap::new();
+#[btf_map]
+static FRAGMENTS_V6: Fragments<A6> = LruHashMap::new();
 #[btf_map]
 static EXPIRY_V4: Expiries<A4> = Queue::new();
 #[btf_map]
@@ -132,6 +138,8 @@ pub(crate) trait FamilyMaps: Family {
     fn affinities() -> &'static Affinities<Self::Address>;
     /// Flows that are conntrack's.
     fn foreigns() -> &'static Foreigns<Self::Address>;
+    /// What first fragments have taught.
+    fn fragments() -> &'static Fragments<Self::Address>;
     /// The queue in which flows and affinities wait for the sweep.
     fn expiries() -> &'static Expiries<Self::Address>;
     /// The frame of this family.
@@ -141,7 +149,7 @@ pub(crate) trait FamilyMaps: Family {
 /// The maps of a family by their names.
 macro_rules! family_maps {
     ($family:ident: $frontends:ident $flows:ident $reverses:ident $opens:ident $half:ident
-     $affinities:ident $foreigns:ident $expiries:ident $frame:ident) => {
+     $affinities:ident $foreigns:ident $fragments:ident $expiries:ident $frame:ident) => {
         impl FamilyMaps for $family {
             #[inline(always)]
             fn frontends() -> &'static Frontends<Self::Address> {
@@ -179,6 +187,11 @@ macro_rules! family_maps {
             }
 
             #[inline(always)]
+            fn fragments() -> &'static Fragments<Self::Address> {
+                &$fragments
+            }
+
+            #[inline(always)]
             fn expiries() -> &'static Expiries<Self::Address> {
                 &$expiries
             }
@@ -192,6 +205,6 @@ macro_rules! family_maps {
 }
 
 family_maps!(V4: FRONTENDS_V4 FLOWS_V4 REVERSE_V4 HALF_OPEN_V4 HALF_REVERSE_V4 AFFINITY_V4
-    FOREIGN_V4 EXPIRY_V4 narrow);
+    FOREIGN_V4 FRAGMENTS_V4 EXPIRY_V4 narrow);
 family_maps!(V6: FRONTENDS_V6 FLOWS_V6 REVERSE_V6 HALF_OPEN_V6 HALF_REVERSE_V6 AFFINITY_V6
-    FOREIGN_V6 EXPIRY_V6 wide);
+    FOREIGN_V6 FRAGMENTS_V6 EXPIRY_V6 wide);

@@ -6,7 +6,8 @@ use aya_ebpf::{
     EbpfContext as _,
     bindings::{__sk_buff, BPF_F_IPV6, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
     helpers::generated::{
-        bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_skb_load_bytes, bpf_skb_store_bytes,
+        bpf_csum_update, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_skb_load_bytes,
+        bpf_skb_store_bytes,
     },
     programs::TcContext,
 };
@@ -49,6 +50,13 @@ impl Packet for Skb {
     fn has_offloaded_tag(&self) -> bool {
         // SAFETY: the kernel hands every TC program a valid context.
         (unsafe { (*self.skb).vlan_present }) != 0
+    }
+
+    #[inline(always)]
+    fn account_for(&mut self, Change(change): Change) {
+        // It refuses where no NIC has summed the packet, which is as well.
+        // SAFETY: the helper takes any number.
+        let _ = unsafe { bpf_csum_update(self.skb, change) };
     }
 
     #[inline(always)]

@@ -11,8 +11,8 @@ use core::mem::offset_of;
 use lb_common::{
     tables::{Environment, Found, InsertError, Side, Stage, Tables, Touch},
     wire::{
-        Affinity, Backend, BackendState, CHUNK_SLOTS, Expiry, Flow, Foreign, FrontendKey, Node,
-        Reverse, Service, Tuple, fingerprint,
+        Affinity, Backend, BackendState, CHUNK_SLOTS, Expiry, Flow, Foreign, Fragment, FragmentKey,
+        FrontendKey, Node, Reverse, Service, Tuple, fingerprint,
     },
 };
 
@@ -202,6 +202,26 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
     fn remove_foreign(&mut self, key: &Tuple<F::Address>) {
         // As with flows.
         let _ = F::foreigns().remove(key);
+    }
+
+    #[inline(always)]
+    fn fragment(&self, key: &FragmentKey<F::Address>, into: &mut Fragment) -> Found<()> {
+        const WORDS: usize = words::<Fragment>();
+        let look = || F::fragments().get_ptr_mut(key);
+        let found = whole::<_, WORDS>(look, fingerprint(key), into);
+        Ok(found?.map(|_| ()))
+    }
+
+    #[inline(always)]
+    fn learn_fragment(&mut self, key: &FragmentKey<F::Address>, fragment: &Fragment) {
+        // Where the kernel finds no room, the later fragments are dropped, and counted.
+        let _ = F::fragments().insert(key, fragment, ANY);
+    }
+
+    #[inline(always)]
+    fn forget_fragment(&mut self, key: &FragmentKey<F::Address>) {
+        // As with flows.
+        let _ = F::fragments().remove(key);
     }
 
     #[inline(always)]

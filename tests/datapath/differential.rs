@@ -137,5 +137,7 @@ fn translates(reason: Reason) -> bool {
             | Reason::Replied
             | Reason::RelatedForwarded
             | Reason::RelatedReplied
+            | Reason::FragmentForwarded
+            | Reason::FragmentReplied
     )
 }

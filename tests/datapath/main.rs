@@ -15,6 +15,7 @@ mod takeover;
 mod parse;
 mod sctp;
 mod related;
+mod fragments;
 mod limits;
 mod timers;
 mod verifier;

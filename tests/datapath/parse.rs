@@ -4,8 +4,8 @@
 use crate::play::{Cast, Play, play};
 use lb_common::{
     verdict::Reason::{
-        self, Extension as ForeignExtension, Forwarded, Fragment, Malformed, NotIp, OtherProtocol,
-        Replied, Tagged,
+        self, Extension as ForeignExtension, Forwarded, Malformed, NotIp, OtherProtocol, Replied,
+        Tagged,
     },
     wire::protocol::{TCP, UDP},
 };
@@ -165,17 +165,6 @@ fn extension_headers_that_hide_the_destination_are_not_looked_behind() {
 }
 
 #[test]
-fn fragments_are_left_alone() {
-    left_alone(Fragment, |frame| frame.payload(&[1; 64]).fragment(0, true));
-    left_alone(Fragment, |frame| {
-        frame.payload(&[1; 64]).fragment(185, true)
-    });
-    left_alone(Fragment, |frame| {
-        frame.payload(&[1; 64]).fragment(185, false)
-    });
-}
-
-#[test]
 fn tagged_frames_are_left_alone() {
     left_alone(Tagged, |frame| frame.tagged(0x8100, 5));
     left_alone(Tagged, |frame| frame.tagged(0x88a8, 5).tagged(0x8100, 6));
@@ -194,7 +183,7 @@ fn other_protocols_are_left_alone() {
         let Cast {
             client, service, ..
         } = play.cast;
-        for number in [1, 2, 4, 41, 47, 50, 58, 132, 136, 255] {
+        for number in [1, 2, 4, 41, 47, 50, 58, 136, 255] {
             let frame = other(number, client.ip(), service.ip()).payload(&[0; 40]);
             play.ingress(&frame).stays(OtherProtocol);
             play.egress(&frame).stays(OtherProtocol);

@@ -7,7 +7,7 @@ use crate::twin::Twin;
 use anyhow::Result;
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use lb_common::{
-    verdict::Reason,
+    verdict::{Reason, Verdict},
     wire::{BackendState, Takeover},
 };
 use lb_userspace::datapath::OBJECT;
@@ -245,6 +245,13 @@ impl End {
     pub(crate) fn stays_or_is_refused(self, reason: Reason) {
         assert_eq!(self.reason.unwrap_or(reason), reason);
         assert_eq!(self.after, self.before, "{reason:?}");
+    }
+
+    /// It goes on as it came.
+    #[track_caller]
+    pub(crate) fn passes(self) {
+        assert_eq!(self.reason.map(Reason::verdict), Some(Verdict::Pass));
+        assert_eq!(self.after, self.before);
     }
 
     /// It ended for this reason, whatever it is now.

@@ -137,7 +137,10 @@ impl Twin {
         same("IPv6 affinities", &memory.v6.affinities, &v6)?;
         let (v4, v6) = (kernel.v4.foreigns()?, kernel.v6.foreigns()?);
         same("IPv4 foreign flows", &memory.v4.foreigns, &v4)?;
-        same("IPv6 foreign flows", &memory.v6.foreigns, &v6)
+        same("IPv6 foreign flows", &memory.v6.foreigns, &v6)?;
+        let (v4, v6) = (kernel.v4.fragments()?, kernel.v6.fragments()?);
+        same("IPv4 fragments", &memory.v4.fragments, &v4)?;
+        same("IPv6 fragments", &memory.v6.fragments, &v6)
     }
 
     fn compare_queues(&mut self) -> Result<()> {

@@ -114,6 +114,12 @@ pub const FIGURES: &[Figure] = &[
         full: 100,
     },
     Figure {
+        name: "fragmented-datagrams",
+        what: "rounds of UDP datagrams of 1,600 to 65,000 bytes, each family; all are answered",
+        small: 5,
+        full: 200,
+    },
+    Figure {
         name: "agent-killed",
         what: "new flows, 500/s, while 200 are open and the agent is killed; none fails",
         small: 6_000,

@@ -60,6 +60,9 @@ impl Hook {
     }
 }
 
+/// Entries of `FRAGMENTS`: an LRU map, so far more than tests have datagrams under way.
+const FRAGMENTS: u32 = 1024;
+
 /// The program that starts the sweep.
 const SWEEP: &str = "weiche_sweep";
 
@@ -151,6 +154,8 @@ impl Kernel {
             ("HALF_OPEN_V6", sizes.half_open),
             ("HALF_REVERSE_V4", sizes.half_open),
             ("HALF_REVERSE_V6", sizes.half_open),
+            ("FRAGMENTS_V4", FRAGMENTS),
+            ("FRAGMENTS_V6", FRAGMENTS),
             ("FRONTENDS_V4", sizes.frontends),
             ("FRONTENDS_V6", sizes.frontends),
         ] {

@@ -41,6 +41,7 @@ pub struct Frame {
     tags: Vec<[u16; 2]>,
     ipv4_options: Vec<u8>,
     fragment: Option<(u16, bool)>,
+    identification: u16,
     extensions: Vec<Extension>,
     lies: Vec<Lie>,
 }
@@ -140,6 +141,7 @@ fn frame(source: SocketAddr, destination: SocketAddr, transport: Transport) -> F
         tags: Vec::new(),
         ipv4_options: Vec::new(),
         fragment: None,
+        identification: 0x1234,
         extensions: Vec::new(),
         lies: Vec::new(),
     }
@@ -270,6 +272,32 @@ impl Frame {
             return self;
         }
         self.extension(Extension::Fragment(offset, more))
+    }
+
+    /// Another number for what it is a fragment of than all others have.
+    #[must_use]
+    pub fn identified(mut self, identification: u16) -> Self {
+        self.identification = identification;
+        self
+    }
+
+    /// The fragments of it with so many bytes each, a multiple of eight, in order.
+    ///
+    /// # Panics
+    ///
+    /// When there are none of that size, or it is longer than any packet.
+    pub fn pieces(&self, size: usize) -> Vec<Self> {
+        let (number, segment) = encode::transport(self);
+        let last = segment.len().div_ceil(size).saturating_sub(1);
+        let piece = |(index, bytes): (usize, &[u8])| {
+            let offset = u16::try_from(index * size / 8).expect("a test's packet is short");
+            let piece = Self {
+                transport: Transport::Other(number),
+                ..self.clone()
+            };
+            piece.payload(bytes).fragment(offset, index != last)
+        };
+        segment.chunks(size).enumerate().map(piece).collect()
     }
 
     /// One more extension header behind those there are.

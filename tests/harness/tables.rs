@@ -17,8 +17,8 @@ use lb_common::{
     frame::{Frame, Frames},
     tables::Stage,
     wire::{
-        Affinity, Backend, Chunk, Expiry, Flow, Foreign, FrontendKey, Node, Reverse, Round,
-        Service, Tuple,
+        Affinity, Backend, Chunk, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Node,
+        Reverse, Round, Service, Tuple,
     },
 };
 use std::collections::{BTreeMap, VecDeque};
@@ -61,6 +61,8 @@ pub struct Entries<F: Family> {
     pub affinities: BTreeMap<Tuple<F::Address>, Affinity>,
     /// `FOREIGN`: flows of conntrack's.
     pub foreigns: BTreeMap<Tuple<F::Address>, Foreign>,
+    /// `FRAGMENTS`.
+    pub fragments: BTreeMap<FragmentKey<F::Address>, Fragment>,
     /// `EXPIRY`: the queue in which established flows and affinities wait for the sweep.
     pub expiries: VecDeque<Expiry<F::Address>>,
 }
@@ -109,6 +111,7 @@ impl<F: Family> Default for Entries<F> {
             flows: Flows::default(),
             affinities: BTreeMap::new(),
             foreigns: BTreeMap::new(),
+            fragments: BTreeMap::new(),
             expiries: VecDeque::new(),
         }
     }

@@ -10,6 +10,7 @@ mod untranslated;
 
 mod cluster_ip;
 mod related;
+mod fragments;
 mod backends;
 mod affinity;
 mod observe;

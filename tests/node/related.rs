@@ -33,7 +33,7 @@ const SMALL_MTU: u32 = 1_280;
 /// Of a datagram that fits the links, but not those routes.
 const LARGE: usize = 1_400;
 /// How often each transfer is made; the fastest counts, as the machine has other things to do.
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 10;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Who sends.

@@ -52,7 +52,7 @@ pub(super) enum Sizing {
 }
 
 /// Every pinned map, and what decides its size.
-pub(super) const MAPS: [(&str, Sizing); 23] = [
+pub(super) const MAPS: [(&str, Sizing); 25] = [
     ("FRONTENDS_V4", Sizing::Frontends),
     ("FRONTENDS_V6", Sizing::Frontends),
     ("FLOWS_V4", Sizing::Flows),
@@ -67,6 +67,8 @@ pub(super) const MAPS: [(&str, Sizing); 23] = [
     ("AFFINITY_V6", Sizing::Affinity),
     ("FOREIGN_V4", Sizing::Flows),
     ("FOREIGN_V6", Sizing::Flows),
+    ("FRAGMENTS_V4", Sizing::Fixed),
+    ("FRAGMENTS_V6", Sizing::Fixed),
     ("EXPIRY_V4", Sizing::Expiries),
     ("EXPIRY_V6", Sizing::Expiries),
     ("SWEEP", Sizing::Fixed),

@@ -42,13 +42,20 @@ pub(super) fn bend(frame: Frame, chance: &mut Chance) -> (Vec<u8>, Bend) {
             Bend::Options,
         ),
         2 => {
-            let offset = chance.half() % 4;
-            (
+            let frame = if chance.one_in(4) {
+                with_options(frame, is_ipv4, chance)
+            } else {
                 frame
-                    .fragment(offset, offset == 0 || chance.one_in(2))
-                    .bytes(),
-                Bend::Fragment,
-            )
+            };
+            let offset = chance.half() % 4;
+            let frame = frame
+                .identified(chance.half() % 3)
+                .fragment(offset, offset == 0 || chance.one_in(2));
+            let mut bytes = frame.bytes();
+            if chance.one_in(4) {
+                bytes.truncate(chance.below(bytes.len() + 1));
+            }
+            (bytes, Bend::Fragment)
         }
         3 => (foreign(frame, chance).bytes(), Bend::Foreign),
         4 if is_udp => (frame.no_checksum().bytes(), Bend::NoChecksum),
@@ -123,7 +130,8 @@ fn lie(frame: Frame, is_ipv4: bool, [is_tcp, is_udp]: [bool; 2], chance: &mut Ch
     }
 }
 
-fn damaged(mut bytes: Vec<u8>, chance: &mut Chance) -> Vec<u8> {
+/// Some bits or bytes become others.
+pub(super) fn damaged(mut bytes: Vec<u8>, chance: &mut Chance) -> Vec<u8> {
     for _ in 0..=chance.below(4) {
         let at = chance.below(bytes.len());
         bytes[at] = match chance.below(3) {

@@ -3,7 +3,7 @@
 //! packets really reached.
 
 use super::{
-    bend::{Bend, bend},
+    bend::{Bend, bend, damaged},
     world::services,
 };
 use crate::{
@@ -14,7 +14,7 @@ use lb_common::{
     verdict::Reason,
     wire::protocol::{SCTP, TCP, UDP},
 };
-use std::net::SocketAddr;
+use std::{collections::VecDeque, net::SocketAddr};
 use tests::{
     chance::Chance,
     kernel::Hook,
@@ -37,6 +37,8 @@ pub(super) struct Script {
     /// Everybody speaks in turn, whole and soon, so that connections live to their end.
     calm: bool,
     conversations: Vec<Conversation>,
+    /// Fragments that are still to be sent.
+    pieces: VecDeque<Packet>,
 }
 
 struct Conversation {
@@ -124,6 +126,7 @@ impl Script {
         Self {
             conversations: conversations.collect(),
             calm: chance.one_in(2),
+            pieces: VecDeque::new(),
         }
     }
 
@@ -134,6 +137,11 @@ impl Script {
 
     /// The next packet of any of them.
     pub(super) fn next(&mut self, chance: &mut Chance) -> Packet {
+        if !chance.one_in(6)
+            && let Some(piece) = self.pieces.pop_front()
+        {
+            return piece;
+        }
         let index = chance.below(self.conversations.len());
         let conversation = &mut self.conversations[index];
         let (speaker, frame) = conversation.speak(self.calm, chance);
@@ -143,6 +151,15 @@ impl Script {
             (Speaker::Client, false) | (Speaker::Pod, true) => Hook::Ingress,
             (Speaker::Pod, false) | (Speaker::Client, true) => Hook::Egress,
         };
+        if chance.one_in(8) {
+            let pieces = in_pieces(&frame, chance).into_iter();
+            self.pieces.extend(pieces.map(|bytes| Packet {
+                hook,
+                bytes,
+                bend: Bend::Fragment,
+                conversation: index,
+            }));
+        }
         let (bytes, bend) = if self.calm {
             (frame.bytes(), Bend::Straight)
         } else {
@@ -165,6 +182,32 @@ impl Script {
             self.conversations[packet.conversation].reached = Some(ends);
         }
     }
+}
+
+/// The fragments of a datagram, with what may become of them on their way.
+fn in_pieces(frame: &Frame, chance: &mut Chance) -> Vec<Vec<u8>> {
+    let size = 8 * (chance.below(4) + 1);
+    let mut pieces = frame.clone().identified(chance.half() % 3).pieces(size);
+    if chance.one_in(4) {
+        chance.shuffle(&mut pieces);
+    }
+    if chance.one_in(4) {
+        let lost = chance.below(pieces.len());
+        pieces.remove(lost);
+    }
+    let mut sent = Vec::new();
+    for piece in pieces {
+        let bytes = piece.bytes();
+        if chance.one_in(8) {
+            sent.push(bytes.clone());
+        }
+        sent.push(if chance.one_in(8) {
+            damaged(bytes, chance)
+        } else {
+            bytes
+        });
+    }
+    sent
 }
 
 impl Conversation {

@@ -39,6 +39,8 @@ impl World {
                 }
                 memory.set_affinity(cast.service, protocol, 60);
             }
+            // The other Services have none, as if the agent had not come to write it yet.
+            memory.add_service(SocketAddr::new(cast.service.ip(), 0), 0, &[]);
         }
         Ok(Self {
             start: memory.clone(),

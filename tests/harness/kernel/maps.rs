@@ -9,7 +9,10 @@ use aya::{
 };
 use lb_common::{
     family::Family,
-    wire::{Affinity, Expiry, Flow, Foreign, FrontendKey, Reverse, Service, Tuple},
+    wire::{
+        Affinity, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Reverse, Service,
+        Tuple,
+    },
 };
 use lb_userspace::maps::pod::Wire;
 use std::collections::{BTreeMap, VecDeque};
@@ -25,6 +28,7 @@ pub struct FamilyMaps<F: Family> {
     half_open: PairMaps<F>,
     affinities: Table<Tuple<F::Address>, Affinity>,
     foreigns: Table<Tuple<F::Address>, Foreign>,
+    fragments: Table<FragmentKey<F::Address>, Fragment>,
     expiries: Queue<MapData, Wire<Expiry<F::Address>>>,
 }
 
@@ -49,6 +53,7 @@ impl<F: Family> FamilyMaps<F> {
             },
             affinities: Table::take(ebpf, "AFFINITY", ending)?,
             foreigns: Table::take(ebpf, "FOREIGN", ending)?,
+            fragments: Table::take(ebpf, "FRAGMENTS", ending)?,
             expiries: map(ebpf, &format!("EXPIRY_{ending}"))?.try_into()?,
         })
     }
@@ -86,6 +91,11 @@ impl<F: Family> FamilyMaps<F> {
         self.foreigns.all()
     }
 
+    /// What first fragments have taught.
+    pub fn fragments(&self) -> Result<BTreeMap<FragmentKey<F::Address>, Fragment>> {
+        self.fragments.all()
+    }
+
     /// The queue in which they wait for the sweep; nothing else may use it meanwhile.
     pub fn expiries(&mut self) -> Result<VecDeque<Expiry<F::Address>>> {
         let mut entries = VecDeque::new();
@@ -113,6 +123,7 @@ impl<F: Family> FamilyMaps<F> {
         self.half_open.copy_from(&entries.flows.half_open)?;
         self.affinities.copy_from(&entries.affinities)?;
         self.foreigns.copy_from(&entries.foreigns)?;
+        self.fragments.copy_from(&entries.fragments)?;
         while self.expiries.pop(0).is_ok() {}
         let mut entries = entries.expiries.iter();
         entries.try_for_each(|entry| Ok(self.expiries.push(&Wire(*entry), 0)?))

@@ -56,7 +56,7 @@ fn segment_length(frame: &Frame) -> usize {
 }
 
 /// The transport header with its checksum, and the payload.
-fn transport(frame: &Frame) -> (u8, Vec<u8>) {
+pub(super) fn transport(frame: &Frame) -> (u8, Vec<u8>) {
     let mut segment = Vec::new();
     segment.extend(frame.source.port().to_be_bytes());
     segment.extend(frame.destination.port().to_be_bytes());
@@ -138,7 +138,8 @@ fn extensions(frame: &Frame, last: u8, segment: Vec<u8>) -> (u8, Vec<u8>) {
             Extension::Routing(left) => (43, vec![0, 0, 0, left, 0, 0, 0, 0]),
             Extension::Fragment(offset, more) => {
                 let [high, low] = (offset << 3 | u16::from(more)).to_be_bytes();
-                (44, vec![0, 0, high, low, 0, 0, 0, 7])
+                let [i0, i1] = frame.identification.to_be_bytes();
+                (44, vec![0, 0, high, low, 0, 0, i0, i1])
             }
             Extension::Authentication(words) => {
                 let mut header = vec![0, words + 1, 0, 0, 0, 0, 0, 9, 0, 0, 0, 1];
@@ -171,7 +172,7 @@ fn ipv4(frame: &Frame, next: u8, source: [u8; 4], destination: [u8; 4], body: &[
     let (offset, more) = frame.fragment.unwrap_or((0, false));
     let mut header = vec![0x40 | narrow(5 + options.len() / 4), 0];
     header.extend(word(20 + options.len() + body.len()).to_be_bytes());
-    header.extend([0x12, 0x34]);
+    header.extend(frame.identification.to_be_bytes());
     header.extend((u16::from(more) << 13 | offset).to_be_bytes());
     header.extend([64, next, 0, 0]);
     header.extend(source);

@@ -6,8 +6,8 @@ use lb_common::{
     family::Family,
     tables::{Environment, Found, InsertError, Side, Stage, Tables, Torn, Touch},
     wire::{
-        Affinity, Backend, BackendState, CHUNK_SLOTS, Expiry, Flow, Foreign, FrontendKey, Node,
-        Reverse, Sealed, Service, Tuple, fingerprint,
+        Affinity, Backend, BackendState, CHUNK_SLOTS, Expiry, Flow, Foreign, Fragment, FragmentKey,
+        FrontendKey, Node, Reverse, Sealed, Service, Tuple, fingerprint,
     },
 };
 use std::collections::BTreeMap;
@@ -144,6 +144,19 @@ where
 
     fn remove_affinity(&mut self, key: &Tuple<F::Address>) {
         self.entries_mut().affinities.remove(key);
+    }
+
+    fn fragment(&self, key: &FragmentKey<F::Address>, into: &mut Fragment) -> Found<()> {
+        let found = whole(self.entries().fragments.get(key), fingerprint(key))?;
+        Ok(found.map(|fragment| *into = fragment))
+    }
+
+    fn learn_fragment(&mut self, key: &FragmentKey<F::Address>, fragment: &Fragment) {
+        self.entries_mut().fragments.insert(*key, *fragment);
+    }
+
+    fn forget_fragment(&mut self, key: &FragmentKey<F::Address>) {
+        self.entries_mut().fragments.remove(key);
     }
 
     fn foreign(&self, key: &Tuple<F::Address>, into: &mut Foreign) -> Found<()> {
