@@ -125,8 +125,8 @@ impl Capture {
         let mut right = 0;
         for frame in &self.frames {
             match transport_checksum(frame)? {
-                // Both are zero in one's complement. Linux sends the first for any protocol, not for
-                // UDP alone (`skb_checksum_help`).
+                // Both are zero in one's complement, and Linux sends the first for any protocol
+                // (`skb_checksum_help`).
                 Some((0xffff, 0)) => right += 1,
                 Some((sent, computed)) if sent != computed => complaints.push(format!(
                     "etherparse: {:?} carries {sent:#06x}, computed {computed:#06x}",
