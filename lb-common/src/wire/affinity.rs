@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `AFFINITY`: which backend a client of a Service's port is pinned to.
 
-use super::seal::Sealed;
+use super::seal::sealed;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// A client's backend, keyed by [`crate::affinity::write_key`]. 48 bytes.
@@ -26,16 +26,6 @@ pub struct Affinity {
     pub used_ns_end: u64,
 }
 
-impl Sealed for Affinity {
-    #[inline(always)]
-    fn versions(&self) -> (u64, u64) {
-        (self.used_ns, self.used_ns_end)
-    }
-
-    #[inline(always)]
-    fn identity(&self) -> u64 {
-        self.identity
-    }
-}
+sealed!(Affinity: used_ns, used_ns_end);
 
 const _: () = assert!(size_of::<Affinity>() == 48);

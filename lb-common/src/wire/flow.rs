@@ -4,7 +4,7 @@
 //! Both exist twice: half-open TCP flows live in LRU tables of their own, so that a flood of SYNs
 //! evicts other half-open flows and nothing else.
 
-use super::seal::Sealed;
+use super::seal::sealed;
 use crate::family::WideAddress;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -46,17 +46,7 @@ pub struct Flow {
     pub born_ns_end: u64,
 }
 
-impl Sealed for Flow {
-    #[inline(always)]
-    fn versions(&self) -> (u64, u64) {
-        (self.born_ns, self.born_ns_end)
-    }
-
-    #[inline(always)]
-    fn identity(&self) -> u64 {
-        self.identity
-    }
-}
+sealed!(Flow: born_ns, born_ns_end);
 
 /// How a reply finds its flow, keyed by the [`super::Tuple`] that the backend sends. 48 bytes.
 #[repr(C)]
@@ -80,17 +70,7 @@ pub struct Reverse {
     pub born_ns_end: u64,
 }
 
-impl Sealed for Reverse {
-    #[inline(always)]
-    fn versions(&self) -> (u64, u64) {
-        (self.born_ns, self.born_ns_end)
-    }
-
-    #[inline(always)]
-    fn identity(&self) -> u64 {
-        self.identity
-    }
-}
+sealed!(Reverse: born_ns, born_ns_end);
 
 const _: () = assert!(size_of::<Flow>() == 80);
 const _: () = assert!(size_of::<Reverse>() == 48);

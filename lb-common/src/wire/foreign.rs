@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `FOREIGN`: flows that netfilter's conntrack owns while we take over from kube-proxy.
 
-use super::seal::Sealed;
+use super::seal::sealed;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// A flow to a Service that the host's stack translates, keyed by the [`super::Tuple`] that the
@@ -24,16 +24,6 @@ pub struct Foreign {
     pub seen_ns_end: u64,
 }
 
-impl Sealed for Foreign {
-    #[inline(always)]
-    fn versions(&self) -> (u64, u64) {
-        (self.seen_ns, self.seen_ns_end)
-    }
-
-    #[inline(always)]
-    fn identity(&self) -> u64 {
-        self.identity
-    }
-}
+sealed!(Foreign: seen_ns, seen_ns_end);
 
 const _: () = assert!(size_of::<Foreign>() == 32);

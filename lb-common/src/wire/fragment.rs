@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `FRAGMENTS`: what first fragments have shown of the later ones, which have no ports.
 
-use super::seal::Sealed;
+use super::seal::sealed;
 use crate::family::{Family, WideAddress};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -54,17 +54,7 @@ pub struct Fragment {
     pub learnt_ns_end: u64,
 }
 
-impl Sealed for Fragment {
-    #[inline(always)]
-    fn versions(&self) -> (u64, u64) {
-        (self.learnt_ns, self.learnt_ns_end)
-    }
-
-    #[inline(always)]
-    fn identity(&self) -> u64 {
-        self.identity
-    }
-}
+sealed!(Fragment: learnt_ns, learnt_ns_end);
 
 const _: () = assert!(size_of::<FragmentKey<<crate::family::V4 as Family>::Address>>() == 16);
 const _: () = assert!(size_of::<FragmentKey<<crate::family::V6 as Family>::Address>>() == 40);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `FRONTENDS`: one address, port and protocol that clients dial, and the Service behind it.
 
-use super::seal::Sealed;
+use super::seal::sealed;
 use crate::family::{Family, V4, V6};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -67,17 +67,7 @@ impl Service {
     pub const ELSEWHERE: u32 = 1;
 }
 
-impl Sealed for Service {
-    #[inline(always)]
-    fn versions(&self) -> (u64, u64) {
-        (self.version, self.version_end)
-    }
-
-    #[inline(always)]
-    fn identity(&self) -> u64 {
-        self.identity
-    }
-}
+sealed!(Service: version, version_end);
 
 const _: () = assert!(size_of::<FrontendKey<<V4 as Family>::Address>>() == 8);
 const _: () = assert!(size_of::<FrontendKey<<V6 as Family>::Address>>() == 20);

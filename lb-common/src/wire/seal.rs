@@ -21,6 +21,26 @@ pub trait Sealed: Copy {
     }
 }
 
+/// Implements [`Sealed`] for a value that carries its identity in a field of that name, by the
+/// fields that hold its version.
+macro_rules! sealed {
+    ($value:ident: $front:ident, $back:ident) => {
+        impl $crate::wire::Sealed for $value {
+            #[inline(always)]
+            fn versions(&self) -> (u64, u64) {
+                (self.$front, self.$back)
+            }
+
+            #[inline(always)]
+            fn identity(&self) -> u64 {
+                self.identity
+            }
+        }
+    };
+}
+
+pub(super) use sealed;
+
 /// 64 bits that stand for a key: the words of the key, multiplied and mixed.
 ///
 /// It distinguishes keys whose elements share memory over time, nothing more: whoever can choose
