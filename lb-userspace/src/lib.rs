@@ -15,6 +15,7 @@ pub mod reconcile;
 pub mod maps;
 
 pub mod datapath;
+mod bpf;
 pub mod takeover;
 
 pub mod leftovers;

@@ -5,47 +5,44 @@
 //! (`BPF_PROG_GET_FD_BY_ID`): next to all rights that there are. Numbers are for whoever has
 //! `CAP_NET_ADMIN`, and they are enough to see whether ours is there.
 
-use crate::datapath::pin::{Hook, Place};
+use crate::{
+    bpf::{self, Command, address, word},
+    datapath::pin::{Hook, Place},
+};
 use std::io;
 
-/// `BPF_PROG_QUERY` of `enum bpf_cmd`, include/uapi/linux/bpf.h.
-const PROG_QUERY: i32 = 16;
 /// `BPF_MPROG_MAX`, kernel/bpf/mprog.c: no hook has more.
 const MOST: usize = 64;
-/// Where in the query their number is: room before, those that there are after.
-const COUNT: usize = 6;
+
+/// Where in the member `query` of `union bpf_attr` their number is: room before the call, those
+/// that there are after it.
+const COUNT: usize = 3;
 
 /// In the order in which they run.
 pub(super) fn of_tcx(place: Place) -> io::Result<Vec<u32>> {
     let mut ids = [0_u32; MOST];
-    // `query` of `union bpf_attr`, as long as it is since there is tcx, by words of four bytes.
-    let mut query = [0_u32; 16];
-    query[0] = place.ifindex;
     // `enum bpf_attach_type`.
-    query[1] = match place.hook {
+    let attach_type = match place.hook {
         Hook::Ingress => 46,
         Hook::Egress => 47,
     };
-    let address = u64::try_from(ids.as_mut_ptr().expose_provenance()).map_err(io::Error::other)?;
-    let address = address.to_ne_bytes();
-    let (halves, _none) = address.as_chunks();
-    for (word, half) in query[4..6].iter_mut().zip(halves) {
-        *word = u32::from_ne_bytes(*half);
-    }
-    query[COUNT] = u32::try_from(MOST).map_err(io::Error::other)?;
-    // SAFETY: `query` is what the command reads and writes, of the size that is said; `ids` has
-    // room for the `MOST` numbers that it may write, and outlives the call.
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            PROG_QUERY,
-            &raw mut query,
-            size_of_val(&query),
-        )
-    };
-    if done != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let count = usize::try_from(query[COUNT]).map_err(io::Error::other)?;
+    let room = u32::try_from(MOST).map_err(io::Error::other)?;
+    let (query_flags, attach_flags, pad) = (0, 0, 0);
+    let (prog_attach_flags, link_ids, link_attach_flags, revision) = (0, 0, 0, 0);
+    // As long as it is since there is tcx.
+    let mut query = [
+        word(place.ifindex, attach_type),
+        word(query_flags, attach_flags),
+        address(ids.as_mut_ptr()),
+        word(room, pad),
+        prog_attach_flags,
+        link_ids,
+        link_attach_flags,
+        revision,
+    ];
+    // SAFETY: `ids` has room for the `MOST` numbers that the kernel may write, and outlives the
+    // call.
+    unsafe { bpf::call(Command::ProgQuery, &mut query) }?;
+    let count = usize::try_from(bpf::first(query[COUNT])).map_err(io::Error::other)?;
     Ok(ids.into_iter().take(count).collect())
 }
