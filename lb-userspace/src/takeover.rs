@@ -145,7 +145,7 @@ impl Handover {
     /// Compares what is written down with conntrack's list, and takes the next step if it is due.
     async fn round(&mut self) -> Result<Progress, HandoverError> {
         let asked_ns = clock::monotonic_ns();
-        let owned = self.owned().await?;
+        let owned = owned(&self.conntrack, &self.store).await?;
         for flow in &owned {
             let foreign = Foreign {
                 seen_ns: asked_ns,
@@ -189,11 +189,6 @@ impl Handover {
                 .map(|(client, dialled)| format!("{client} to {dialled}"))
                 .collect(),
         })
-    }
-
-    /// Flows to our Services that netfilter translates.
-    async fn owned(&self) -> Result<Vec<Translated>, HandoverError> {
-        owned(&self.conntrack, &self.store).await
     }
 }
 

@@ -7,10 +7,12 @@ mod family;
 mod flows;
 mod foreign;
 mod reasons;
+mod write;
 
 pub use flows::{FlowEntry, KernelFlows, Usage};
 pub use foreign::{Ends, KernelForeign};
 pub use reasons::KernelReasons;
+pub(crate) use write::{Put, Write};
 
 use super::{Capacity, Frontend, Store, StoreError, pod::Wire};
 use aya::maps::{Array, HashMap, Map, MapData, MapError, MapInfo};

@@ -10,7 +10,7 @@ use crate::{
     clock,
     maps::{
         Store as _, StoreError,
-        kernel::{KernelStore, OpenError, entries, open},
+        kernel::{KernelStore, OpenError, Put, Write, entries, open},
         pod::Wire,
     },
 };
@@ -25,7 +25,6 @@ use lb_common::{
         Affinity, Backend, Expiry, Flow, Foreign, Reverse, Sealed, Timeouts, Tuple, fingerprint,
     },
 };
-use rustix::io::Errno;
 use std::path::Path;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -341,35 +340,6 @@ fn get<K: Pod, V: Pod>(
     }
 }
 
-/// Which entries are written.
-#[derive(Clone, Copy)]
-enum Write {
-    /// None that are there.
-    New,
-    /// Only those.
-    Again,
-}
-
-impl Write {
-    /// `BPF_NOEXIST` and `BPF_EXIST` of `include/uapi/linux/bpf.h`.
-    fn flags(self) -> u64 {
-        match self {
-            Self::New => 1,
-            Self::Again => 2,
-        }
-    }
-}
-
-/// What became of a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Put {
-    Done,
-    /// Another entry is there, or none where one should be.
-    There,
-    /// There is no room.
-    Full,
-}
-
 fn put<K: Pod, V: Pod>(
     table: &mut HashMap<MapData, K, V>,
     key: &K,
@@ -377,19 +347,7 @@ fn put<K: Pod, V: Pod>(
     write: Write,
     map: &'static str,
 ) -> Result<Put, CopyError> {
-    let error = match table.insert(key, value, write.flags()) {
-        Ok(()) => return Ok(Put::Done),
-        Err(error) => error,
-    };
-    let errno = match &error {
-        MapError::SyscallError(error) => Errno::from_io_error(&error.io_error),
-        _ => None,
-    };
-    match errno {
-        Some(Errno::EXIST | Errno::NOENT) => Ok(Put::There),
-        Some(Errno::TOOBIG) => Ok(Put::Full),
-        _ => Err(failed(map)(error)),
-    }
+    write.put(table, key, value).map_err(failed(map))
 }
 
 fn failed(map: &'static str) -> impl Fn(MapError) -> CopyError {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Flows that netfilter's conntrack owns while we take over.
 
-use super::{OpenError, READING, REMOVING, WRITING, absent_is_fine, open, refused};
+use super::{OpenError, Put, READING, REMOVING, WRITING, Write, absent_is_fine, open, refused};
 use crate::maps::{Frontend, StoreError, pod::Wire};
 use aya::maps::{HashMap, MapData, MapError};
 use lb_common::{
@@ -45,42 +45,33 @@ impl KernelForeign {
 
     /// Writes one down unless it is there; `false` = there is no room.
     pub fn add(&mut self, ends: Ends, foreign: Foreign) -> Result<bool, StoreError> {
-        match addresses(ends) {
-            Some(Addresses::V4(from, to)) => {
-                add::<V4>(&mut self.v4, key::<V4>(from, to, ends), foreign)
+        match (ends.0.ip(), ends.1.address) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                let key = key::<V4>(from.octets(), to.octets(), ends);
+                add::<V4>(&mut self.v4, key, foreign)
             }
-            Some(Addresses::V6(from, to)) => {
-                add::<V6>(&mut self.v6, key::<V6>(from, to, ends), foreign)
+            (IpAddr::V6(from), IpAddr::V6(to)) => {
+                let key = key::<V6>(from.octets(), to.octets(), ends);
+                add::<V6>(&mut self.v6, key, foreign)
             }
-            None => Ok(true),
+            // No packet is of two families.
+            _ => Ok(true),
         }
     }
 
     /// Removes one, unless it has been seen since it was listed.
     pub fn remove(&mut self, ends: Ends, listed: &Foreign) -> Result<(), StoreError> {
-        match addresses(ends) {
-            Some(Addresses::V4(from, to)) => {
-                remove::<V4>(&mut self.v4, key::<V4>(from, to, ends), listed)
+        match (ends.0.ip(), ends.1.address) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                let key = key::<V4>(from.octets(), to.octets(), ends);
+                remove::<V4>(&mut self.v4, key, listed)
             }
-            Some(Addresses::V6(from, to)) => {
-                remove::<V6>(&mut self.v6, key::<V6>(from, to, ends), listed)
+            (IpAddr::V6(from), IpAddr::V6(to)) => {
+                let key = key::<V6>(from.octets(), to.octets(), ends);
+                remove::<V6>(&mut self.v6, key, listed)
             }
-            None => Ok(()),
+            _ => Ok(()),
         }
-    }
-}
-
-/// Both ends of a flow are of one family.
-enum Addresses {
-    V4([u8; 4], [u8; 4]),
-    V6([u8; 16], [u8; 16]),
-}
-
-fn addresses((client, dialled): Ends) -> Option<Addresses> {
-    match (client.ip(), dialled.address) {
-        (IpAddr::V4(from), IpAddr::V4(to)) => Some(Addresses::V4(from.octets(), to.octets())),
-        (IpAddr::V6(from), IpAddr::V6(to)) => Some(Addresses::V6(from.octets(), to.octets())),
-        _ => None,
     }
 }
 
@@ -104,27 +95,14 @@ fn add<F: Family>(
     key: Tuple<F::Address>,
     foreign: Foreign,
 ) -> Result<bool, StoreError> {
-    /// `BPF_NOEXIST` of `include/uapi/linux/bpf.h`: what packets have written is newer.
-    const NOEXIST: u64 = 1;
     let identity = fingerprint(&key);
     let value = Wire(Foreign {
         identity,
         ..foreign
     });
-    let Err(error) = table.insert(&Wire(key), &value, NOEXIST) else {
-        return Ok(true);
-    };
-    match refused("flows", WRITING)(error) {
-        StoreError::Refused { cause, .. } if cause.kind() == std::io::ErrorKind::AlreadyExists => {
-            Ok(true)
-        }
-        StoreError::Refused { cause, .. }
-            if rustix::io::Errno::from_io_error(&cause) == Some(rustix::io::Errno::TOOBIG) =>
-        {
-            Ok(false)
-        }
-        other => Err(other),
-    }
+    // What packets have written is newer.
+    let made = Write::New.put(table, &Wire(key), &value);
+    Ok(made.map_err(refused("flows", WRITING))? != Put::Full)
 }
 
 fn remove<F: Family>(
