@@ -7,13 +7,13 @@ use anyhow::ensure;
 use lb_common::wire::Node;
 use lb_userspace::{
     maps::{Capacity, memory::Memory},
-    model::{
-        Affinity, Change, Endpoint, EndpointSlice, Kind, Name, Policy, Protocol, ServiceKind,
-        ServiceObject, ServicePort, SlicePort,
-    },
+    model::{Change, EndpointSlice, Kind, Name, ServiceObject},
     reconcile::{Reconciler, Settings},
 };
-use tests::{control::journal::Journal, figures};
+use tests::{
+    control::{journal::Journal, objects},
+    figures,
+};
 
 const ENDPOINTS: u16 = 10;
 
@@ -71,59 +71,14 @@ fn cost(services: u16) -> anyhow::Result<(u64, u64, u64)> {
 
 fn service(index: u16) -> ServiceObject {
     let [a, b] = index.to_be_bytes();
-    ServiceObject {
-        name: name(index),
-        uid: "".into(),
-        created_s: 0,
-        kind: ServiceKind::ClusterIp,
-        cluster_ips: vec![IpAddr::from([10, 96, a, b])],
-        ports: vec![ServicePort {
-            name: "http".into(),
-            protocol: Protocol::Tcp,
-            port: 80,
-            node_port: 0,
-        }],
-        internal_policy: Policy::Cluster,
-        external_policy: Policy::Cluster,
-        affinity: Affinity::None,
-        external_ips: Vec::new(),
-        load_balancer_ips: Vec::new(),
-        source_ranges: None,
-        health_check_node_port: 0,
-        proxy_name: None,
-        headless: false,
-    }
+    objects::service(name(index), IpAddr::from([10, 96, a, b]))
 }
 
 fn slice(index: u16, endpoints: u16) -> EndpointSlice {
     let [a, b] = index.to_be_bytes();
-    let endpoint = |number: u16| Endpoint {
-        address: IpAddr::from([0xfd00, 0, 0, 0, 0, 0, index, number]),
-        ready: true,
-        serving: true,
-        terminating: false,
-        node: None,
-        zone: None,
-        hint_zones: [].into(),
-        hint_nodes: [].into(),
-    };
-    let v4 = |number: u16| Endpoint {
-        address: IpAddr::from([10, a.wrapping_add(100), b, number.to_be_bytes()[1]]),
-        ..endpoint(number)
-    };
-    EndpointSlice {
-        name: name(index),
-        service: name(index).name,
-        endpoints: (1..=endpoints).map(v4).collect(),
-        ports: vec![SlicePort {
-            name: "http".into(),
-            protocol: Protocol::Tcp,
-            port: 8_080,
-        }],
-        proxy_name: None,
-        headless: false,
-        triggered_ns: None,
-    }
+    let address = |number: u16| [10, a.wrapping_add(100), b, number.to_be_bytes()[1]];
+    let endpoints = (1..=endpoints).map(|number| objects::endpoint(address(number).into()));
+    objects::slice(name(index), &name(index).name, endpoints.collect())
 }
 
 fn name(index: u16) -> Name {

@@ -6,13 +6,10 @@ use std::{net::IpAddr, sync::Arc};
 use lb_common::wire::Node;
 use lb_userspace::{
     maps::{Store, faulty::Faulty, memory::Memory},
-    model::{
-        Affinity, Change, Endpoint, EndpointSlice, Kind, Name, Policy, Protocol, ServiceKind,
-        ServiceObject, ServicePort, SlicePort,
-    },
+    model::{Change, EndpointSlice, Kind, Name},
     reconcile::{Reconciler, Settings},
 };
-use tests::control::{AMPLE, journal::Journal};
+use tests::control::{AMPLE, journal::Journal, objects};
 
 const GRACE_NS: u64 = 1_000_000_000;
 
@@ -85,52 +82,16 @@ fn started(store: &impl Store, slices: impl IntoIterator<Item = Change>) -> Reco
 }
 
 fn service() -> Change {
-    Change::Service(Arc::new(ServiceObject {
-        name: Name::new("default", "web"),
-        uid: "".into(),
-        created_s: 0,
-        kind: ServiceKind::ClusterIp,
-        cluster_ips: vec![IpAddr::from([10, 96, 0, 10])],
-        ports: vec![ServicePort {
-            name: "http".into(),
-            protocol: Protocol::Tcp,
-            port: 80,
-            node_port: 0,
-        }],
-        internal_policy: Policy::Cluster,
-        external_policy: Policy::Cluster,
-        affinity: Affinity::None,
-        external_ips: Vec::new(),
-        load_balancer_ips: Vec::new(),
-        source_ranges: None,
-        health_check_node_port: 0,
-        proxy_name: None,
-        headless: false,
-    }))
+    let name = Name::new("default", "web");
+    let service = objects::service(name, IpAddr::from([10, 96, 0, 10]));
+    Change::Service(Arc::new(service))
 }
 
 fn slice(name: &str, lasts: &[u8], triggered_ns: Option<u64>) -> Change {
-    let endpoint = |last: &u8| Endpoint {
-        address: IpAddr::from([10, 244, 0, *last]),
-        ready: true,
-        serving: true,
-        terminating: false,
-        node: None,
-        zone: None,
-        hint_zones: [].into(),
-        hint_nodes: [].into(),
-    };
+    let endpoint = |last: &u8| objects::endpoint(IpAddr::from([10, 244, 0, *last]));
+    let endpoints = lasts.iter().map(endpoint).collect();
     Change::Slice(Arc::new(EndpointSlice {
-        name: Name::new("default", name),
-        service: "web".into(),
-        endpoints: lasts.iter().map(endpoint).collect(),
-        ports: vec![SlicePort {
-            name: "http".into(),
-            protocol: Protocol::Tcp,
-            port: 8_080,
-        }],
-        proxy_name: None,
-        headless: false,
         triggered_ns,
+        ..objects::slice(Name::new("default", name), "web", endpoints)
     }))
 }

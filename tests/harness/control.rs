@@ -3,6 +3,7 @@
 
 pub mod dump;
 pub mod journal;
+pub mod objects;
 pub mod oracle;
 pub mod shared;
 pub mod sound;

@@ -6,10 +6,8 @@ use std::{
     sync::Arc,
 };
 
-use lb_userspace::model::{
-    Affinity, Change, Endpoint, EndpointSlice, Kind, Name, NodeObject, Policy, Protocol,
-    ServiceKind, ServiceObject, ServicePort, SlicePort,
-};
+use lb_userspace::model::{Change, Endpoint, Kind, Name, NodeObject, ServiceObject};
+use tests::control::objects;
 
 /// Endpoints of one slice at most: the controller's default.
 const SLICE: u32 = 100;
@@ -82,55 +80,23 @@ impl Cluster {
             let pod = self.pods.get(at).copied().unwrap_or(0);
             let [_, a, b, c] = pod.to_be_bytes();
             Endpoint {
-                address: Ipv4Addr::new(10, a, b, c).into(),
-                ready: true,
-                serving: true,
-                terminating: false,
                 node: Some(format!("node-{}", pod % 100).into()),
                 zone: Some(format!("zone-{}", pod % 3).into()),
-                hint_zones: [].into(),
-                hint_nodes: [].into(),
+                ..objects::endpoint(Ipv4Addr::new(10, a, b, c).into())
             }
         };
         let of = name(service);
-        Change::Slice(Arc::new(EndpointSlice {
-            name: Name::new(&of.namespace, &format!("{}-{number:05}", of.name)),
-            service: of.name,
-            endpoints: places.map(endpoint).collect(),
-            ports: vec![SlicePort {
-                name: "http".into(),
-                protocol: Protocol::Tcp,
-                port: 8_080,
-            }],
-            proxy_name: None,
-            headless: false,
-            triggered_ns: None,
-        }))
+        let slice = Name::new(&of.namespace, &format!("{}-{number:05}", of.name));
+        let endpoints = places.map(endpoint).collect();
+        Change::Slice(Arc::new(objects::slice(slice, &of.name, endpoints)))
     }
 }
 
 fn service(number: u32) -> Change {
     Change::Service(Arc::new(ServiceObject {
-        name: name(number),
         uid: format!("00000000-0000-4000-8000-{number:012}").into(),
         created_s: 1_700_000_000,
-        kind: ServiceKind::ClusterIp,
-        cluster_ips: vec![cluster_ip(number)],
-        ports: vec![ServicePort {
-            name: "http".into(),
-            protocol: Protocol::Tcp,
-            port: 80,
-            node_port: 0,
-        }],
-        internal_policy: Policy::Cluster,
-        external_policy: Policy::Cluster,
-        affinity: Affinity::None,
-        external_ips: Vec::new(),
-        load_balancer_ips: Vec::new(),
-        source_ranges: None,
-        health_check_node_port: 0,
-        proxy_name: None,
-        headless: false,
+        ..objects::service(name(number), cluster_ip(number))
     }))
 }
 
