@@ -137,9 +137,9 @@ async fn work(config: &Config) -> Result<(), AgentError> {
     let handover = Handover::find(&datapath.maps(), datapath.is_new()).await?;
     let takeover = handover.state();
     let (sender, changes) = mpsc::channel(CHANGES);
-    let handle = source::open(config, sender).await?;
     let facts = facts(config, seed.as_ref());
     let vitals = vitals(&facts, &datapath.maps())?;
+    let handle = source::open(config, vitals.metrics.calls(), sender).await?;
     let edges = datapath.edges(config.globs.clone())?;
     let (attached, attached_once) = watch::channel(false);
     let publisher = Publisher::new(config, &facts, vitals.clone());

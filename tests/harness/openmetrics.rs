@@ -122,18 +122,16 @@ fn quoted(text: &str) -> anyhow::Result<(String, &str)> {
     bail!("no end of a label's value")
 }
 
-/// Buckets of a histogram rise, and the last one holds everything.
+/// For each set of its other labels, buckets of a histogram rise, and the last one holds all.
 fn buckets(samples: &[Sample]) -> anyhow::Result<()> {
-    let mut last: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    let mut last: BTreeMap<_, (f64, f64)> = BTreeMap::new();
     for sample in samples {
         if let Some(name) = sample.name.strip_suffix("_bucket") {
-            let bound: f64 = sample
-                .labels
-                .get("le")
-                .context("a bucket without le")?
-                .parse()?;
+            let mut labels = sample.labels.clone();
+            let bound = labels.remove("le").context("a bucket without le")?;
+            let bound: f64 = bound.parse()?;
             let (lower, below) = last
-                .insert(name, (bound, sample.value))
+                .insert((name, labels), (bound, sample.value))
                 .unwrap_or((f64::MIN, 0.0));
             ensure!(
                 bound > lower && sample.value >= below,
@@ -141,8 +139,10 @@ fn buckets(samples: &[Sample]) -> anyhow::Result<()> {
             );
         }
     }
-    for (name, (bound, all)) in last {
-        let count = value(samples, &format!("{name}_count"), &[]);
+    for ((name, labels), (bound, all)) in last {
+        let labels = labels.iter().map(|(label, value)| (&**label, &**value));
+        let labels: Vec<_> = labels.collect();
+        let count = value(samples, &format!("{name}_count"), &labels);
         ensure!(
             bound.is_infinite() && count == Some(all),
             "{name}: the last bucket is not all"
@@ -173,7 +173,21 @@ mod tests {
                 .len(),
             5
         );
+        let of = |host: &str, last: u32| {
+            format!(
+                "l_sum{{h=\"{host}\"}} 1.0\nl_count{{h=\"{host}\"}} 2\n\
+                 l_bucket{{le=\"1\",h=\"{host}\"}} 2\n\
+                 l_bucket{{le=\"+Inf\",h=\"{host}\"}} {last}\n"
+            )
+        };
+        let labelled = "# TYPE l histogram\n";
+        let both = format!("{labelled}{}{}# EOF\n", of("a", 2), of("b", 2));
+        assert_eq!(parse(&both).unwrap().len(), 8);
         for (why, text) in [
+            (
+                "falling buckets of the second of two",
+                format!("{labelled}{}{}# EOF\n", of("a", 2), of("b", 1)),
+            ),
             ("no end", counter.to_owned()),
             ("no total", "# TYPE a counter\na 1\n# EOF\n".to_owned()),
             (

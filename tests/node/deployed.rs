@@ -72,6 +72,13 @@ fn in_a_cluster_it_is_found_where_kube_proxy_is() -> anyhow::Result<()> {
     let samples = openmetrics::parse(&text)?;
     let weak = openmetrics::value(&samples, "weiche_seed_weak", &[]);
     assert_eq!(weak, Some(1.0));
+    let host = server.address().to_string();
+    let labels = [("code", "200"), ("method", "GET"), ("host", &*host)];
+    let answered = openmetrics::value(&samples, "rest_client_requests_total", &labels);
+    ensure!(
+        answered >= Some(6.0),
+        "a list and a watch of each kind: {answered:?}"
+    );
 
     let going = json!([{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}]);
     server.put(node_object(&going));

@@ -3,6 +3,7 @@
 
 mod api_server;
 mod bed;
+mod calls;
 mod both;
 mod cluster;
 mod streams;

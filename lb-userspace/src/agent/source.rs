@@ -5,7 +5,11 @@ use super::AgentError;
 use crate::{
     config::{Access, Config, Seed, SeedError, Source},
     model::{Change, Kind},
-    watch::{Handle, cluster, standalone},
+    watch::{
+        Handle,
+        cluster::{self, calls::Calls},
+        standalone,
+    },
 };
 use tokio::sync::mpsc;
 
@@ -27,7 +31,7 @@ pub(super) async fn check(config: &Config) -> Result<(), AgentError> {
     }
     match &config.source {
         Source::Manifests(folders) => standalone::check(folders).map_err(SourceError::from)?,
-        Source::Cluster(access) => cluster::check(&settings(config, access))
+        Source::Cluster(access) => cluster::check(&settings(config, access, &Calls::default()))
             .await
             .map_err(|error| SourceError::from(Box::new(error)))?,
     }
@@ -37,6 +41,7 @@ pub(super) async fn check(config: &Config) -> Result<(), AgentError> {
 /// Starts the source that the settings name.
 pub(super) async fn open(
     config: &Config,
+    calls: &Calls,
     changes: mpsc::Sender<Change>,
 ) -> Result<Handle, SourceError> {
     match &config.source {
@@ -49,18 +54,19 @@ pub(super) async fn open(
             Ok(standalone::spawn(settings, changes)?)
         }
         Source::Cluster(access) => {
-            let settings = settings(config, access);
+            let settings = settings(config, access, calls);
             Ok(cluster::spawn(settings, changes).await.map_err(Box::new)?)
         }
     }
 }
 
-fn settings(config: &Config, access: &Access) -> cluster::Settings {
+fn settings(config: &Config, access: &Access, calls: &Calls) -> cluster::Settings {
     let [low, _] = Seed::weak(&config.node_name).words;
     cluster::Settings {
         kubeconfig: access.kubeconfig.clone(),
         master: access.master.clone(),
         jitter_seed: low,
+        calls: calls.clone(),
         ..cluster::Settings::default()
     }
 }

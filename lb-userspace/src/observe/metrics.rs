@@ -14,7 +14,10 @@ use crate::{
     observe::health::Answer,
     reconcile::Report,
     takeover::Progress,
-    watch::status::{ALL_KINDS, Status as WatchStatus},
+    watch::{
+        cluster::calls::Calls,
+        status::{ALL_KINDS, Status as WatchStatus},
+    },
 };
 use prometheus_client::{
     encoding::text::encode,
@@ -40,6 +43,7 @@ pub struct Metrics {
     registry: Registry,
     kernel: Arc<Mutex<Reading>>,
     proxy: Proxy,
+    calls: Calls,
     own: Own,
 }
 
@@ -88,6 +92,8 @@ impl Metrics {
         let mut registry = Registry::default();
         let kernel = Arc::new(Mutex::new(Reading::default()));
         let proxy = Proxy::new(registry.sub_registry_with_prefix("kubeproxy"));
+        let calls = Calls::default();
+        calls.register(registry.sub_registry_with_prefix("rest_client"));
         let weiche = registry.sub_registry_with_prefix("weiche");
         let own = Own::new(weiche, facts);
         weiche.register_collector(Box::new(kernel::Collected(kernel.clone())));
@@ -96,8 +102,14 @@ impl Metrics {
             registry,
             kernel,
             proxy,
+            calls,
             own,
         }
+    }
+
+    /// Where the client of an API server counts.
+    pub fn calls(&self) -> &Calls {
+        &self.calls
     }
 
     /// Takes in what the reconciler says after a round.

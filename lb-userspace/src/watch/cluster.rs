@@ -4,6 +4,8 @@
 //! What is known stays in force while the API server cannot be reached; that it cannot is a
 //! problem in the status. Only this module and its children know `kube`.
 
+pub mod calls;
+
 mod door;
 mod nodes;
 mod patience;
@@ -20,7 +22,7 @@ use kube::{
 };
 use tokio::sync::{mpsc, watch};
 
-use self::{door::Door, source::Told};
+use self::{calls::Calls, door::Door, source::Told};
 use super::{Handle, status::Status};
 use crate::model::Change;
 
@@ -39,6 +41,8 @@ pub struct Settings {
     /// more is given up; 30 by default. kube's default is 290 s, for which a connection that died
     /// without a word would be believed.
     pub watch_s: u32,
+    /// Where requests are counted.
+    pub calls: Calls,
 }
 
 impl Default for Settings {
@@ -48,6 +52,7 @@ impl Default for Settings {
             master: None,
             jitter_seed: 0,
             watch_s: 30,
+            calls: Calls::default(),
         }
     }
 }
@@ -95,9 +100,7 @@ pub enum StartError {
 
 /// Refuses what [`spawn`] would: reads the configuration, and connects to nothing.
 pub async fn check(settings: &Settings) -> Result<(), StartError> {
-    Door::open(settings.kubeconfig.clone(), settings.master.clone())
-        .await
-        .map(drop)
+    open(settings).await.map(drop)
 }
 
 /// Starts following a cluster; the first changes are complete lists, kind by kind.
@@ -108,13 +111,20 @@ pub async fn spawn(
     settings: Settings,
     changes: mpsc::Sender<Change>,
 ) -> Result<Handle, StartError> {
-    let door = Door::open(settings.kubeconfig.clone(), settings.master.clone()).await?;
+    let door = open(&settings).await?;
     Ok(through(door, &settings, changes))
 }
 
 /// The same through a client that somebody else has made, and that is never made anew.
 pub fn spawn_with(client: Client, settings: &Settings, changes: mpsc::Sender<Change>) -> Handle {
     through(Door::of(client), settings, changes)
+}
+
+async fn open(settings: &Settings) -> Result<Door, StartError> {
+    let Settings {
+        kubeconfig, master, ..
+    } = settings;
+    Door::open(kubeconfig.clone(), master.clone(), settings.calls.clone()).await
 }
 
 fn through(door: Door, settings: &Settings, changes: mpsc::Sender<Change>) -> Handle {

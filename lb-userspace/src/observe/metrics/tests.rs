@@ -56,6 +56,8 @@ fn full() -> Metrics {
             capacity: 4,
         }],
     });
+    let mut call = metrics.calls().begin("GET", "10.0.0.1:6443", false);
+    call.answered("200");
     for probe in [
         crate::observe::health::Probe::Healthz,
         crate::observe::health::Probe::Livez,
@@ -85,6 +87,7 @@ fn what_is_known_is_told() {
         "kubeproxy_network_programming_duration_seconds_bucket{le=\"0.25\"} 0",
         "kubeproxy_network_programming_duration_seconds_bucket{le=\"0.5\"} 1",
         "kubeproxy_proxy_healthz_total{code=\"503\"} 1",
+        "rest_client_requests_total{code=\"200\",method=\"GET\",host=\"10.0.0.1:6443\"} 1",
         "weiche_starts_total 3",
         "weiche_services{state=\"programmed\"} 4",
         "weiche_refused_parts{reason=\"taken\"} 2",
@@ -105,23 +108,30 @@ fn what_is_known_is_told() {
 
 #[test]
 fn buckets_are_those_of_kube_proxy() {
-    let text = metrics().text().unwrap();
+    let text = full().text().unwrap();
     let bounds = |name: &str| {
-        let start = format!("kubeproxy_{name}_bucket{{le=\"");
+        let start = format!("{name}_bucket{{le=\"");
         let bounds = text.lines().filter_map(|line| {
             let bound = line.strip_prefix(&start)?.split('"').next()?;
             bound.parse::<f64>().ok().filter(|bound| bound.is_finite())
         });
         bounds.collect::<Vec<_>>()
     };
-    let sync = bounds("sync_proxy_rules_duration_seconds");
+    let sync = bounds("kubeproxy_sync_proxy_rules_duration_seconds");
     assert_eq!((sync.len(), sync[0], sync[14]), (15, 0.001, 16.384));
-    let programming = bounds("network_programming_duration_seconds");
+    let programming = bounds("kubeproxy_network_programming_duration_seconds");
     assert_eq!(programming[..4], [0.25, 0.5, 1.0, 2.0]);
     assert_eq!(programming[60..64], [59.0, 60.0, 65.0, 70.0]);
     assert_eq!(
         programming[72..],
         [115.0, 120.0, 150.0, 180.0, 210.0, 240.0, 270.0, 300.0]
+    );
+    let calls = bounds("rest_client_request_duration_seconds");
+    assert_eq!(
+        calls,
+        [
+            0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0
+        ]
     );
 }
 

@@ -6,10 +6,11 @@ use std::{path::PathBuf, time::Duration};
 
 use kube::{
     Client, Config,
+    client::ClientBuilder,
     config::{KubeConfigOptions, Kubeconfig},
 };
 
-use super::StartError;
+use super::{StartError, calls::Calls};
 
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -23,8 +24,9 @@ pub(super) struct Door {
 
 #[derive(Clone)]
 enum Origin {
-    /// A kubeconfig, where `None` is what Kubernetes gives to Pods, and the URL in place of its.
-    Files(Option<PathBuf>, Option<String>),
+    /// A kubeconfig, where `None` is what Kubernetes gives to Pods, the URL in place of its, and
+    /// where calls are counted.
+    Files(Option<PathBuf>, Option<String>, Calls),
     /// Somebody else.
     Elsewhere,
 }
@@ -34,6 +36,7 @@ impl Door {
     pub(super) async fn open(
         kubeconfig: Option<PathBuf>,
         master: Option<String>,
+        calls: Calls,
     ) -> Result<Self, StartError> {
         let mut config = match &kubeconfig {
             Some(path) => from_file(path.clone()).await?,
@@ -49,14 +52,17 @@ impl Door {
         // Each source has a patience of its own, and says what it waits for.
         config.default_retry = false;
         let server = config.cluster_url.to_string();
-        let client = Client::try_from(config).map_err(|cause| StartError::Client {
+        let authority = config.cluster_url.authority();
+        let host = authority.map_or_else(String::new, ToString::to_string);
+        let client = ClientBuilder::try_from(config).map_err(|cause| StartError::Client {
             server: server.clone(),
             cause,
         })?;
+        let client = client.with_layer(&calls.of(host)).build();
         Ok(Self {
             client,
             server,
-            origin: Origin::Files(kubeconfig, master),
+            origin: Origin::Files(kubeconfig, master, calls),
         })
     }
 
@@ -82,8 +88,8 @@ impl Door {
     /// A new way. Files that cannot be read at this moment leave the old one: they may be about to
     /// be replaced.
     pub(super) async fn anew(&mut self) -> Client {
-        if let Origin::Files(kubeconfig, master) = &self.origin {
-            match Self::open(kubeconfig.clone(), master.clone()).await {
+        if let Origin::Files(kubeconfig, master, calls) = &self.origin {
+            match Self::open(kubeconfig.clone(), master.clone(), calls.clone()).await {
                 Ok(door) => *self = door,
                 Err(error) => tracing::warn!("going on with the connection as it was: {error}"),
             }
