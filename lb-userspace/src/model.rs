@@ -2,11 +2,11 @@
 //! What is known of the cluster, in our own types: kube types stop before this module.
 
 mod object;
-mod names;
+mod shared;
 mod world;
 
 pub use object::{
-    Address, Affinity, Change, Endpoint, EndpointSlice, Kind, Name, NodeObject, Policy, Protocol,
-    ServiceKind, ServiceObject, ServicePort, SlicePort,
+    Address, Affinity, Change, Endpoint, EndpointSlice, Kind, Name, NodeObject, Parts, Place,
+    Policy, Protocol, ServiceKind, ServiceObject, ServicePort, SlicePort,
 };
 pub use world::{NodeFacts, Touched, World};

@@ -36,13 +36,10 @@ pub fn tell(server: &ApiServer, change: &Change) {
         }
         Change::Node(object) => there(node(object)),
         Change::ServiceGone(name) => gone(Resource::Services, &name.namespace, &name.name),
-        Change::SliceGone(Name { namespace, name }) => {
+        Change::SliceGone(name) => {
             for (_family, suffix) in SUFFIXES {
-                gone(
-                    Resource::EndpointSlices,
-                    namespace,
-                    &format!("{name}{suffix}"),
-                );
+                let part = format!("{}{suffix}", name.name);
+                gone(Resource::EndpointSlices, &name.namespace, &part);
             }
         }
         Change::NodeGone(name) => gone(Resource::Nodes, "", name),
@@ -205,8 +202,9 @@ fn node(object: &NodeObject) -> Value {
 
 fn endpoint(endpoint: &Endpoint) -> Value {
     let hint = |name: &str| json!({"name": name});
-    let zones: Vec<_> = endpoint.hint_zones.iter().map(|it| hint(it)).collect();
-    let nodes: Vec<_> = endpoint.hint_nodes.iter().map(|it| hint(it)).collect();
+    let place = &endpoint.place;
+    let zones: Vec<_> = place.hint_zones.iter().map(|it| hint(it)).collect();
+    let nodes: Vec<_> = place.hint_nodes.iter().map(|it| hint(it)).collect();
     json!({
         "addresses": [endpoint.address.to_string()],
         "conditions": {
@@ -214,8 +212,8 @@ fn endpoint(endpoint: &Endpoint) -> Value {
             "serving": endpoint.serving,
             "terminating": endpoint.terminating,
         },
-        "nodeName": endpoint.node.as_deref(),
-        "zone": endpoint.zone.as_deref(),
+        "nodeName": place.node.as_deref(),
+        "zone": place.zone.as_deref(),
         "hints": {"forZones": zones, "forNodes": nodes},
     })
 }

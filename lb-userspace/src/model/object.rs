@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Objects of the cluster as the watchers hand them on.
 
-use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, fmt, net::IpAddr, ops::Deref, sync::Arc};
 
 use ipnet::IpNet;
 
-/// Namespace and name of an object; sorts by namespace first.
+use super::NodeFacts;
+
+/// Namespace and name of an object; sorts by namespace first. One word: a Service's name is a key
+/// in a dozen tables.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name {
+pub struct Name(pub(super) Arc<Parts>);
+
+/// What a [`Name`] is made of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Parts {
     /// The namespace.
     pub namespace: Arc<str>,
     /// The name.
@@ -17,10 +24,24 @@ pub struct Name {
 impl Name {
     /// Both parts.
     pub fn new(namespace: &str, name: &str) -> Self {
-        Self {
+        Self::from(Parts {
             namespace: namespace.into(),
             name: name.into(),
-        }
+        })
+    }
+}
+
+impl From<Parts> for Name {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for Name {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
     }
 }
 
@@ -206,14 +227,29 @@ pub struct Endpoint {
     pub serving: bool,
     /// `conditions.terminating`, nil counted as false.
     pub terminating: bool,
+    /// Where it is. Endpoints that are at one place share it.
+    pub place: Arc<Place>,
+}
+
+impl Endpoint {
+    /// Whether it is on the node that we are on.
+    pub fn is_on(&self, node: &NodeFacts) -> bool {
+        self.place.node.as_ref() == Some(&node.name)
+    }
+}
+
+/// Where an endpoint is, and for whom. There are far fewer places than endpoints: a node's are
+/// hinted alike, unless hints move some of them to other zones.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
     /// `nodeName`.
     pub node: Option<Arc<str>>,
     /// `zone`.
     pub zone: Option<Arc<str>>,
-    /// `hints.forZones`.
-    pub hint_zones: BTreeSet<Arc<str>>,
     /// `hints.forNodes`.
     pub hint_nodes: BTreeSet<Arc<str>>,
+    /// `hints.forZones`.
+    pub hint_zones: BTreeSet<Arc<str>>,
 }
 
 /// An `EndpointSlice` of IPv4 or IPv6 addresses.

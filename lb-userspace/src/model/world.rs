@@ -9,7 +9,9 @@ use std::{
     sync::Arc,
 };
 
-use super::{Change, EndpointSlice, Kind, Name, NodeObject, ServiceObject, names::Names};
+use super::{
+    Change, EndpointSlice, Kind, Name, NodeObject, Parts, Place, ServiceObject, shared::Shared,
+};
 
 /// What planning may know of this node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,7 +44,11 @@ pub struct World {
     node: NodeFacts,
     /// Kept apart from the facts: no plan depends on it.
     node_leaving: bool,
-    names: Names,
+    /// Of Services.
+    names: Shared<Parts>,
+    places: Shared<Place>,
+    /// Namespaces, and names of ports.
+    words: Shared<str>,
     service_list: List<Name>,
     slice_list: List<Name>,
     node_list: List<Arc<str>>,
@@ -60,7 +66,9 @@ impl World {
                 ..NodeFacts::default()
             },
             node_leaving: false,
-            names: Names::default(),
+            names: Shared::default(),
+            places: Shared::default(),
+            words: Shared::default(),
             service_list: List::default(),
             slice_list: List::default(),
             node_list: List::default(),
@@ -115,8 +123,13 @@ impl World {
         self.node_leaving
     }
 
-    fn put_service(&mut self, service: Arc<ServiceObject>) -> Touched {
-        let name = service.name.clone();
+    fn put_service(&mut self, mut service: Arc<ServiceObject>) -> Touched {
+        let name = self.shared_name(&service.name.namespace, &service.name.name);
+        if let Some(service) = Arc::get_mut(&mut service) {
+            service.name = name.clone();
+            let ports = service.ports.iter_mut();
+            ports.for_each(|port| self.words.share(&mut port.name));
+        }
         self.service_list.named(&name);
         if self.services.get(&name) == Some(&service) {
             return Touched::none();
@@ -134,12 +147,11 @@ impl World {
     }
 
     fn put_slice(&mut self, mut slice: Arc<EndpointSlice>) -> Touched {
-        self.share_names(&mut slice);
+        let service = self.shared_name(&slice.name.namespace, &slice.service);
+        if let Some(slice) = Arc::get_mut(&mut slice) {
+            self.share_parts(slice, &service);
+        }
         let name = slice.name.clone();
-        let service = Name {
-            namespace: name.namespace.clone(),
-            name: slice.service.clone(),
-        };
         let known = self.slices.get(&service);
         let known = known.and_then(|slices| slices.get(place(slices, &name.name).ok()?));
         if known == Some(&slice) {
@@ -180,16 +192,28 @@ impl World {
         BTreeSet::from([service])
     }
 
-    /// Names that many objects have, unless whoever told of the slice keeps it as it is.
-    fn share_names(&mut self, slice: &mut Arc<EndpointSlice>) {
-        let Some(slice) = Arc::get_mut(slice) else {
-            return;
+    /// The name of a Service, the same one for all that keep it.
+    fn shared_name(&mut self, namespace: &Arc<str>, name: &Arc<str>) -> Name {
+        let mut parts = Parts {
+            namespace: namespace.clone(),
+            name: name.clone(),
         };
-        self.names.share(&mut slice.name.namespace);
-        for endpoint in &mut slice.endpoints {
-            let names = endpoint.node.iter_mut().chain(&mut endpoint.zone);
-            names.for_each(|name| self.names.share(name));
+        self.words.share(&mut parts.namespace);
+        let mut name = Name::from(parts);
+        self.names.share(&mut name.0);
+        name
+    }
+
+    /// What a slice has in common with others, unless whoever told of it keeps it as it is.
+    fn share_parts(&mut self, slice: &mut EndpointSlice, service: &Name) {
+        slice.service = service.name.clone();
+        if let Some(parts) = Arc::get_mut(&mut slice.name.0) {
+            parts.namespace = service.namespace.clone();
         }
+        let endpoints = slice.endpoints.iter_mut();
+        endpoints.for_each(|endpoint| self.places.share(&mut endpoint.place));
+        let ports = slice.ports.iter_mut();
+        ports.for_each(|port| self.words.share(&mut port.name));
     }
 
     fn put_node(&mut self, node: &NodeObject) -> Touched {

@@ -122,7 +122,7 @@ fn refused(
 fn is_own(service: &ServiceObject, endpoint: &Endpoint) -> bool {
     let address = endpoint.address;
     let mut lent = Vec::new();
-    if endpoint.node.is_none() {
+    if endpoint.place.node.is_none() {
         lent.extend(&service.external_ips);
         if service.kind == ServiceKind::LoadBalancer {
             lent.extend(&service.load_balancer_ips);
@@ -138,7 +138,7 @@ fn rank<'a>(endpoint: &'a Endpoint, node: &NodeFacts) -> impl Ord + use<'a> {
         endpoint.ready,
         endpoint.serving,
         !endpoint.terminating,
-        endpoint.node.as_ref() == Some(&node.name),
-        (&endpoint.hint_nodes, &endpoint.hint_zones),
+        endpoint.is_on(node),
+        (&endpoint.place.hint_nodes, &endpoint.place.hint_zones),
     )
 }

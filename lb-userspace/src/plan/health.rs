@@ -29,7 +29,7 @@ pub(super) fn check(
     // An endpoint that serves several ports, or is in several slices, is one.
     let local_ready = || -> BTreeSet<IpAddr> {
         let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
-        let here = endpoints.filter(|endpoint| endpoint.node.as_ref() == Some(&node.name));
+        let here = endpoints.filter(|endpoint| endpoint.is_on(node));
         let ready = here.filter(|endpoint| endpoint.ready);
         let addresses = ready.map(|endpoint| endpoint.address);
         addresses

@@ -7,8 +7,8 @@ use lb_common::wire::BackendState;
 
 use super::{BackendKey, Desired, Fault, Plan, Rules, Surroundings, maglev};
 use crate::model::{
-    Affinity, Change, Endpoint, EndpointSlice, Name, NodeFacts, NodeObject, Policy, Protocol,
-    ServiceKind, ServiceObject, ServicePort, SlicePort, World,
+    Affinity, Change, Endpoint, EndpointSlice, Name, NodeFacts, NodeObject, Place, Policy,
+    Protocol, ServiceKind, ServiceObject, ServicePort, SlicePort, World,
 };
 
 /// A plan where no other Service is.
@@ -60,10 +60,7 @@ fn endpoint(last: u8, ready: bool, serving: bool, terminating: bool) -> Endpoint
         ready,
         serving,
         terminating,
-        node: None,
-        zone: None,
-        hint_zones: [].into(),
-        hint_nodes: [].into(),
+        place: Arc::default(),
     }
 }
 
@@ -205,7 +202,10 @@ fn ports_whose_endpoints_are_all_elsewhere_are_counted_by_policy() {
             }])
         };
         let endpoint = Endpoint {
-            node: Some(node.into()),
+            place: Arc::new(Place {
+                node: Some(node.into()),
+                ..Place::default()
+            }),
             ..endpoint(1, true, true, false)
         };
         let mut world = World::new("node-a");

@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{BackendKey, Set, endpoints::Endpoints};
-use crate::model::{Endpoint, NodeFacts};
+use crate::model::{Endpoint, NodeFacts, Place};
 
 /// The endpoints that share the slots, in the order of their keys.
 pub(super) fn choose(endpoints: &Endpoints<'_>, set: Set, node: &NodeFacts) -> Vec<BackendKey> {
@@ -20,9 +20,7 @@ pub(super) fn choose(endpoints: &Endpoints<'_>, set: Set, node: &NodeFacts) -> V
             or_terminating(near, endpoints)
         }
         Set::Local => {
-            let here = only(endpoints, |endpoint| {
-                endpoint.node.as_ref() == Some(&node.name)
-            });
+            let here = only(endpoints, |endpoint| endpoint.is_on(node));
             or_terminating(only(&here, |endpoint| endpoint.ready), &here)
         }
     }
@@ -31,13 +29,15 @@ pub(super) fn choose(endpoints: &Endpoints<'_>, set: Set, node: &NodeFacts) -> V
 /// Hints count only if every ready endpoint has them and one of them names us: then nodes that
 /// know them all agree, and nobody is left without an endpoint.
 fn nearest<'a>(ready: &Endpoints<'a>, node: &NodeFacts) -> Endpoints<'a> {
-    let hinted = |hints: fn(&Endpoint) -> &BTreeSet<Arc<str>>, name: &Arc<str>| {
-        let all = ready.values().all(|endpoint| !hints(endpoint).is_empty());
-        let ours = only(ready, |endpoint| hints(endpoint).contains(name));
+    let hinted = |hints: fn(&Place) -> &BTreeSet<Arc<str>>, name: &Arc<str>| {
+        let all = ready
+            .values()
+            .all(|endpoint| !hints(&endpoint.place).is_empty());
+        let ours = only(ready, |endpoint| hints(&endpoint.place).contains(name));
         (all && !ours.is_empty()).then_some(ours)
     };
-    hinted(|endpoint| &endpoint.hint_nodes, &node.name)
-        .or_else(|| hinted(|endpoint| &endpoint.hint_zones, node.zone.as_ref()?))
+    hinted(|place| &place.hint_nodes, &node.name)
+        .or_else(|| hinted(|place| &place.hint_zones, node.zone.as_ref()?))
         .unwrap_or_else(|| ready.clone())
 }
 

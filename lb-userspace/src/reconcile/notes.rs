@@ -10,7 +10,7 @@ use std::{
 
 use super::report::{Noted, Probe, Report};
 use crate::{
-    model::{Change, Name},
+    model::{Change, Name, Parts},
     plan::{Desired, Planned, Problem},
 };
 
@@ -97,10 +97,10 @@ impl Notes {
         if let Change::Slice(slice) = change
             && let Some(triggered_ns) = slice.triggered_ns
         {
-            let service = Name {
+            let service = Name::from(Parts {
                 namespace: slice.name.namespace.clone(),
                 name: slice.service.clone(),
-            };
+            });
             self.noted.entry(service).or_default().insert(triggered_ns);
         }
     }

@@ -55,9 +55,7 @@ pub fn service(object: &Service, ignored: &mut Vec<String>) -> Option<ServiceObj
         } else {
             cluster_ips
         },
-        ports: ports
-            .filter_map(|port| service_port(port, ignored))
-            .collect(),
+        ports: kept(ports.filter_map(|port| service_port(port, ignored))),
         internal_policy: policy(
             "internalTrafficPolicy",
             spec.internal_traffic_policy.as_ref(),
@@ -240,7 +238,14 @@ fn addresses<'a>(
             None => ignored.push(format!("{field} has {text:?}, which is not an IP address")),
         }
     }
-    parsed
+    kept(parsed.into_iter())
+}
+
+/// A list without room for more: objects are kept for long, and most lists have one item.
+fn kept<T>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut list: Vec<T> = items.collect();
+    list.shrink_to_fit();
+    list
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use lb_userspace::model::{Change, Endpoint, Kind, Name, NodeObject, ServiceObject};
+use lb_userspace::model::{Change, Endpoint, Kind, Name, NodeObject, Place, ServiceObject};
 use tests::control::objects;
 
 /// Endpoints of one slice at most: the controller's default.
@@ -80,8 +80,11 @@ impl Cluster {
             let pod = self.pods.get(at).copied().unwrap_or(0);
             let [_, a, b, c] = pod.to_be_bytes();
             Endpoint {
-                node: Some(format!("node-{}", pod % 100).into()),
-                zone: Some(format!("zone-{}", pod % 3).into()),
+                place: Arc::new(Place {
+                    node: Some(format!("node-{}", pod % 100).into()),
+                    zone: Some(format!("zone-{}", pod % 100 % 3).into()),
+                    ..Place::default()
+                }),
                 ..objects::endpoint(Ipv4Addr::new(10, a, b, c).into())
             }
         };

@@ -5,7 +5,7 @@ use lb_userspace::model::{
     Affinity, Endpoint, EndpointSlice, Name, Policy, Protocol, ServiceKind, ServiceObject,
     ServicePort, SlicePort,
 };
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 /// A Service with one Cluster-IP and the port `http`, 80.
 pub fn service(name: Name, address: IpAddr) -> ServiceObject {
@@ -40,10 +40,7 @@ pub fn endpoint(address: IpAddr) -> Endpoint {
         ready: true,
         serving: true,
         terminating: false,
-        node: None,
-        zone: None,
-        hint_zones: [].into(),
-        hint_nodes: [].into(),
+        place: Arc::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use lb_userspace::model::{
-    Affinity, Change, Endpoint, EndpointSlice, Kind, Name, NodeObject, Policy, Protocol,
+    Affinity, Change, Endpoint, EndpointSlice, Kind, Name, NodeObject, Place, Policy, Protocol,
     ServiceKind, ServiceObject, ServicePort, SlicePort,
 };
 
@@ -213,10 +213,12 @@ fn endpoint(chance: &mut Chance) -> Endpoint {
         ready: !chance.one_in(4),
         serving: !chance.one_in(4),
         terminating: chance.one_in(4),
-        node: Some((*chance.pick(&[NODE, "node-b"])).into()),
-        zone: None,
-        hint_zones: hints(chance, &["zone-1", "zone-2"]),
-        hint_nodes: hints(chance, &[NODE, "node-b"]),
+        place: Arc::new(Place {
+            node: Some((*chance.pick(&[NODE, "node-b"])).into()),
+            zone: None,
+            hint_zones: hints(chance, &["zone-1", "zone-2"]),
+            hint_nodes: hints(chance, &[NODE, "node-b"]),
+        }),
     }
 }
 

@@ -4,10 +4,14 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{Touched, World};
-use crate::model::{Change, EndpointSlice, Kind, Name, NodeObject};
+use crate::model::{Change, Endpoint, EndpointSlice, Kind, Name, NodeObject, Place};
 
 fn slice(name: &str, service: &str) -> Change {
-    Change::Slice(Arc::new(EndpointSlice {
+    Change::Slice(Arc::new(plain(name, service)))
+}
+
+fn plain(name: &str, service: &str) -> EndpointSlice {
+    EndpointSlice {
         name: Name::new("default", name),
         service: service.into(),
         endpoints: Vec::new(),
@@ -15,7 +19,7 @@ fn slice(name: &str, service: &str) -> Change {
         proxy_name: None,
         headless: false,
         triggered_ns: None,
-    }))
+    }
 }
 
 fn node(name: &str, last: u8) -> Change {
@@ -186,4 +190,37 @@ fn the_node_is_leaving_as_long_as_it_says_so() {
         world.apply(change);
         assert_eq!(world.node_leaving(), leaving, "{what}");
     }
+}
+
+#[test]
+fn objects_share_what_they_have_in_common() {
+    let at = |node: &str, last| Endpoint {
+        address: IpAddr::from([10, 0, 0, last]),
+        ready: true,
+        serving: true,
+        terminating: false,
+        place: Arc::new(Place {
+            node: Some(node.into()),
+            ..Place::default()
+        }),
+    };
+    let mut world = World::new("node-a");
+    for (name, endpoints) in [
+        ("one", vec![at("node-a", 1), at("node-b", 2)]),
+        ("two", vec![at("node-a", 3)]),
+    ] {
+        world.apply(Change::Slice(Arc::new(EndpointSlice {
+            endpoints,
+            ..plain(name, "alpaca")
+        })));
+    }
+    let slices: Vec<_> = world.slices(&Name::new("default", "alpaca")).collect();
+    let [one, two] = &*slices else {
+        panic!("two slices: {slices:?}");
+    };
+    let place = |slice: &EndpointSlice, at: usize| slice.endpoints[at].place.clone();
+    assert!(Arc::ptr_eq(&place(one, 0), &place(two, 0)), "one node");
+    assert_ne!(place(one, 0), place(one, 1));
+    assert!(Arc::ptr_eq(&one.service, &two.service), "one Service");
+    assert!(Arc::ptr_eq(&one.name.namespace, &two.name.namespace));
 }

@@ -96,6 +96,7 @@ fn print(address: IpAddr) -> u64 {
 mod tests {
     use super::*;
     use crate::model::Endpoint;
+    use std::sync::Arc;
 
     fn slice(lasts: &[u8]) -> EndpointSlice {
         let endpoint = |last: &u8| Endpoint {
@@ -103,10 +104,7 @@ mod tests {
             ready: true,
             serving: true,
             terminating: false,
-            node: None,
-            zone: None,
-            hint_zones: [].into(),
-            hint_nodes: [].into(),
+            place: Arc::default(),
         };
         EndpointSlice {
             name: Name::new("default", "slice"),

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Rows of endpoints, and who of them takes new flows.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::choose;
 use crate::{
-    model::{Endpoint, NodeFacts},
+    model::{Endpoint, NodeFacts, Place},
     plan::{BackendKey, Set},
 };
 
@@ -42,10 +42,12 @@ fn endpoint(words: &str) -> Endpoint {
         ready: has("ready"),
         serving: has("ready") || has("serving"),
         terminating: has("terminating"),
-        node: Some(if has("here") { "node-a" } else { "node-b" }.into()),
-        zone: None,
-        hint_zones: hints(["zone-1", "zone-2"]),
-        hint_nodes: hints(["node-a", "node-b"]),
+        place: Arc::new(Place {
+            node: Some(if has("here") { "node-a" } else { "node-b" }.into()),
+            zone: None,
+            hint_nodes: hints(["node-a", "node-b"]),
+            hint_zones: hints(["zone-1", "zone-2"]),
+        }),
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) async fn follow(told: Told) {
             let node = convert::node(object, ignored)?;
             Some(Change::Node(Arc::new(node)))
         },
-        gone: |name| Change::NodeGone(name.name),
+        gone: |name| Change::NodeGone(name.name.clone()),
     };
     source::follow(particulars, told).await;
 }

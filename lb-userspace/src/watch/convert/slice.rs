@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `EndpointSlices`: the nil rules of conditions, names and ports.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use k8s_openapi::{
     api::discovery::v1::{
@@ -11,8 +11,8 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-use super::{HEADLESS, PROXY_NAME, label, name, parse_address, port_number, protocol};
-use crate::model::{Endpoint, EndpointSlice, SlicePort};
+use super::{HEADLESS, PROXY_NAME, kept, label, name, parse_address, port_number, protocol};
+use crate::model::{Endpoint, EndpointSlice, Place, SlicePort};
 
 /// The label that says which Service a slice belongs to.
 pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -33,16 +33,12 @@ pub fn slice(object: &KubeSlice, ignored: &mut Vec<String>) -> Option<EndpointSl
     };
     let endpoints = object.endpoints.iter().flatten();
     let ports = object.ports.iter().flatten();
-    let mut endpoints: Vec<_> = endpoints
-        .filter_map(|it| endpoint(it, ipv6, ignored))
-        .collect();
-    // They are kept for long.
-    endpoints.shrink_to_fit();
+    let endpoints = kept(endpoints.filter_map(|it| endpoint(it, ipv6, ignored)));
     Some(EndpointSlice {
         name: name(&object.metadata)?,
         service: service.into(),
         endpoints,
-        ports: ports.filter_map(|port| slice_port(port, ignored)).collect(),
+        ports: kept(ports.filter_map(|port| slice_port(port, ignored))),
         proxy_name: label(&object.metadata, PROXY_NAME).map(Arc::from),
         headless: label(&object.metadata, HEADLESS).is_some(),
         triggered_ns: triggered_ns(&object.metadata),
@@ -81,12 +77,12 @@ fn endpoint(object: &KubeEndpoint, ipv6: bool, ignored: &mut Vec<String>) -> Opt
         ready: conditions.ready.unwrap_or(true),
         serving: conditions.serving.unwrap_or(true),
         terminating: conditions.terminating.unwrap_or(false),
-        node: object.node_name.as_deref().map(Arc::from),
-        zone: object.zone.as_deref().map(Arc::from),
-        hint_zones: zones
-            .map(|zone| Arc::from(zone.name.as_str()))
-            .collect::<BTreeSet<_>>(),
-        hint_nodes: nodes.map(|node| Arc::from(node.name.as_str())).collect(),
+        place: Arc::new(Place {
+            node: object.node_name.as_deref().map(Arc::from),
+            zone: object.zone.as_deref().map(Arc::from),
+            hint_nodes: nodes.map(|node| Arc::from(node.name.as_str())).collect(),
+            hint_zones: zones.map(|zone| Arc::from(zone.name.as_str())).collect(),
+        }),
     })
 }
 

@@ -320,17 +320,17 @@ fn endpoints_carry_place_and_hints() {
         "hints": {"forZones": [{"name": "b"}, {"name": "a"}], "forNodes": [{"name": "n"}]},
     }]}));
     let slice = slice.expect("a slice");
-    let it = &slice.endpoints[0];
+    let place = &slice.endpoints[0].place;
     assert_eq!(
-        (it.node.as_deref(), it.zone.as_deref()),
+        (place.node.as_deref(), place.zone.as_deref()),
         (Some("n"), Some("z"))
     );
     assert_eq!(
-        it.hint_zones.iter().map(|it| &**it).collect::<Vec<_>>(),
+        place.hint_zones.iter().map(|it| &**it).collect::<Vec<_>>(),
         ["a", "b"]
     );
     assert_eq!(
-        it.hint_nodes.iter().map(|it| &**it).collect::<Vec<_>>(),
+        place.hint_nodes.iter().map(|it| &**it).collect::<Vec<_>>(),
         ["n"]
     );
 }

@@ -10,18 +10,14 @@
 mod pods;
 mod ports;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use k8s_openapi::api::core::v1::{Pod, Service, ServiceSpec};
 
 pub(super) use self::pods::Pods;
 use super::families::Family;
 use crate::{
-    model::{Endpoint, EndpointSlice, Name, NodeObject, SlicePort},
+    model::{Endpoint, EndpointSlice, Name, NodeObject, Place, SlicePort},
     watch::{convert::parse_address, status::Pending},
 };
 
@@ -155,10 +151,11 @@ fn endpoint(
         ready: publish || (serving && !terminating),
         serving,
         terminating,
-        zone: home.and_then(|home| home.zone.clone()),
-        node,
-        hint_zones: BTreeSet::new(),
-        hint_nodes: BTreeSet::new(),
+        place: Arc::new(Place {
+            zone: home.and_then(|home| home.zone.clone()),
+            node,
+            ..Place::default()
+        }),
     }
 }
 

@@ -55,11 +55,12 @@ fn describe_endpoint(it: &Endpoint) -> String {
     let flag = |set: bool, letter: char| if set { letter } else { '-' };
     let (ready, serving) = (flag(it.ready, 'r'), flag(it.serving, 's'));
     let terminating = flag(it.terminating, 't');
-    let node = it
+    let place = &it.place;
+    let node = place
         .node
         .as_ref()
         .map_or(String::new(), |node| format!("@{node}"));
-    let zone = it
+    let zone = place
         .zone
         .as_ref()
         .map_or(String::new(), |zone| format!("/{zone}"));
