@@ -30,6 +30,12 @@ impl Change {
         Self(u32::from_le_bytes([a, b, c, d]))
     }
 
+    /// What some bytes add to a sum.
+    #[inline(always)]
+    pub fn of<const N: usize>(bytes: &[u8; N]) -> Self {
+        Self::between(&[0; N], bytes)
+    }
+
     /// Both changes together.
     #[inline(always)]
     #[must_use]
@@ -59,6 +65,12 @@ pub fn corrected(check: [u8; 2], change: Change, zero_is_none: bool) -> Option<[
         [0, 0] if zero_is_none => Some([0xff; 2]),
         corrected => Some(corrected),
     }
+}
+
+/// The checksum field of bytes that make this sum, the field itself counted as zero.
+#[inline(always)]
+pub fn field(sum: Change) -> [u8; 2] {
+    add_to([0xff; 2], sum)
 }
 
 /// Addition with end-around carry.

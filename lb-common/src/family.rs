@@ -3,6 +3,10 @@
 //!
 //! Everything else is written once, generic over [`Family`].
 
+mod own;
+
+pub use own::Own;
+
 use crate::csum::Change;
 use crate::packet::{OutOfPacket, Packet, Part};
 use crate::parse::malformed;

@@ -43,4 +43,8 @@ pub mod related;
 pub mod fragment;
 pub mod verdict;
 
+pub mod refuse;
+pub mod echo;
+pub mod account;
+
 pub mod expiry;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How the packet path reaches bytes: load and store at an offset, nothing else.
+//! How the packet path reaches bytes: load and store at an offset, and another length.
 
 use crate::csum::{Change, add_to, corrected};
+use crate::family::WideAddress;
 
 /// The packet has no byte there, or the kernel refused to change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,25 @@ pub trait Packet {
 
     /// Overwrites the bytes at an offset.
     fn store<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) -> Result<(), OutOfPacket>;
+
+    /// Overwrites the bytes at an offset that no checksum in the packet covers, or balances.
+    fn store_uncovered<const N: usize>(
+        &mut self,
+        at: usize,
+        bytes: &[u8; N],
+    ) -> Result<(), OutOfPacket> {
+        self.store(at, bytes)
+    }
+
+    /// Whether this host would not route a packet like this one, because the destination is its
+    /// own. `family` is Linux's number.
+    fn is_for_host(&self, _family: u8, _source: &WideAddress, _destination: &WideAddress) -> bool {
+        false
+    }
+
+    /// Makes it a packet of this length, to be written anew: what its bytes are afterwards depends
+    /// on who does it. What a sender or a NIC has left half made of checksums is forgotten.
+    fn blank(&mut self, length: usize) -> Result<(), OutOfPacket>;
 
     /// Whether a VLAN tag stands outside the bytes (the kernel keeps the outer one aside).
     fn has_offloaded_tag(&self) -> bool {
@@ -61,7 +81,7 @@ pub trait Packet {
     }
 }
 
-/// Plain bytes: what tests and `weiche explain` feed in.
+/// Plain bytes, which cannot become another packet.
 impl Packet for [u8] {
     fn load<const N: usize>(&self, at: usize, into: &mut [u8; N]) -> Result<(), OutOfPacket> {
         let bytes = self.get(at..).and_then(<[u8]>::first_chunk);
@@ -72,6 +92,48 @@ impl Packet for [u8] {
     fn store<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) -> Result<(), OutOfPacket> {
         let target = self.get_mut(at..).and_then(<[u8]>::first_chunk_mut);
         *target.ok_or(OutOfPacket)? = *bytes;
+        Ok(())
+    }
+
+    fn blank(&mut self, _length: usize) -> Result<(), OutOfPacket> {
+        Err(OutOfPacket)
+    }
+}
+
+/// Plain bytes with room to grow: what tests and `weiche explain` feed in.
+#[derive(Debug)]
+pub struct Buffer<'a> {
+    room: &'a mut [u8],
+    length: usize,
+}
+
+impl<'a> Buffer<'a> {
+    /// The first bytes of a room are the packet.
+    pub fn new(room: &'a mut [u8], length: usize) -> Self {
+        let length = length.min(room.len());
+        Self { room, length }
+    }
+
+    /// The packet as it is now.
+    pub fn bytes(&self) -> &[u8] {
+        self.room.get(..self.length).unwrap_or_default()
+    }
+}
+
+impl Packet for Buffer<'_> {
+    fn load<const N: usize>(&self, at: usize, into: &mut [u8; N]) -> Result<(), OutOfPacket> {
+        self.bytes().load(at, into)
+    }
+
+    fn store<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) -> Result<(), OutOfPacket> {
+        let packet = self.room.get_mut(..self.length).unwrap_or_default();
+        packet.store(at, bytes)
+    }
+
+    fn blank(&mut self, length: usize) -> Result<(), OutOfPacket> {
+        // Whoever relies on what was there, or on zeros, shall find neither.
+        self.room.get_mut(..length).ok_or(OutOfPacket)?.fill(0xa5);
+        self.length = length;
         Ok(())
     }
 }

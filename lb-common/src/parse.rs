@@ -28,7 +28,7 @@ pub struct Datagram<A> {
     pub tuple: Tuple<A>,
     /// Where the transport header begins.
     pub transport_at: usize,
-    /// Where the packet ends; padding may follow.
+    /// Where the packet ends, by its own word; padding may follow.
     pub end: usize,
     /// TCP's flags; 0 for UDP and SCTP.
     pub tcp_flags: u8,

@@ -1,16 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The whole path of a packet: every branch is here, the stages only compute.
+//! The whole path of a packet: every branch is here, the stages only compute. What is not every
+//! packet's way has a file of its own.
 
-use crate::conntrack::{self, Age, Choice, Known, Target};
-use crate::family::{Family, V4, V6};
+mod begin;
+mod errors;
+mod fragments;
+
+use crate::conntrack::{self, Age, Known, Target};
+use crate::family::{Family, Own, V4, V6};
 use crate::frame::{Frame, Frames};
 use crate::packet::Packet;
 use crate::parse::{ethertype, parse};
-use crate::service::{self, Destination};
+use crate::service;
 use crate::tables::{Side, Stage, Tables};
-use crate::verdict::Reason;
-use crate::wire::{BackendState, Node, Takeover};
-use crate::{affinity, foreign, fragment, port, related, rewrite, select};
+use crate::verdict::{Reason, Verdict};
+use crate::wire::{BackendState, Node};
+use crate::{refuse, rewrite};
+use begin::begin;
+use errors::{error_to_backend, error_to_client};
+use fragments::{first_fragment, fragment_to_backend, fragment_to_client};
 
 /// TC ingress at an edge: a client's packet on its way to a Service's backend.
 #[inline(always)]
@@ -44,17 +52,24 @@ pub fn egress<P: Packet + ?Sized, T: Tables<V4> + Tables<V6>>(
 
 /// Whatever comes from the client's side. What is rare comes last, when the stack is free again.
 #[inline(always)]
-fn towards_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
+fn towards_backend<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     packet: &mut P,
     tables: &mut T,
     frame: &mut Frame<F::Address>,
 ) -> Reason {
-    match forward::<F, P, T>(packet, tables, frame) {
+    let mut end = match forward::<F, P, T>(packet, tables, frame) {
         Reason::OtherProtocol => forward_error::<F, P, T>(packet, tables, frame),
         Reason::Fragment => forward_fragment::<F, P, T>(packet, tables, frame),
         end if frame.datagram.is_first != 0 => first_fragment(tables, frame, Side::Client, end),
         end => end,
+    };
+    if matches!(end, Reason::NotService | Reason::OtherProtocol) {
+        end = refuse::unserved::<F, P, T>(packet, tables, frame, end);
     }
+    if end.verdict() == Verdict::Answer {
+        end = refuse::answer::<F, P, T>(packet, tables, frame, end);
+    }
+    end
 }
 
 /// Whatever comes from the backend's side; likewise.
@@ -163,108 +178,6 @@ fn datagram_to_client<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     Ok(Reason::Replied)
 }
 
-/// An ICMP error about what a client was sent, to the backend. The flow is left as it is: whoever
-/// forges an error changes nothing.
-#[inline(always)]
-fn error_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
-    packet: &mut P,
-    tables: &mut T,
-    frame: &mut Frame<F::Address>,
-) -> Result<Reason, Reason> {
-    related::read::<F, P>(packet, frame)?;
-    conntrack::find(tables, &frame.datagram.tuple, &mut frame.flow)?.ok_or(Reason::NotRelated)?;
-    if conntrack::age(&frame.flow, tables.now_ns(), &tables.node().timeouts) == Age::Gone {
-        return Err(Reason::NotRelated);
-    }
-    frame.target = Target::of(&frame.flow);
-    aim_at_backend::<F>(frame);
-    related::apply::<F, P>(packet, frame)?;
-    Ok(Reason::RelatedForwarded)
-}
-
-/// An ICMP error about what a client has sent, to the client; likewise.
-#[inline(always)]
-fn error_to_client<F: Family, P: Packet + ?Sized, T: Tables<F>>(
-    packet: &mut P,
-    tables: &mut T,
-    frame: &mut Frame<F::Address>,
-) -> Result<Reason, Reason> {
-    related::read::<F, P>(packet, frame)?;
-    conntrack::find_reply(tables, frame)?.ok_or(Reason::NotRelated)?;
-    if conntrack::age(&frame.flow, tables.now_ns(), &tables.node().timeouts) == Age::Gone {
-        return Err(Reason::NotRelated);
-    }
-    aim_at_client::<F>(frame);
-    related::apply::<F, P>(packet, frame)?;
-    Ok(Reason::RelatedReplied)
-}
-
-/// A later fragment from the client's side, to where the first one went.
-#[inline(always)]
-fn fragment_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
-    packet: &mut P,
-    tables: &mut T,
-    frame: &mut Frame<F::Address>,
-) -> Result<Reason, Reason> {
-    if !fragment::find(tables, frame, Side::Client)? {
-        // One to a Service would be routed to an address that nobody has.
-        return Ok(if service::has_address(tables, frame)? {
-            Reason::FragmentEarly
-        } else {
-            Reason::Fragment
-        });
-    }
-    fragment::apply::<F, P>(packet, frame)?;
-    Ok(Reason::FragmentForwarded)
-}
-
-/// A later fragment from the backend's side, from whom the first one came. Of one that nothing is
-/// known of nobody can say whether it is a reply at all, so it passes.
-#[inline(always)]
-fn fragment_to_client<F: Family, P: Packet + ?Sized, T: Tables<F>>(
-    packet: &mut P,
-    tables: &mut T,
-    frame: &mut Frame<F::Address>,
-) -> Result<Reason, Reason> {
-    if !fragment::find(tables, frame, Side::Backend)? {
-        return Ok(Reason::Fragment);
-    }
-    fragment::apply::<F, P>(packet, frame)?;
-    Ok(Reason::FragmentReplied)
-}
-
-/// What the end of a first fragment means for the later ones, and how it ends.
-#[inline(never)]
-fn first_fragment<F: Family, T: Tables<F>>(
-    tables: &mut T,
-    frame: &mut Frame<F::Address>,
-    side: Side,
-    end: Reason,
-) -> Reason {
-    match end {
-        Reason::Forwarded | Reason::Unpinned | Reason::Replied => {
-            fragment::learn(tables, frame, side);
-            return end;
-        }
-        // The host's stack gets all of it, as it is.
-        Reason::Foreign | Reason::ForeignUnknown => {
-            frame.to = frame.datagram.tuple;
-            fragment::learn(tables, frame, side);
-            return end;
-        }
-        _ => fragment::forget(tables, frame, side),
-    }
-    if end != Reason::FragmentShort {
-        return end;
-    }
-    // Where no Service is concerned, it is the receiver who judges it.
-    match service::has_address(tables, frame) {
-        Ok(true) if side == Side::Client => end,
-        Ok(_) => Reason::Fragment,
-        Err(torn) => torn.into(),
-    }
-}
-
 /// What a client's packet becomes: one to `frame.target`.
 #[inline(always)]
 fn aim_at_backend<F: Family>(frame: &mut Frame<F::Address>) {
@@ -336,63 +249,4 @@ fn resume<F: Family, T: Tables<F>>(
         }
         None => Ok(()),
     }
-}
-
-/// Other backends that are tried before another source port is.
-const BACKEND_ATTEMPTS: u16 = 4;
-/// Choices that are tried in all.
-const ATTEMPTS: u16 = 12;
-
-/// Begins a new flow: chooses a backend, and a source port where the client's own is taken.
-#[inline(never)]
-fn begin<F: Family, T: Tables<F>>(
-    tables: &mut T,
-    frame: &mut Frame<F::Address>,
-    destination: &Destination,
-    node: &Node,
-    now_ns: u64,
-) -> Result<Reason, Reason> {
-    if node.takeover != Takeover::Done.number() {
-        foreign::stand_aside(tables, frame, node, now_ns)?;
-    }
-    if destination.slot_count == 0 {
-        return Err(Reason::NoBackend);
-    }
-    if frame.datagram.is_tcp() && !frame.datagram.opens() {
-        return Err(Reason::NoFlow);
-    }
-    select::mark::<F>(node.seed, frame);
-    let is_pinned = affinity::find(tables, frame, destination)?;
-    let backends = if is_pinned { 1 } else { BACKEND_ATTEMPTS };
-    for attempt in 0..ATTEMPTS {
-        let (choice, client_port) = if attempt < backends {
-            (u32::from(attempt), frame.datagram.tuple.source_port)
-        } else {
-            (
-                0,
-                port::propose(node, &frame.mark, attempt).ok_or(Reason::NoPort)?,
-            )
-        };
-        let id = if is_pinned {
-            frame.affinity.backend
-        } else {
-            select::choose(tables, destination, &frame.mark, choice).ok_or(Reason::NoBackend)?
-        };
-        let backend = tables.backend(id)?.ok_or(Reason::NoBackend)?;
-        frame.target = Target {
-            address: backend.address,
-            port: backend.port,
-            client_port,
-        };
-        if conntrack::is_free(tables, frame)? {
-            frame.choice = Choice {
-                epoch: backend.epoch,
-                backend: backend.id,
-                service_id: destination.service_id,
-            };
-            conntrack::open(tables, frame)?;
-            return Ok(affinity::pin(tables, frame, destination));
-        }
-    }
-    Err(Reason::NoPort)
 }

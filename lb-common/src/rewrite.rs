@@ -50,6 +50,15 @@ pub fn checksum<A>(datagram: &Datagram<A>) -> Option<(usize, bool)> {
     }
 }
 
+/// Sends a frame back to the station that it came from.
+#[inline(always)]
+pub fn turn_round<P: Packet + ?Sized>(packet: &mut P) -> Result<(), OutOfPacket> {
+    let mut ends = [0; 12];
+    packet.load(0, &mut ends)?;
+    let [t0, t1, t2, t3, t4, t5, f0, f1, f2, f3, f4, f5] = ends;
+    packet.store(0, &[f0, f1, f2, f3, f4, f5, t0, t1, t2, t3, t4, t5])
+}
+
 /// Both ports as they stand at the start of every transport header that has ports.
 #[inline(always)]
 fn port_pair<A>(tuple: &Tuple<A>) -> [u8; 4] {

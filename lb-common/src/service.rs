@@ -15,6 +15,8 @@ pub struct Destination {
     pub first_chunk: u32,
     /// Slots of its table: a power of two, or 0 where it has no backend.
     pub slot_count: u32,
+    /// Bits of [`crate::wire::Service::flags`].
+    pub flags: u32,
     /// Its session affinity time-out in seconds; 0 = none.
     pub affinity_s: u32,
 }
@@ -53,6 +55,7 @@ pub fn find<F: Family, T: Tables<F>>(
         service_id: service.service_id,
         first_chunk: service.first_chunk,
         slot_count: service.slot_count,
+        flags: service.flags,
         affinity_s: service.affinity_s,
     }))
 }

@@ -3,9 +3,13 @@
 //!
 //! Implemented over kernel maps in `lb-ebpf`, and over plain maps in the tests.
 
+mod environment;
+
+pub use environment::{Environment, Word};
+
 use crate::family::Family;
 use crate::wire::{
-    Affinity, Backend, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Node, Reverse,
+    Affinity, Backend, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Range, Reverse,
     Service, Tuple,
 };
 
@@ -54,14 +58,6 @@ pub struct Touch {
     pub expires_ns: u64,
 }
 
-/// Settings and the clock: what does not depend on the family.
-pub trait Environment {
-    /// Now, `CLOCK_MONOTONIC` in nanoseconds.
-    fn now_ns(&self) -> u64;
-    /// The node's settings.
-    fn node(&self) -> Node;
-}
-
 /// Every lookup and update of the packet path, for one family.
 pub trait Tables<F: Family>: Environment {
     /// Where a flow was found, so that touching it needs no second lookup.
@@ -69,6 +65,8 @@ pub trait Tables<F: Family>: Environment {
 
     /// The Service behind a frontend.
     fn service(&self, key: &FrontendKey<F::Address>) -> Found<Service>;
+    /// Where Services' addresses come from.
+    fn range(&self) -> Range;
     /// The backend id in a slot of the table that begins at a chunk.
     fn slot(&self, first_chunk: u32, slot: u32) -> Option<u32>;
     /// The backend with an id; free ids are `None`.

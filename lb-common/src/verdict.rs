@@ -11,6 +11,8 @@ pub enum Verdict {
     Pass,
     /// Drop it.
     Drop,
+    /// Send what it has become back through the interface that it came from.
+    Answer,
 }
 
 /// One end: number, name, verdict, label of its counter, what it means.
@@ -102,7 +104,7 @@ reasons! {
     Replied = 10, Pass, "replied";
     /// The Service has no backend that may take a new flow.
     NoBackend = 11, Drop, "no_backend";
-    /// TCP in the middle of a flow that is not known.
+    /// TCP in the middle of a flow that is not known, and the client is not told.
     NoFlow = 12, Drop, "no_flow";
     /// The flow's backend is gone, and so is the Service that would give another.
     BackendGone = 13, Drop, "backend_gone";
@@ -123,6 +125,27 @@ reasons! {
     Foreign = 20, Pass, "foreign";
     /// Likewise, but there is no room to remember it.
     ForeignUnknown = 21, Pass, "foreign_unknown";
+    /// The Service has no endpoint anywhere: the client is told, by a reset or by an ICMP error.
+    Refused = 24, Answer, "refused";
+    /// The Service has endpoints, but none that clients of this node may use.
+    Elsewhere = 25, Drop, "elsewhere";
+    /// The address is a Service's, the port or protocol is not, and the client is not told.
+    UnknownPort = 26, Drop, "unknown_port";
+    /// The address is a Service's, the port or protocol is not: the client is told.
+    PortRefused = 27, Answer, "port_refused";
+    /// TCP in the middle of a flow that is not known: the client is told by a reset.
+    Reset = 28, Answer, "flow_reset";
+    /// The client would be told, but this node has answered as often as it may.
+    AnswerLimit = 29, Drop, "answer_limit";
+    /// The client would be told, but no answer may be made to such a packet: a reset, or one
+    /// whose source is no single host.
+    Unanswerable = 30, Drop, "unanswerable";
+    /// The address is in the range that Services get theirs from, and no Service has it.
+    Unallocated = 31, Drop, "unallocated";
+    /// An echo request for a Service's address: this node has answered.
+    Echoed = 32, Answer, "echoed";
+    /// An echo request for a Service's address, and this node is not to answer.
+    Unechoed = 33, Drop, "unechoed";
     /// An ICMP error about what a client was sent: translated towards the backend that has sent it.
     RelatedForwarded = 34, Pass, "related_forwarded";
     /// An ICMP error about what a client has sent: the client sees its own packet to the Service.

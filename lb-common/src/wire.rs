@@ -6,6 +6,7 @@
 //! something is [sealed](Sealed): it carries its identity and a version at both ends, because the
 //! kernel reuses a freed hash element at once: a reader may see another key's value or a mixture.
 
+mod account;
 mod affinity;
 mod backend;
 mod expiry;
@@ -14,10 +15,12 @@ mod foreign;
 mod fragment;
 mod frontend;
 mod node;
+mod range;
 mod seal;
 mod slots;
 mod tuple;
 
+pub use account::Account;
 pub use affinity::Affinity;
 pub use backend::{Backend, BackendState};
 pub use expiry::{Expiry, Round, Sweep};
@@ -25,7 +28,8 @@ pub use flow::{Flow, Reverse};
 pub use foreign::Foreign;
 pub use fragment::{Fragment, FragmentKey};
 pub use frontend::{FrontendKey, Service};
-pub use node::{Node, Takeover, Timeouts};
+pub use node::{Manner, Node, Refusals, Takeover, Timeouts};
+pub use range::Range;
 pub use seal::{Sealed, fingerprint};
 pub use slots::{CHUNK_SLOTS, Chunk};
 pub use tuple::Tuple;

@@ -2,7 +2,9 @@
 //! The end of every run: counted once, and turned into what the hook returns.
 
 use crate::maps::REASONS;
-use aya_ebpf::programs::TcContext;
+use aya_ebpf::{
+    EbpfContext as _, bindings::__sk_buff, helpers::generated::bpf_redirect, programs::TcContext,
+};
 use aya_log_ebpf::warn;
 use lb_common::verdict::{REASON_SLOTS, Reason, Verdict};
 
@@ -40,7 +42,18 @@ pub(crate) fn deliver(ctx: &TcContext, hook: Hook, end: Option<Reason>) -> i32 {
     match reason.verdict() {
         Verdict::Pass => NEXT,
         Verdict::Drop => DROP,
+        Verdict::Answer => back(ctx),
     }
+}
+
+/// Sends the packet out through the interface that it came in by. Programs at that interface's
+/// egress see it, ours too.
+#[inline(always)]
+fn back(ctx: &TcContext) -> i32 {
+    // SAFETY: the kernel hands every TC program a valid context.
+    let ifindex = unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).ifindex };
+    // SAFETY: the helper only notes where to, and says what the hook is to return.
+    (unsafe { bpf_redirect(ifindex, 0) }) as i32
 }
 
 /// Tells the agent of an end that should not happen: the first time, the second, the fourth, the

@@ -35,16 +35,18 @@ use tables::KernelTables;
 /// TC ingress at an edge: towards the backend.
 #[classifier]
 pub fn weiche_ingress(ctx: TcContext) -> i32 {
-    let end = frames(FrameUse::Packet)
-        .map(|frames| pipeline::ingress(&mut Skb::new(&ctx), &mut KernelTables, frames));
+    let parts = frames(FrameUse::Packet).zip(KernelTables::new());
+    let end = parts
+        .map(|(frames, mut tables)| pipeline::ingress(&mut Skb::new(&ctx), &mut tables, frames));
     deliver(&ctx, Hook::Ingress, end)
 }
 
 /// TC egress at an edge: back to the client.
 #[classifier]
 pub fn weiche_egress(ctx: TcContext) -> i32 {
-    let end = frames(FrameUse::Packet)
-        .map(|frames| pipeline::egress(&mut Skb::new(&ctx), &mut KernelTables, frames));
+    let parts = frames(FrameUse::Packet).zip(KernelTables::new());
+    let end = parts
+        .map(|(frames, mut tables)| pipeline::egress(&mut Skb::new(&ctx), &mut tables, frames));
     deliver(&ctx, Hook::Egress, end)
 }
 

@@ -11,8 +11,8 @@ use lb_common::{
     frame::{Frame, Frames},
     verdict::REASON_SLOTS,
     wire::{
-        Affinity, Backend, Chunk, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Node,
-        Reverse, Round, Service, Sweep, Tuple,
+        Account, Affinity, Backend, Chunk, Expiry, Flow, Foreign, Fragment, FragmentKey,
+        FrontendKey, Node, Range, Reverse, Round, Service, Sweep, Tuple,
     },
 };
 
@@ -76,6 +76,12 @@ pub(crate) static SLOTS: Array<Chunk, 1024> = Array::new();
 pub(crate) static BACKENDS: Array<Backend, 1024> = Array::new();
 #[btf_map]
 pub(crate) static NODE: Array<Node, 1> = Array::new();
+/// Where Services' addresses come from, IPv4's and IPv6's.
+#[btf_map]
+pub(crate) static RANGES: Array<Range, 2> = Array::new();
+/// What the node's own answers have cost.
+#[btf_map]
+pub(crate) static ACCOUNT: Array<Account, 1> = Array::new();
 /// How often a run at a hook ended for a reason: index = hook * `REASON_SLOTS` + reason.
 #[btf_map]
 pub(crate) static REASONS: PerCpuArray<u64, { 2 * REASON_SLOTS as usize }> = PerCpuArray::new();
@@ -142,6 +148,8 @@ pub(crate) trait FamilyMaps: Family {
     fn fragments() -> &'static Fragments<Self::Address>;
     /// The queue in which flows and affinities wait for the sweep.
     fn expiries() -> &'static Expiries<Self::Address>;
+    /// Where in `RANGES` this family stands.
+    const RANGE: u32;
     /// The frame of this family.
     fn frame(frames: &mut Frames) -> &mut Frame<Self::Address>;
 }
@@ -149,8 +157,11 @@ pub(crate) trait FamilyMaps: Family {
 /// The maps of a family by their names.
 macro_rules! family_maps {
     ($family:ident: $frontends:ident $flows:ident $reverses:ident $opens:ident $half:ident
-     $affinities:ident $foreigns:ident $fragments:ident $expiries:ident $frame:ident) => {
+     $affinities:ident $foreigns:ident $fragments:ident $expiries:ident $frame:ident
+     $range:literal) => {
         impl FamilyMaps for $family {
+            const RANGE: u32 = $range;
+
             #[inline(always)]
             fn frontends() -> &'static Frontends<Self::Address> {
                 &$frontends
@@ -205,6 +216,6 @@ macro_rules! family_maps {
 }
 
 family_maps!(V4: FRONTENDS_V4 FLOWS_V4 REVERSE_V4 HALF_OPEN_V4 HALF_REVERSE_V4 AFFINITY_V4
-    FOREIGN_V4 FRAGMENTS_V4 EXPIRY_V4 narrow);
+    FOREIGN_V4 FRAGMENTS_V4 EXPIRY_V4 narrow 0);
 family_maps!(V6: FRONTENDS_V6 FLOWS_V6 REVERSE_V6 HALF_OPEN_V6 HALF_REVERSE_V6 AFFINITY_V6
-    FOREIGN_V6 FRAGMENTS_V6 EXPIRY_V6 wide);
+    FOREIGN_V6 FRAGMENTS_V6 EXPIRY_V6 wide 1);

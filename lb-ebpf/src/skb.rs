@@ -2,17 +2,23 @@
 //! Packet bytes through the kernel's helpers, which know of paged data and of checksums that a
 //! sender or a NIC has left half made.
 
+use crate::clock;
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::{__sk_buff, BPF_F_IPV6, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR},
+    bindings::{
+        __sk_buff, BPF_F_IPV6, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM,
+        BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_NOT_FWDED,
+        bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
+    },
     helpers::generated::{
-        bpf_csum_update, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_skb_load_bytes,
-        bpf_skb_store_bytes,
+        bpf_csum_update, bpf_fib_lookup, bpf_l3_csum_replace, bpf_l4_csum_replace,
+        bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_store_bytes,
     },
     programs::TcContext,
 };
 use lb_common::{
     csum::Change,
+    family::WideAddress,
     packet::{OutOfPacket, Packet, Part},
 };
 
@@ -43,6 +49,60 @@ impl Packet for Skb {
         // SAFETY: the helper reads N bytes from a buffer of N bytes.
         let error =
             unsafe { bpf_skb_store_bytes(self.skb, at as u32, bytes.as_ptr().cast(), N as u32, 0) };
+        done(error)
+    }
+
+    #[inline(always)]
+    fn store_uncovered<const N: usize>(
+        &mut self,
+        at: usize,
+        bytes: &[u8; N],
+    ) -> Result<(), OutOfPacket> {
+        let (from, flags) = (bytes.as_ptr().cast(), u64::from(BPF_F_RECOMPUTE_CSUM));
+        // SAFETY: the helper reads N bytes from a buffer of N bytes. By the flag, a sum that a NIC
+        // has made of the packet follows.
+        done(unsafe { bpf_skb_store_bytes(self.skb, at as u32, from, N as u32, flags) })
+    }
+
+    #[inline(always)]
+    fn is_for_host(&self, family: u8, source: &WideAddress, destination: &WideAddress) -> bool {
+        // A test's packets come from no interface that routes.
+        if clock::is_injected() {
+            return false;
+        }
+        // `struct bpf_fib_lookup` of `uapi/linux/bpf.h`, in words.
+        let [s0, s1, s2, s3] = words(source);
+        let [d0, d1, d2, d3] = words(destination);
+        // SAFETY: the kernel hands every TC program a valid context.
+        let ifindex = unsafe { (*self.skb).ifindex };
+        let kind = u32::from_ne_bytes([family, 0, 0, 0]);
+        let mut question = [
+            kind, 0, ifindex, 0, s0, s1, s2, s3, d0, d1, d2, d3, 0, 0, 0, 0,
+        ];
+        let (to, length) = (
+            question.as_mut_ptr().cast(),
+            size_of_val(&question).cast_signed() as i32,
+        );
+        // SAFETY: the helper reads and writes as many bytes as the question has.
+        let answer = unsafe { bpf_fib_lookup(self.skb.cast(), to, length, 0) };
+        // Also where there is no route at all, or none is asked for because nothing is forwarded:
+        // then nothing leaves this host.
+        answer == i64::from(BPF_FIB_LKUP_RET_NOT_FWDED)
+            || answer == i64::from(BPF_FIB_LKUP_RET_FWD_DISABLED)
+    }
+
+    #[inline(always)]
+    fn blank(&mut self, length: usize) -> Result<(), OutOfPacket> {
+        let length = length as u32 + FRONT.cast_unsigned();
+        // No helper says "this packet's checksums are made": a packet whose sum a sender has left
+        // to the NIC would be summed by it where the old header stood. What a NIC has summed is
+        // forgotten when a packet grows, so it grows by a byte; what was left to the NIC, when
+        // bytes up to where that should begin are cut off in front (`skb_postpull_rcsum`). Both
+        // make a whole, single packet of it.
+        self.change_tail(length - 1)?;
+        self.change_tail(length)?;
+        // SAFETY: the helper checks lengths itself.
+        let error = unsafe { bpf_skb_adjust_room(self.skb, -FRONT, BPF_ADJ_ROOM_MAC, 0) };
         done(error)
     }
 
@@ -93,7 +153,17 @@ impl Packet for Skb {
     }
 }
 
+/// Bytes cut off in front to forget a checksum that was to be made: more than stand in front of
+/// any transport header that has one, behind IPv4 options or a few IPv6 extension headers.
+const FRONT: i32 = 256;
+
 impl Skb {
+    #[inline(always)]
+    fn change_tail(&mut self, length: u32) -> Result<(), OutOfPacket> {
+        // SAFETY: the helper checks the length itself.
+        done(unsafe { bpf_skb_change_tail(self.skb, length, 0) })
+    }
+
     #[inline(always)]
     fn replace_transport(
         &mut self,
@@ -104,6 +174,17 @@ impl Skb {
         // SAFETY: the helper checks the offset itself. Size 0 in the flags = a difference.
         done(unsafe { bpf_l4_csum_replace(self.skb, at as u32, 0, u64::from(change), flags) })
     }
+}
+
+/// An address as words in network order.
+#[expect(
+    clippy::many_single_char_names,
+    reason = "sixteen bytes, and no difference"
+)]
+#[inline(always)]
+fn words(address: &WideAddress) -> [u32; 4] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
+    [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]].map(u32::from_ne_bytes)
 }
 
 #[inline(always)]

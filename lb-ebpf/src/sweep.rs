@@ -75,10 +75,11 @@ fn go_through<F: FamilyMaps>() -> u64 {
 
 /// One entry of the queue; 1 ends the loop.
 extern "C" fn visit<F: FamilyMaps>(_index: u32, _context: *mut c_void) -> c_long {
-    let (Some(round), Some(frames)) = (round(), frames(FrameUse::Sweep)) else {
+    let parts = (round(), frames(FrameUse::Sweep), KernelTables::new());
+    let (Some(round), Some(frames), Some(mut tables)) = parts else {
         return 1;
     };
-    let visited = expiry::visit::<F, _>(&mut KernelTables, round, F::frame(frames));
+    let visited = expiry::visit::<F, _>(&mut tables, round, F::frame(frames));
     c_long::from(visited.is_break())
 }
 

@@ -3,21 +3,34 @@
 
 use crate::{
     clock,
-    maps::{BACKENDS, FamilyMaps, NODE, SLOTS},
+    maps::{ACCOUNT, BACKENDS, FamilyMaps, NODE, RANGES, SLOTS},
     snapshot::whole,
 };
-use aya_ebpf::bindings::{BPF_ANY, BPF_EXIST, BPF_NOEXIST};
-use core::mem::offset_of;
+use aya_ebpf::{
+    bindings::{BPF_ANY, BPF_EXIST, BPF_NOEXIST, bpf_spin_lock},
+    helpers::generated::{bpf_spin_lock, bpf_spin_unlock},
+};
+use core::{mem::offset_of, ops::Deref};
 use lb_common::{
-    tables::{Environment, Found, InsertError, Side, Stage, Tables, Touch},
+    tables::{Environment, Found, InsertError, Side, Stage, Tables, Touch, Word},
     wire::{
-        Affinity, Backend, BackendState, CHUNK_SLOTS, Expiry, Flow, Foreign, Fragment, FragmentKey,
-        FrontendKey, Node, Reverse, Service, Tuple, fingerprint,
+        Account, Affinity, Backend, BackendState, CHUNK_SLOTS, Expiry, Flow, Foreign, Fragment,
+        FragmentKey, FrontendKey, Node, Range, Reverse, Service, Tuple, fingerprint,
     },
 };
 
 /// All maps, the settings and the clock.
-pub(crate) struct KernelTables;
+pub(crate) struct KernelTables {
+    node: &'static Node,
+}
+
+impl KernelTables {
+    /// None: there are no settings, which the verifier wants to be thought of.
+    #[inline(always)]
+    pub(crate) fn new() -> Option<Self> {
+        NODE.get(0).map(|node| Self { node })
+    }
+}
 
 impl Environment for KernelTables {
     #[inline(always)]
@@ -26,8 +39,39 @@ impl Environment for KernelTables {
     }
 
     #[inline(always)]
-    fn node(&self) -> Node {
-        NODE.get(0).copied().unwrap_or_default()
+    fn node(&self) -> impl Deref<Target = Node> + use<> {
+        self.node
+    }
+
+    #[inline(always)]
+    fn account(&self, word: Word) -> u64 {
+        let Some(account) = ACCOUNT.get_ptr_mut(0) else {
+            return 0;
+        };
+        // SAFETY: an aligned word of a map value; `settle` notices if it is no longer true.
+        unsafe { account_word(account, word).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn settle(&mut self, word: Word, from: u64, to: u64) -> bool {
+        let Some(account) = ACCOUNT.get_ptr_mut(0) else {
+            return false;
+        };
+        let lock: *mut bpf_spin_lock = account.wrapping_byte_add(offset_of!(Account, lock)).cast();
+        let word = account_word(account, word);
+        // The target has no compare-and-exchange.
+        // SAFETY: the lock of that very value, and nothing in between calls anything, as the
+        // verifier checks.
+        unsafe { bpf_spin_lock(lock) };
+        // SAFETY: an aligned word of a map value.
+        let is_as_read = unsafe { word.read_volatile() } == from;
+        if is_as_read {
+            // SAFETY: as above.
+            unsafe { word.write_volatile(to) };
+        }
+        // SAFETY: as above.
+        unsafe { bpf_spin_unlock(lock) };
+        is_as_read
     }
 }
 
@@ -40,6 +84,11 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
         let look = || F::frontends().get_ptr_mut(key);
         let found = whole::<_, { words::<Service>() }>(look, fingerprint(key), &mut service)?;
         Ok(found.map(|_| service))
+    }
+
+    #[inline(always)]
+    fn range(&self) -> Range {
+        RANGES.get(F::RANGE).copied().unwrap_or_default()
     }
 
     #[inline(always)]
@@ -237,6 +286,16 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
         *into = entry;
         true
     }
+}
+
+/// Where a word of the account is.
+#[inline(always)]
+fn account_word(account: *mut Account, word: Word) -> *mut u64 {
+    let offset = match word {
+        Word::PaidUntil => offset_of!(Account, paid_until_ns),
+        Word::Owed => offset_of!(Account, owed),
+    };
+    account.wrapping_byte_add(offset).cast()
 }
 
 /// Where a word of a flow is.

@@ -207,6 +207,7 @@ async fn sync(
             node_ports: config.node_port_addresses.clone(),
             ..Rules::default()
         },
+        ranges: config.ranges(),
         ..Settings::new(
             &config.node_name,
             Node {

@@ -7,6 +7,7 @@ mod import_config;
 mod kube_proxy;
 mod output;
 mod run;
+mod refusals;
 mod service;
 mod status;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Settings of `weiche run`: parsed once, checked together, printed at start. Knows no kernel.
 
+mod access;
 mod duration;
 mod seed;
 mod servers;
@@ -10,6 +11,7 @@ mod node_ports;
 mod log_format;
 pub mod kube_proxy;
 
+pub use access::Access;
 pub use cidrs::{BadCidr, parse_cidr};
 pub use conntrack::GivenConntrack;
 pub use duration::{BadDuration, KeptTimeout, Timeout};
@@ -23,7 +25,7 @@ use crate::datapath::{
     edges::{Glob, Globs},
 };
 use ipnet::IpNet;
-use lb_common::wire::{Node, Timeouts};
+use lb_common::wire::{Node, Refusals, Timeouts};
 use std::{fmt, path::PathBuf};
 
 /// Interfaces that the usual network plug-ins give to pods: bridge, ptp and flannel (`veth*`),
@@ -55,6 +57,10 @@ pub struct Config {
     pub sizes: Sizes,
     /// How long flows may be silent.
     pub timeouts: Timeouts,
+    /// What becomes of packets that no backend gets.
+    pub refusals: Refusals,
+    /// Whether nobody else uses the ranges of Services' addresses.
+    pub owns_cidrs: bool,
     /// Probes and metrics.
     pub servers: Servers,
     /// kube-proxy's level of its log.
@@ -72,15 +78,6 @@ pub enum Source {
     Manifests(Vec<PathBuf>),
     /// An API server.
     Cluster(Access),
-}
-
-/// How an API server is reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Access {
-    /// Without a file, it is that of the cluster that this process runs in.
-    pub kubeconfig: Option<PathBuf>,
-    /// Its URL, in place of the one that is found.
-    pub master: Option<String>,
 }
 
 /// What `weiche run` was given, before it is checked.
@@ -120,6 +117,8 @@ pub struct Given {
     pub conntrack: GivenConntrack,
     /// The time-outs.
     pub timeouts: Timeouts,
+    /// What becomes of packets that no backend gets.
+    pub refusals: Refusals,
     /// Probes and metrics.
     pub servers: GivenServers,
     /// `--v`.
@@ -208,6 +207,8 @@ impl Config {
             master: given.master,
         };
         let source = source(given.manifests, access)?;
+        // A cluster has ranges of its own, and what is usual need not be them.
+        let owns_cidrs = !given.service_cidrs.is_empty() || matches!(source, Source::Manifests(_));
         let service_cidrs = cidrs::check(given.service_cidrs)?;
         let override_name = given.hostname_override.as_deref();
         let node_name = match override_name.map(str::trim) {
@@ -240,6 +241,8 @@ impl Config {
             seed_file: given.seed_file,
             sizes,
             timeouts: given.timeouts,
+            refusals: given.refusals,
+            owns_cidrs,
         })
     }
 
@@ -248,6 +251,7 @@ impl Config {
         Node {
             seed: seed.words,
             timeouts: self.timeouts,
+            refusals: self.refusals,
             ..Node::default()
         }
     }
@@ -315,19 +319,6 @@ fn source(manifests: Vec<PathBuf>, access: Access) -> Result<Source, BadConfig> 
             },
         ) => Err(BadConfig::NoMaster),
         (false, _) => Ok(Source::Manifests(manifests)),
-    }
-}
-
-impl fmt::Display for Access {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.kubeconfig {
-            Some(file) => write!(f, "cluster by {}", file.display())?,
-            None => f.write_str("cluster, in a pod")?,
-        }
-        match &self.master {
-            Some(url) => write!(f, ", at {url}"),
-            None => Ok(()),
-        }
     }
 }
 

@@ -16,7 +16,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use lb_common::wire::{Backend, Chunk, Node, Service, protocol};
+use lb_common::wire::{Backend, Chunk, Node, Range, Service, protocol};
 use serde::Serialize;
 
 /// What clients dial, for both families: the map's key without its bytes.
@@ -28,6 +28,23 @@ pub struct Frontend {
     pub port: u16,
     /// IP protocol number.
     pub protocol: u8,
+}
+
+impl Frontend {
+    /// The entry of an address itself, which says that a Service has it: whoever dials another
+    /// port or protocol of it is refused.
+    pub const fn of_address(address: IpAddr) -> Self {
+        Self {
+            address,
+            port: 0,
+            protocol: 0,
+        }
+    }
+
+    /// Whether it is the entry of an address.
+    pub const fn is_of_address(&self) -> bool {
+        self.port == 0 && self.protocol == 0
+    }
 }
 
 impl fmt::Display for Frontend {
@@ -119,6 +136,8 @@ pub trait Store {
 
     /// Writes the node's settings.
     fn put_node(&mut self, node: &Node) -> Result<(), StoreError>;
+    /// Writes where Services' addresses come from, of each family.
+    fn put_ranges(&mut self, ranges: &[Range; 2]) -> Result<(), StoreError>;
 }
 
 /// A backend's value as people write it.

@@ -137,6 +137,27 @@ pub struct Table {
     pub flags: u32,
 }
 
+impl Table {
+    /// Addresses' own entries, which lead nowhere.
+    fn of_addresses(frontends: BTreeSet<Frontend>) -> Self {
+        Self {
+            label: "".into(),
+            frontends,
+            external: BTreeSet::new(),
+            backends: BTreeMap::new(),
+            chosen: [].into(),
+            slot_count: 0,
+            affinity_s: 0,
+            flags: 0,
+        }
+    }
+
+    /// Whether it is one of addresses' own entries: such a table has neither name nor number.
+    pub fn is_of_address(&self) -> bool {
+        self.label.is_empty()
+    }
+}
+
 /// What planning knows besides the Service and its slices.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
@@ -197,6 +218,7 @@ pub fn plan<'a>(
         };
         plan.tables.insert(key, Arc::new(table));
     }
+    plan.tables.extend(of_addresses(service, &plan.tables));
     plan.health = health::check(service, &slices, around.node);
     plan.problems = problems.into_list(service);
     plan
@@ -206,6 +228,31 @@ pub fn plan<'a>(
 /// (KEP-2447: a Service that names a proxy is for that one alone; we answer to no name).
 fn is_ours(service: &ServiceObject) -> bool {
     !service.headless && service.kind != ServiceKind::ExternalName && service.proxy_name.is_none()
+}
+
+/// The entries of the addresses that have ports, one table for each family.
+fn of_addresses(
+    service: &ServiceObject,
+    tables: &BTreeMap<TableKey, Arc<Table>>,
+) -> BTreeMap<TableKey, Arc<Table>> {
+    let mut addresses: BTreeMap<IpFamily, BTreeSet<Frontend>> = BTreeMap::new();
+    for frontend in tables.values().flat_map(|table| &table.frontends) {
+        let own = Frontend::of_address(frontend.address);
+        let family = IpFamily::of(frontend.address);
+        addresses.entry(family).or_default().insert(own);
+    }
+    let table = |(family, frontends)| {
+        let key = TableKey {
+            service: service.name.clone(),
+            // Before all of its ports.
+            port: 0,
+            protocol: Protocol::Tcp,
+            family,
+            set: Set::Cluster,
+        };
+        (key, Arc::new(Table::of_addresses(frontends)))
+    };
+    addresses.into_iter().map(table).collect()
 }
 
 /// What people call a port of a Service; unique for it, since named ports differ within a Service.

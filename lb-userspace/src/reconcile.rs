@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-use lb_common::wire::Node;
+use lb_common::wire::{Node, Range};
 
 pub use report::{Failure, Noted, Probe, Report};
 
@@ -47,6 +47,8 @@ pub struct Settings {
     pub node_name: String,
     /// What the packet path reads; the seed is also that of the slot tables.
     pub node: Node,
+    /// Where Services' addresses come from, of each family, if it is known.
+    pub ranges: [Range; 2],
     /// How far apart rounds with changes begin at least; what comes in between is gathered.
     pub batch: Duration,
     /// How long what nothing leads to any more is kept for packets on their way.
@@ -63,6 +65,7 @@ impl Settings {
         Self {
             node_name: node_name.to_owned(),
             node,
+            ranges: [Range::default(); 2],
             batch: Duration::from_millis(5),
             grace: Duration::from_millis(250),
             rules: Rules::default(),
@@ -75,6 +78,7 @@ impl Settings {
 #[derive(Debug)]
 pub struct Reconciler {
     node: Node,
+    ranges: [Range; 2],
     grace_ns: u64,
     world: World,
     desired: Desired,
@@ -91,6 +95,7 @@ pub struct Reconciler {
     /// What failed besides Services, and how often in a row.
     own_failures: BTreeMap<&'static str, (String, u32)>,
     node_written: bool,
+    ranges_written: bool,
     /// Changes of Services that were seen so far, and of slices.
     changes: [u64; 2],
 }
@@ -100,6 +105,7 @@ impl Reconciler {
     pub fn restore(store: &impl Store, settings: &Settings) -> Result<Self, StoreError> {
         Ok(Self {
             node: settings.node,
+            ranges: settings.ranges,
             grace_ns: u64::try_from(settings.grace.as_nanos()).unwrap_or(u64::MAX),
             world: World::new(&settings.node_name),
             desired: Desired::new(settings.rules.clone()),
@@ -111,6 +117,7 @@ impl Reconciler {
             notes: Notes::new(settings.epoch_s),
             own_failures: BTreeMap::new(),
             node_written: false,
+            ranges_written: false,
             changes: [0; 2],
         })
     }
@@ -145,6 +152,7 @@ impl Reconciler {
         self.write_node(store);
         let room = self.actual.frontends.len();
         self.write_services(store, now_ns);
+        self.write_ranges(store);
         let due_ns = now_ns.saturating_add(self.grace_ns);
         let pruned = self.actual.prune(store, &self.desired, due_ns);
         self.note_own("what the previous agent left", pruned.err());
@@ -228,6 +236,16 @@ impl Reconciler {
             let written = store.put_node(&self.node);
             self.node_written = written.is_ok();
             self.note_own("the node's settings", written.err());
+        }
+    }
+
+    /// Once every Service has had its turn: until then, an address that nobody has may be one that
+    /// we do not know yet.
+    fn write_ranges(&mut self, store: &mut impl Store) {
+        if !self.ranges_written {
+            let written = store.put_ranges(&self.ranges);
+            self.ranges_written = written.is_ok();
+            self.note_own("where Services' addresses come from", written.err());
         }
     }
 

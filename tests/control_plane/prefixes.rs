@@ -90,7 +90,7 @@ fn go_on(
 
     let (mut again, mut store) = agent(store.store)?;
     work(&mut again, &mut store, world.listing(chance))?;
-    let idle = |write: &&Write| !matches!(write, Write::PutNode(_));
+    let idle = |write: &&Write| !matches!(write, Write::PutNode(_) | Write::PutRanges(_));
     let write = store.writes.iter().find(idle);
     ensure!(
         write.is_none(),

@@ -3,13 +3,13 @@
 
 use crate::play::{Cast, Play, play};
 use lb_common::{
-    verdict::Reason::{BackendGone, Forwarded, NoBackend, NotService, Replied},
+    verdict::Reason::{BackendGone, Forwarded, NoBackend, NotService, Refused, Replied},
     wire::{
         BackendState::{self, Draining, Free, Quiet},
         protocol::{TCP, UDP},
     },
 };
-use tests::packet::{opening, tcp, udp};
+use tests::packet::{SEQUENCE, answers::Reset, opening, tcp, udp};
 
 /// A flow to the first pod whose Service now leads to the second.
 fn moved(play: &mut Play<'_>, protocol: u8) {
@@ -212,7 +212,9 @@ fn a_service_that_has_lost_all_pods_refuses_new_flows_only() {
             .becomes(Forwarded, &tcp(client, a).ack());
         let mut newcomer = client;
         newcomer.set_port(1);
-        play.ingress(&tcp(newcomer, service).syn()).stays(NoBackend);
+        let syn = tcp(newcomer, service).syn();
+        play.ingress(&syn)
+            .answers(Refused, &syn.reset(Reset::After(SEQUENCE + 1)));
     });
 }
 

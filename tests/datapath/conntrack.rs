@@ -3,11 +3,11 @@
 
 use crate::play::{Cast, Play, play};
 use lb_common::{
-    verdict::Reason::{Forwarded, NoFlow, NotReply, Replied},
+    verdict::Reason::{Forwarded, NotReply, Replied, Reset},
     wire::protocol::{TCP, UDP},
 };
 use std::net::SocketAddr;
-use tests::packet::{Frame, tcp, udp};
+use tests::packet::{ACKNOWLEDGED, Frame, answers::Reset as Numbers, tcp, udp};
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
@@ -81,7 +81,9 @@ impl Connection {
             pod,
         } = *self;
         play.egress(&tcp(pod, client).ack()).stays(NotReply);
-        play.ingress(&tcp(client, service).ack()).stays(NoFlow);
+        let segment = tcp(client, service).ack();
+        let reset = segment.reset(Numbers::At(ACKNOWLEDGED));
+        play.ingress(&segment).answers(Reset, &reset);
     }
 
     /// The connection ends by itself after so many seconds, and leaves a tombstone.

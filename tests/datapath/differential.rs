@@ -17,7 +17,7 @@ use crate::{
     twin::{Outcome, Twin},
 };
 use anyhow::{Context as _, Result, ensure};
-use lb_common::verdict::Reason;
+use lb_common::verdict::{Reason, Verdict};
 use lb_userspace::datapath::OBJECT;
 use script::{Packet, Script};
 pub(crate) use tally::Tally;
@@ -25,7 +25,7 @@ use tests::{
     chance::Chance,
     figures,
     kernel::Sizes,
-    packet::sums::{Sums, spoilt, sums},
+    packet::sums::{Sum, Sums, spoilt, sums},
 };
 use world::World;
 
@@ -108,9 +108,20 @@ fn judge(twin: &mut Twin, packet: &Packet, tally: &mut Tally) -> Result<Outcome>
     Ok(outcome)
 }
 
-/// Whether a packet that was not translated is as it was, and a translated one has no checksum
-/// wrong that was right.
+/// Whether an answer's checksums are right, a packet that was neither answered nor translated is as
+/// it was, and a translated one has no checksum wrong that was right.
 fn harmless(packet: &Packet, outcome: &Outcome) -> Result<Option<Sums>> {
+    let verdict = outcome.reason.map(Reason::verdict);
+    // An echo is the packet itself, with what was wrong with it.
+    if verdict == Some(Verdict::Answer) && outcome.reason != Some(Reason::Echoed) {
+        let after = sums(&outcome.frame);
+        ensure!(
+            after.header != Sum::Wrong && after.transport == Sum::Right,
+            "checksums of an answer are {after:?}: {:02x?}",
+            outcome.frame
+        );
+        return Ok(Some(after));
+    }
     if !outcome.reason.is_some_and(translates) {
         ensure!(
             packet.bytes == outcome.frame,
@@ -139,5 +150,6 @@ fn translates(reason: Reason) -> bool {
             | Reason::RelatedReplied
             | Reason::FragmentForwarded
             | Reason::FragmentReplied
+            | Reason::Echoed
     )
 }

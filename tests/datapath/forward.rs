@@ -3,11 +3,11 @@
 
 use crate::play::{Cast, Play, play};
 use lb_common::{
-    verdict::Reason::{Forwarded, NoBackend, NoFlow, NotReply, NotService, Replied},
+    verdict::Reason::{Forwarded, NotReply, NotService, Replied},
     wire::protocol::{TCP, UDP},
 };
 use std::{collections::BTreeMap, net::SocketAddr};
-use tests::packet::{Frame, flag, opening, tcp, udp};
+use tests::packet::{Frame, opening, tcp, udp};
 
 /// A row for both protocols, with a Service for each of them on the same address and port.
 fn both(row: impl Fn(&mut Play<'_>, u8)) {
@@ -188,43 +188,6 @@ fn what_is_no_reply_passes() {
             .stays(NotReply);
         // A client's packet on its way out is no reply either.
         play.egress(&opening(protocol, client, a)).stays(NotReply);
-    });
-}
-
-#[test]
-fn a_service_without_backends_refuses() {
-    both(|play, protocol| {
-        let Cast { client, other, .. } = play.cast;
-        play.service(other, protocol, &[]);
-        play.ingress(&opening(protocol, client, other))
-            .stays(NoBackend);
-        assert_eq!(play.flows(), [0, 0]);
-    });
-}
-
-#[test]
-fn a_segment_of_no_known_flow_is_dropped() {
-    play(|play| {
-        let Cast {
-            client,
-            service,
-            pods: [a, _, _],
-            ..
-        } = play.cast;
-        play.service(service, TCP, &[a]);
-        for flags in [
-            0,
-            flag::ACK,
-            flag::SYN | flag::ACK,
-            flag::FIN | flag::ACK,
-            flag::RST,
-            flag::SYN | flag::RST,
-            flag::SYN | flag::FIN,
-        ] {
-            play.ingress(&tcp(client, service).flags(flags))
-                .stays(NoFlow);
-        }
-        assert_eq!(play.flows(), [0, 0]);
     });
 }
 

@@ -5,10 +5,10 @@ use crate::play::{Cast, Play, play};
 use lb_common::{
     verdict::Reason::{
         Foreign, Forwarded, Fragment, FragmentEarly, FragmentForwarded, FragmentReplied,
-        FragmentShort, NoBackend, NotReply, NotService, Replied,
+        FragmentShort, NoBackend, NotReply, NotService, Replied, UnknownPort,
     },
     wire::{
-        Takeover,
+        Manner, Refusals, Takeover,
         protocol::{TCP, UDP},
     },
 };
@@ -204,7 +204,12 @@ fn the_next_datagram_of_a_number_goes_its_own_way() {
             let to_service = datagram(protocol, client, to);
             all_are_forwarded(play, &to_service, &datagram(protocol, client, pod));
         }
-        for (to, reason) in [(port(2), NoBackend), (port(3), NotService)] {
+        play.refusals(Refusals {
+            no_endpoint: Manner::Drop.byte(),
+            unknown_port: Manner::Drop.byte(),
+            ..Refusals::default()
+        });
+        for (to, reason) in [(port(2), NoBackend), (port(3), UnknownPort)] {
             let known = datagram(protocol, client, service);
             all_are_forwarded(play, &known, &datagram(protocol, client, a));
             let pieces = datagram(protocol, client, to).pieces(SIZE);

@@ -17,6 +17,8 @@ mod sctp;
 mod related;
 mod fragments;
 mod limits;
+mod refuse;
+mod unserved;
 mod timers;
 mod verifier;
 mod vlan;

@@ -8,7 +8,7 @@ use anyhow::Result;
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use lb_common::{
     verdict::{Reason, Verdict},
-    wire::{BackendState, Takeover},
+    wire::{BackendState, Range, Refusals, Takeover},
 };
 use lb_userspace::datapath::OBJECT;
 use std::{
@@ -17,7 +17,10 @@ use std::{
 };
 use tests::{
     kernel::{Hook, Sizes},
-    packet::{Frame, sums::spoilt},
+    packet::{
+        Frame,
+        sums::{Sum, spoilt, sums},
+    },
 };
 
 /// Who takes part, in one family.
@@ -155,9 +158,40 @@ impl Play<'_> {
         done(self.twin.copy());
     }
 
+    /// Writes the entries of Services' addresses.
+    pub(crate) fn addresses(&mut self, addresses: &[SocketAddr]) {
+        for address in addresses {
+            self.twin.memory.add_address(address.ip());
+        }
+        done(self.twin.copy());
+    }
+
+    /// Gives a frontend these flags.
+    pub(crate) fn flags(&mut self, at: SocketAddr, protocol: u8, flags: u32) {
+        self.twin.memory.set_flags(at, protocol, flags);
+        done(self.twin.copy());
+    }
+
+    /// Where Services' addresses come from.
+    pub(crate) fn ranges(&mut self, ranges: [Range; 2]) {
+        self.twin.memory.ranges = ranges;
+        done(self.twin.copy());
+    }
+
+    /// What the node does with packets that no backend gets.
+    pub(crate) fn refusals(&mut self, refusals: Refusals) {
+        self.twin.memory.node.refusals = refusals;
+        done(self.twin.copy());
+    }
+
     /// Lets time pass.
     pub(crate) fn wait(&mut self, seconds: u64) {
-        let now_ns = self.twin.memory.now_ns + seconds * 1_000_000_000;
+        self.wait_ns(seconds * 1_000_000_000);
+    }
+
+    /// Lets a little time pass.
+    pub(crate) fn wait_ns(&mut self, nanoseconds: u64) {
+        let now_ns = self.twin.memory.now_ns + nanoseconds;
         done(self.twin.set_clock(now_ns));
     }
 
@@ -170,13 +204,19 @@ impl Play<'_> {
     /// A packet comes in from the client's side.
     #[track_caller]
     pub(crate) fn ingress(&mut self, frame: &Frame) -> End {
-        self.run(Hook::Ingress, frame)
+        self.run(Hook::Ingress, frame.bytes())
+    }
+
+    /// A frame comes in that no description makes.
+    #[track_caller]
+    pub(crate) fn ingress_bytes(&mut self, frame: &[u8]) -> End {
+        self.run(Hook::Ingress, frame.to_vec())
     }
 
     /// A packet goes out to the client's side.
     #[track_caller]
     pub(crate) fn egress(&mut self, frame: &Frame) -> End {
-        self.run(Hook::Egress, frame)
+        self.run(Hook::Egress, frame.bytes())
     }
 
     /// Flows of this family: half-open ones, and all others. Each has its reverse entry.
@@ -198,8 +238,7 @@ impl Play<'_> {
     }
 
     #[track_caller]
-    fn run(&mut self, hook: Hook, frame: &Frame) -> End {
-        let before = frame.bytes();
+    fn run(&mut self, hook: Hook, before: Vec<u8>) -> End {
         let outcome = done(self.twin.run(hook, &before));
         let end = End {
             before,
@@ -230,6 +269,18 @@ impl End {
     pub(crate) fn becomes(self, reason: Reason, frame: &Frame) {
         assert_eq!(self.reason, Some(reason));
         assert_eq!(self.after, frame.bytes(), "{reason:?}");
+    }
+
+    /// It ended for this reason, and has become this answer.
+    #[track_caller]
+    pub(crate) fn answers(self, reason: Reason, frame: &[u8]) {
+        assert_eq!(self.reason, Some(reason));
+        assert_eq!(self.after, frame, "{reason:?}");
+    }
+
+    /// Whether it ended for this reason.
+    pub(crate) fn is(&self, reason: Reason) -> bool {
+        self.reason == Some(reason)
     }
 
     /// It ended for this reason, and no byte of it has changed.
@@ -267,8 +318,20 @@ impl End {
         ends_of(&self.after).expect("a whole packet")
     }
 
+    fn is_answered(&self) -> bool {
+        let verdict = self.reason.map(Reason::verdict);
+        verdict == Some(Verdict::Answer)
+    }
+
     #[track_caller]
     fn checksums_stay_right(&self) {
+        if self.is_answered() {
+            // What it was says nothing of what it has become, which must be right.
+            let after = sums(&self.after);
+            assert_ne!(after.header, Sum::Wrong);
+            assert!(matches!(after.transport, Sum::Right), "{after:?}");
+            return;
+        }
         let spoilt = spoilt(&self.before, &self.after);
         assert!(spoilt.is_none(), "checksums before and after: {spoilt:?}");
     }

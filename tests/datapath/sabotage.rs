@@ -10,7 +10,7 @@ use serde_json::json;
 use tests::figures;
 
 /// What is broken, and how.
-const SABOTAGES: [(&str, Change); 5] = [
+const SABOTAGES: [(&str, Change); 6] = [
     (
         "checksum",
         Change {
@@ -49,6 +49,14 @@ const SABOTAGES: [(&str, Change); 5] = [
             file: "lb-common/src/conntrack/sweep.rs",
             sound: "timeouts) != Age::Gone",
             broken: "timeouts) == Age::Live",
+        },
+    ),
+    (
+        "refusal",
+        Change {
+            file: "lb-common/src/refuse.rs",
+            sound: ".wrapping_add(usize::from(has(flags::FIN)))",
+            broken: ".wrapping_sub(usize::from(has(flags::FIN)))",
         },
     ),
 ];

@@ -3,14 +3,14 @@
 
 use crate::play::{Cast, Play, play};
 use lb_common::{
-    verdict::Reason::{Foreign, ForeignUnknown, Forwarded, NoFlow},
+    verdict::Reason::{Foreign, ForeignUnknown, Forwarded, Reset},
     wire::{
         Takeover::{Done, Observing, Serving},
         protocol::{TCP, UDP},
     },
 };
 use std::net::SocketAddr;
-use tests::packet::{tcp, udp};
+use tests::packet::{ACKNOWLEDGED, answers::Reset as Numbers, tcp, udp};
 
 /// A Service over one pod, of both protocols, while we observe.
 fn observed(play: &mut Play<'_>) {
@@ -105,7 +105,9 @@ fn a_connection_that_nobody_listed_is_the_host_s() {
         play.ingress(&tcp(client, service).ack()).stays(Foreign);
         assert_eq!(play.foreigns(), 1);
         play.takeover(Done);
-        play.ingress(&tcp(client, service).ack()).stays(NoFlow);
+        let segment = tcp(client, service).ack();
+        let reset = segment.reset(Numbers::At(ACKNOWLEDGED));
+        play.ingress(&segment).answers(Reset, &reset);
     });
 }
 

@@ -6,14 +6,19 @@
 //! processor, a second one deletes and inserts A and B in turns, so that the hash gives the memory
 //! of each to the other. A has no backends, so its segment is dropped for `NoBackend`, or passes
 //! as `NotService` while A is away. B has backends, so whoever reads B's value for A's drops the
-//! segment for `NoFlow`. None of these ends changes the packet, so one call can run it many times.
+//! segment for `NoFlow`. None of these ends changes the packet, since the node is told to answer
+//! nothing, so one call can run it many times.
 
 use crate::{
     play::cast,
     workshop::{self, Change},
 };
 use anyhow::{Context as _, Result, ensure};
-use lb_common::{family::V4, verdict::Reason, wire::protocol::TCP};
+use lb_common::{
+    family::V4,
+    verdict::Reason,
+    wire::{Manner, protocol::TCP},
+};
 use lb_userspace::datapath::OBJECT;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::json;
@@ -118,6 +123,8 @@ fn race(object: &[u8], enough: impl Fn(&Ends) -> bool) -> Result<Ends> {
     let mut kernel = Kernel::load(object, Sizes::default())?;
     let cast = cast(4);
     let mut memory = Memory::default();
+    memory.node.refusals.no_endpoint = Manner::Drop.byte();
+    memory.node.refusals.unknown_flow = Manner::Drop.byte();
     memory.add_backend(1, cast.pods[0], TCP);
     memory.add_service(cast.service, TCP, &[]);
     memory.add_service(cast.other, TCP, &[1]);

@@ -5,6 +5,7 @@
 use anyhow::{Context as _, Result, ensure};
 use lb_common::{
     frame::Frames,
+    packet::Buffer,
     pipeline,
     verdict::{Reason, Verdict},
 };
@@ -13,6 +14,9 @@ use tests::{
     kernel::{Hook, Kernel, Ran, Sizes},
     tables::Memory,
 };
+
+/// Bytes by which a packet may grow.
+const ROOM: usize = 256;
 
 /// What both made of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,14 +92,17 @@ impl Twin {
     /// Sends a frame through a hook of both and compares reason, verdict, bytes and tables.
     pub(crate) fn run(&mut self, hook: Hook, frame: &[u8]) -> Result<Outcome> {
         let ran = self.kernel.programs.run(hook, frame)?;
-        let mut bytes = frame.to_vec();
+        let mut room = frame.to_vec();
+        room.resize(frame.len() + ROOM, 0);
+        let mut packet = Buffer::new(&mut room, frame.len());
         // The kernel's frames still hold the packet before; the host's are empty, so that whoever
         // reads what was not written makes a difference.
         let mut frames = Frames::new();
         let reason = match hook {
-            Hook::Ingress => pipeline::ingress(&mut bytes[..], &mut self.memory, &mut frames),
-            Hook::Egress => pipeline::egress(&mut bytes[..], &mut self.memory, &mut frames),
+            Hook::Ingress => pipeline::ingress(&mut packet, &mut self.memory, &mut frames),
+            Hook::Egress => pipeline::egress(&mut packet, &mut self.memory, &mut frames),
         };
+        let bytes = packet.bytes().to_vec();
         let taken = ran.is_some();
         if let Some(ran) = ran {
             self.compare_end(hook, reason, &bytes, &ran)?;
@@ -132,6 +139,7 @@ impl Twin {
         let Self { memory, kernel, .. } = self;
         same("IPv4 flows", &memory.v4.flows, &kernel.v4.flows()?)?;
         same("IPv6 flows", &memory.v6.flows, &kernel.v6.flows()?)?;
+        same("accounts", &memory.account, &kernel.account()?)?;
         let (v4, v6) = (kernel.v4.affinities()?, kernel.v6.affinities()?);
         same("IPv4 affinities", &memory.v4.affinities, &v4)?;
         same("IPv6 affinities", &memory.v6.affinities, &v6)?;
@@ -155,6 +163,8 @@ impl Twin {
             Verdict::Pass => -1,
             // TCX_DROP, TC_ACT_SHOT.
             Verdict::Drop => 2,
+            // TCX_REDIRECT, TC_ACT_REDIRECT.
+            Verdict::Answer => 7,
         };
         let count = self.counts.entry((hook.index(), reason)).or_default();
         *count += 1;

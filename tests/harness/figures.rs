@@ -87,7 +87,7 @@ pub const FIGURES: &[Figure] = &[
         name: "sabotage",
         what: "broken builds of the programs, each of which the differential catches",
         small: 1,
-        full: 5,
+        full: 6,
     },
     Figure {
         name: "torn-reads",

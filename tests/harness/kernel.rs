@@ -17,7 +17,7 @@ use aya::{
 use lb_common::{
     family::{V4, V6},
     verdict::{REASON_SLOTS, Reason},
-    wire::{Backend, Chunk, Node},
+    wire::{Account, Backend, Chunk, Node, Range},
 };
 use lb_userspace::maps::pod::Wire;
 pub use maps::FamilyMaps;
@@ -110,6 +110,8 @@ pub struct Kernel {
     sizes: Sizes,
     clock: Array<MapData, u64>,
     node: Array<MapData, Wire<Node>>,
+    account: Array<MapData, Wire<Account>>,
+    ranges: Array<MapData, Wire<Range>>,
     chunks: Array<MapData, Wire<Chunk>>,
     backends: Array<MapData, Wire<Backend>>,
     reasons: PerCpuArray<MapData, u64>,
@@ -175,12 +177,14 @@ impl Kernel {
             sizes,
             clock: array(&mut ebpf, "CLOCK")?,
             node: array(&mut ebpf, "NODE")?,
+            account: array(&mut ebpf, "ACCOUNT")?,
+            ranges: array(&mut ebpf, "RANGES")?,
             chunks: array(&mut ebpf, "SLOTS")?,
             backends: array(&mut ebpf, "BACKENDS")?,
             reasons: PerCpuArray::try_from(map(&mut ebpf, "REASONS")?)?,
             v4: FamilyMaps::take(&mut ebpf, "V4")?,
             v6: FamilyMaps::take(&mut ebpf, "V6")?,
-            // Programs change no lengths, so a frame fits where it came from.
+            // An answer may be longer than what it answers, but never than this.
             programs: Programs {
                 ebpf,
                 frame: vec![0; 1 << 16],
@@ -215,9 +219,19 @@ impl Kernel {
         self.copy_flows(memory)
     }
 
-    /// Makes clock and settings equal to a memory's.
+    /// What the answers so far have cost.
+    pub fn account(&self) -> Result<Account> {
+        let Wire(account) = self.account.get(&0, 0)?;
+        Ok(account)
+    }
+
+    /// Makes clock, settings and account equal to a memory's.
     pub fn copy_node(&mut self, memory: &Memory) -> Result<()> {
         self.set_clock(memory.now_ns)?;
+        self.account.set(0, &Wire(memory.account), 0)?;
+        for (index, range) in (0..).zip(memory.ranges) {
+            self.ranges.set(index, &Wire(range), 0)?;
+        }
         Ok(self.node.set(0, &Wire(memory.node), 0)?)
     }
 

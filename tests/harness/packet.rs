@@ -7,6 +7,7 @@
 //! come from etherparse, and [`sums`] asks etherparse again about finished bytes.
 
 mod encode;
+pub mod answers;
 pub mod sums;
 #[cfg(test)]
 mod tests;
@@ -42,9 +43,19 @@ pub struct Frame {
     ipv4_options: Vec<u8>,
     fragment: Option<(u16, bool)>,
     identification: u16,
+    hops: u8,
+    is_answer: bool,
     extensions: Vec<Extension>,
     lies: Vec<Lie>,
 }
+
+/// Stations that frames go from and to.
+const MACS: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
+
+/// Sequence number of every segment.
+pub const SEQUENCE: u32 = 0x0102_0304;
+/// What every segment acknowledges, if it acknowledges anything.
+pub const ACKNOWLEDGED: u32 = 0x0506_0708;
 
 /// What follows the IP header.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +153,8 @@ fn frame(source: SocketAddr, destination: SocketAddr, transport: Transport) -> F
         ipv4_options: Vec::new(),
         fragment: None,
         identification: 0x1234,
+        hops: 64,
+        is_answer: false,
         extensions: Vec::new(),
         lies: Vec::new(),
     }
@@ -298,6 +311,13 @@ impl Frame {
             piece.payload(bytes).fragment(offset, index != last)
         };
         segment.chunks(size).enumerate().map(piece).collect()
+    }
+
+    /// How many hops it may still make.
+    #[must_use]
+    pub fn hops(mut self, hops: u8) -> Self {
+        self.hops = hops;
+        self
     }
 
     /// One more extension header behind those there are.

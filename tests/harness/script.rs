@@ -218,6 +218,7 @@ impl Stage {
         let report = agent.report();
         let text = match what {
             "services" => dump::services(store)?,
+            "addresses" => dump::addresses(store)?,
             "backends" => dump::backends(store)?,
             "problems" => {
                 let problems = report.problems.iter();

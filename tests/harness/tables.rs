@@ -17,8 +17,8 @@ use lb_common::{
     frame::{Frame, Frames},
     tables::Stage,
     wire::{
-        Affinity, Backend, Chunk, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Node,
-        Reverse, Round, Service, Tuple,
+        Account, Affinity, Backend, Chunk, Expiry, Flow, Foreign, Fragment, FragmentKey,
+        FrontendKey, Node, Range, Reverse, Round, Service, Tuple,
     },
 };
 use std::collections::{BTreeMap, VecDeque};
@@ -30,6 +30,10 @@ pub struct Memory {
     pub now_ns: u64,
     /// The node's settings.
     pub node: Node,
+    /// `RANGES`, IPv4's and IPv6's.
+    pub ranges: [Range; 2],
+    /// `ACCOUNT`.
+    pub account: Account,
     /// `COUNTER`: the last version or epoch given out.
     pub counter: u64,
     /// `SLOTS`.
@@ -91,6 +95,8 @@ impl Default for Memory {
             // Not zero: a machine has been up for a while, and no test may rely on a zero.
             now_ns: 1_000_000_000_000,
             node: Node::default(),
+            ranges: [Range::default(); 2],
+            account: Account::default(),
             counter: 0,
             chunks: BTreeMap::new(),
             backends: BTreeMap::new(),

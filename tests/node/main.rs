@@ -11,6 +11,7 @@ mod untranslated;
 mod cluster_ip;
 mod related;
 mod fragments;
+mod unserved;
 mod backends;
 mod affinity;
 mod observe;

@@ -60,9 +60,9 @@ fn the_agent_tells_what_it_does() -> anyhow::Result<()> {
     };
     for (name, label, number) in [
         ("weiche_services", ("state", "programmed"), 1.0),
-        // Both families, both protocols.
-        ("weiche_map_entries", ("map", "frontends_v4"), 2.0),
-        ("weiche_map_entries", ("map", "frontends_v6"), 2.0),
+        // Both families; both protocols, and the address.
+        ("weiche_map_entries", ("map", "frontends_v4"), 3.0),
+        ("weiche_map_entries", ("map", "frontends_v6"), 3.0),
         ("weiche_map_capacity_entries", ("map", "flows_v4"), 64.0),
         (
             "weiche_map_capacity_entries",

@@ -105,6 +105,7 @@ pub struct Choice {
 pub fn is_free<F: Family, T: Tables<F>>(
     tables: &mut T,
     frame: &mut Frame<F::Address>,
+    timeouts: &Timeouts,
 ) -> Result<bool, Torn> {
     write_reverse_key::<F>(&mut frame.reverse_key, &frame.datagram.tuple, &frame.target);
     let Some(stage) = find_reverse(tables, &frame.reverse_key, &mut frame.reverse)? else {
@@ -114,7 +115,7 @@ pub fn is_free<F: Family, T: Tables<F>>(
     let known = find(tables, &frame.owner, &mut frame.flow)?;
     let taken = known.is_some()
         && frame.flow.born_ns == frame.reverse.born_ns
-        && age(&frame.flow, tables.now_ns(), &tables.node().timeouts) != Age::Gone;
+        && age(&frame.flow, tables.now_ns(), timeouts) != Age::Gone;
     if !taken {
         tables.remove_reverse(stage, &frame.reverse_key);
     }
@@ -127,6 +128,7 @@ pub fn is_free<F: Family, T: Tables<F>>(
 pub fn open<F: Family, T: Tables<F>>(
     tables: &mut T,
     frame: &mut Frame<F::Address>,
+    timeouts: &Timeouts,
 ) -> Result<(), Reason> {
     let now_ns = tables.now_ns();
     let stage = if frame.datagram.is_tcp() {
@@ -134,7 +136,7 @@ pub fn open<F: Family, T: Tables<F>>(
     } else {
         Stage::Established
     };
-    fill_flow::<F>(frame, now_ns, &tables.node().timeouts);
+    fill_flow::<F>(frame, now_ns, timeouts);
     match insert(tables, frame, stage) {
         Ok(()) => {}
         Err(InsertError::Full) => return Err(Reason::FlowTableFull),
@@ -252,7 +254,8 @@ pub fn write_reverse_key<F: Family>(
     key.source_port = target.port;
     key.destination_port = target.client_port;
     key.protocol = tuple.protocol;
-    key.pad = [0; 3];
+    // Zeros: assigned as such, three bytes are a call, which takes stack.
+    key.pad = tuple.pad;
 }
 
 #[inline(always)]
@@ -284,7 +287,7 @@ fn write_owner<F: Family>(
     owner.source_port = reverse.client_port;
     owner.destination_port = reverse.service_port;
     owner.protocol = key.protocol;
-    owner.pad = [0; 3];
+    owner.pad = key.pad;
 }
 
 #[inline(always)]

@@ -70,7 +70,89 @@ impl Takeover {
     }
 }
 
-/// The node's settings; the only element of an array. 72 bytes.
+/// What becomes of a packet that no backend gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Its sender is told.
+    Answer,
+    /// It is dropped.
+    Drop,
+    /// It goes on to the host's stack.
+    Pass,
+}
+
+impl Manner {
+    /// As written in a map.
+    #[inline(always)]
+    pub const fn byte(self) -> u8 {
+        match self {
+            Self::Answer => 0,
+            Self::Drop => 1,
+            Self::Pass => 2,
+        }
+    }
+
+    /// The manner that a byte stands for; what nobody writes is the one that does the least.
+    #[inline(always)]
+    pub const fn from_byte(byte: u8) -> Self {
+        match byte {
+            0 => Self::Answer,
+            2 => Self::Pass,
+            _ => Self::Drop,
+        }
+    }
+}
+
+/// Packets that no backend gets, and how often the node answers. 24 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Refusals {
+    /// Nanoseconds between two answers of the node; 0 = no limit.
+    pub interval_ns: u64,
+    /// How many nanoseconds' answers it may give at once, besides the first.
+    pub burst_ns: u64,
+    /// [`Manner`] for Services without any endpoint.
+    pub no_endpoint: u8,
+    /// [`Manner`] for TCP in the middle of a flow that is not known.
+    pub unknown_flow: u8,
+    /// [`Manner`] for ports and protocols that a Service's address does not have.
+    pub unknown_port: u8,
+    /// [`Manner`] for echo requests to a Service's address.
+    pub echo: u8,
+    /// [`Manner`] for addresses that no Service has, in the range of Services' addresses.
+    pub unallocated: u8,
+    /// Always zero.
+    pub pad: [u8; 3],
+}
+
+impl Refusals {
+    /// So many answers in a second, a tenth of them at once.
+    pub const fn per_second(answers: u32) -> Self {
+        #[expect(clippy::as_conversions, reason = "widens; `From` is not const")]
+        let interval_ns = match SECOND.checked_div(answers as u64) {
+            Some(interval_ns) => interval_ns,
+            None => 0,
+        };
+        Self {
+            interval_ns,
+            burst_ns: 100_000_000,
+            no_endpoint: Manner::Answer.byte(),
+            unknown_flow: Manner::Answer.byte(),
+            unknown_port: Manner::Answer.byte(),
+            echo: Manner::Answer.byte(),
+            unallocated: Manner::Drop.byte(),
+            pad: [0; 3],
+        }
+    }
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self::per_second(1_000)
+    }
+}
+
+/// The node's settings; the only element of an array. 96 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Node {
@@ -84,6 +166,8 @@ pub struct Node {
     pub port_count: u16,
     /// [`Takeover::number`].
     pub takeover: u32,
+    /// See [`Refusals`].
+    pub refusals: Refusals,
 }
 
 impl Default for Node {
@@ -96,9 +180,11 @@ impl Default for Node {
             port_first: 61_000,
             port_count: 4_096,
             takeover: Takeover::Done.number(),
+            refusals: Refusals::default(),
         }
     }
 }
 
 const _: () = assert!(size_of::<Timeouts>() == 48);
-const _: () = assert!(size_of::<Node>() == 72);
+const _: () = assert!(size_of::<Refusals>() == 24);
+const _: () = assert!(size_of::<Node>() == 96);

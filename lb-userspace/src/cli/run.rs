@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `weiche run`: the flags, turned into settings.
 
-use super::{PinDir, StateDir, cleanup, kube_proxy::KubeProxyArgs, output};
+use super::{PinDir, StateDir, cleanup, kube_proxy::KubeProxyArgs, output, refusals::RefusalArgs};
 use clap::{ArgAction, Args};
 use ipnet::IpNet;
 use lb_common::wire::Timeouts;
@@ -75,6 +75,8 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     timeouts: TimeoutArgs,
     #[command(flatten)]
+    refusals: RefusalArgs,
+    #[command(flatten)]
     servers: ServerArgs,
     #[command(flatten)]
     kube_proxy: KubeProxyArgs,
@@ -102,8 +104,8 @@ struct ServerArgs {
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Sizes (changing one at a restart keeps all flows)")]
 struct SizeArgs {
-    /// Addresses and ports that clients may dial, of each family.
-    #[arg(long, value_name = "N", default_value_t = 16_384)]
+    /// Addresses that clients may dial, and ports of them, of each family.
+    #[arg(long, value_name = "N", default_value_t = 32_768)]
     frontends: u32,
     /// Endpoints, of all ports of all Services together.
     #[arg(long, value_name = "N", default_value_t = 131_072)]
@@ -178,6 +180,7 @@ impl RunArgs {
             flows: self.sizes.flows,
             sizes: self.sizes.sizes(),
             timeouts: self.timeouts.timeouts(),
+            refusals: self.refusals.refusals(),
             servers: self.servers.servers(),
             ..Given::default()
         };

@@ -5,7 +5,7 @@
 use super::{Listing, PinDir, StateDir, output};
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use lb_common::wire::{Backend, BackendState, Service};
+use lb_common::wire::{Backend, BackendState, Manner, Refusals, Service};
 use lb_userspace::{
     clock,
     datapath::pin::Pins,
@@ -54,6 +54,8 @@ struct Row {
     port: u16,
     protocol: String,
     slots: u32,
+    /// What becomes of clients where there is no backend.
+    otherwise: &'static str,
     backends: Vec<BackendRow>,
 }
 
@@ -80,10 +82,11 @@ pub(super) fn execute(command: &ServiceCommand) -> anyhow::Result<()> {
                         port,
                         protocol,
                         backends,
+                        otherwise,
                         ..
                     } = row;
                     let backends = match backends.len() {
-                        0 => "none: dropped".to_owned(),
+                        0 => (*otherwise).to_owned(),
                         count => count.to_string(),
                     };
                     [
@@ -227,7 +230,10 @@ fn read(pins: &PinDir) -> anyhow::Result<Vec<Row>> {
     let labels: BTreeMap<_, _> = store.labels()?.into_iter().collect();
     let backends: BTreeMap<_, _> = store.backends()?.into_iter().collect();
     let mut rows = Vec::new();
-    for (frontend, service) in store.frontends()? {
+    let ports = store.frontends()?.into_iter();
+    let ports = ports.filter(|(frontend, _)| !frontend.is_of_address());
+    let refusals = store.node()?.refusals;
+    for (frontend, service) in ports {
         let label = labels.get(&service.service_id).cloned();
         rows.push(Row {
             service: label.unwrap_or_else(|| format!("#{}", service.service_id)),
@@ -235,6 +241,7 @@ fn read(pins: &PinDir) -> anyhow::Result<Vec<Row>> {
             port: frontend.port,
             protocol: protocol(frontend.protocol),
             slots: service.slot_count,
+            otherwise: otherwise(&service, &refusals),
             backends: backends_of(&store, &service, &backends)?,
         });
     }
@@ -243,6 +250,15 @@ fn read(pins: &PinDir) -> anyhow::Result<Vec<Row>> {
         key(a).cmp(&key(b))
     });
     Ok(rows)
+}
+
+/// What becomes of whoever dials a frontend without backends.
+fn otherwise(service: &Service, refusals: &Refusals) -> &'static str {
+    match Manner::from_byte(refusals.no_endpoint) {
+        _ if service.flags & Service::ELSEWHERE != 0 => "none here: dropped",
+        Manner::Answer => "none: refused",
+        Manner::Drop | Manner::Pass => "none: dropped",
+    }
 }
 
 /// The backends in a Service's slots, and how many slots each has.

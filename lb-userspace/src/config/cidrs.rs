@@ -2,8 +2,12 @@
 //! Ranges that Services' addresses come from: at most one of each family, and none of addresses
 //! that the network stack or everybody else uses.
 
-use super::BadConfig;
+use super::{BadConfig, Config};
 use ipnet::IpNet;
+use lb_common::{
+    family::{Family as _, V4, V6},
+    wire::Range,
+};
 use std::net::IpAddr;
 
 /// What kubeadm gives to Services, and the same for IPv6.
@@ -30,6 +34,27 @@ pub struct BadCidr;
 /// Reads one.
 pub fn parse_cidr(text: &str) -> Result<IpNet, BadCidr> {
     text.trim().parse().or(Err(BadCidr))
+}
+
+impl Config {
+    /// Where Services' addresses come from, IPv4's and IPv6's, if nobody else uses them.
+    pub fn ranges(&self) -> [Range; 2] {
+        let mut ranges = [Range::default(); 2];
+        let [v4, v6] = &mut ranges;
+        for cidr in self.service_cidrs.iter().filter(|_| self.owns_cidrs) {
+            match cidr {
+                IpNet::V4(cidr) => {
+                    v4.network = V4::widen(cidr.network().octets());
+                    v4.mask = V4::widen(cidr.netmask().octets());
+                }
+                IpNet::V6(cidr) => {
+                    v6.network = V6::widen(cidr.network().octets());
+                    v6.mask = V6::widen(cidr.netmask().octets());
+                }
+            }
+        }
+        ranges
+    }
 }
 
 /// What was given, or what is usual.

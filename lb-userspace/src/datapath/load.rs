@@ -52,7 +52,7 @@ pub(super) enum Sizing {
 }
 
 /// Every pinned map, and what decides its size.
-pub(super) const MAPS: [(&str, Sizing); 25] = [
+pub(super) const MAPS: [(&str, Sizing); 26] = [
     ("FRONTENDS_V4", Sizing::Frontends),
     ("FRONTENDS_V6", Sizing::Frontends),
     ("FLOWS_V4", Sizing::Flows),
@@ -76,6 +76,7 @@ pub(super) const MAPS: [(&str, Sizing); 25] = [
     ("BACKENDS", Sizing::Backends),
     ("LABELS", Sizing::Frontends),
     ("NODE", Sizing::Fixed),
+    ("RANGES", Sizing::Fixed),
     ("COUNTER", Sizing::Fixed),
     ("REASONS", Sizing::Fixed),
 ];

@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use lb_common::{
     hash::hash,
-    wire::{Backend, Chunk, Node, Service},
+    wire::{Backend, Chunk, Node, Range, Service},
 };
 
 use super::{Capacity, Frontend, Store, StoreError};
@@ -130,5 +130,10 @@ impl<S: Store> Store for Faulty<S> {
     fn put_node(&mut self, node: &Node) -> Result<(), StoreError> {
         self.chance("node", "writing")?;
         self.store.put_node(node)
+    }
+
+    fn put_ranges(&mut self, ranges: &[Range; 2]) -> Result<(), StoreError> {
+        self.chance("ranges", "writing")?;
+        self.store.put_ranges(ranges)
     }
 }

@@ -19,7 +19,7 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError, MapInfo};
 use family::Frontends;
 use lb_common::{
     family::{V4, V6},
-    wire::{Backend, BackendState, Chunk, Node, Service, Takeover},
+    wire::{Backend, BackendState, Chunk, Node, Range, Service, Takeover},
 };
 use std::{io, net::IpAddr, path::Path};
 
@@ -49,6 +49,7 @@ pub struct KernelStore {
     counter: Array<MapData, u64>,
     labels: HashMap<MapData, u32, [u8; LABEL_LENGTH]>,
     node: Array<MapData, Wire<Node>>,
+    ranges: Array<MapData, Wire<Range>>,
     capacity: Capacity,
 }
 
@@ -71,8 +72,18 @@ impl KernelStore {
             counter: open(maps, "COUNTER")?,
             labels: open(maps, "LABELS")?,
             node: open(maps, "NODE")?,
+            ranges: open(maps, "RANGES")?,
             capacity,
         })
+    }
+
+    /// Where Services' addresses come from, of each family.
+    pub fn ranges(&self) -> Result<[Range; 2], StoreError> {
+        let get = |index| match self.ranges.get(&index, 0) {
+            Ok(Wire(range)) => Ok(range),
+            Err(error) => Err(refused("ranges", READING)(error)),
+        };
+        Ok([get(0)?, get(1)?])
     }
 
     /// The node's settings.
@@ -214,6 +225,15 @@ impl Store for KernelStore {
         self.node
             .set(0, &Wire(*node), 0)
             .map_err(refused("node", WRITING))
+    }
+
+    fn put_ranges(&mut self, ranges: &[Range; 2]) -> Result<(), StoreError> {
+        for (index, range) in (0..).zip(ranges) {
+            self.ranges
+                .set(index, &Wire(*range), 0)
+                .map_err(refused("ranges", WRITING))?;
+        }
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use lb_common::wire::{Backend, Chunk, Node, Service};
+use lb_common::wire::{Backend, Chunk, Node, Range, Service};
 
 use super::{Capacity, Frontend, Store, StoreError};
 
@@ -18,6 +18,7 @@ pub struct Memory {
     labels: BTreeMap<u32, String>,
     counter: u64,
     node: Option<Node>,
+    ranges: Option<[Range; 2]>,
 }
 
 impl Memory {
@@ -31,12 +32,18 @@ impl Memory {
             labels: BTreeMap::new(),
             counter: 0,
             node: None,
+            ranges: None,
         }
     }
 
     /// The node's settings, once written.
     pub fn node(&self) -> Option<&Node> {
         self.node.as_ref()
+    }
+
+    /// Where Services' addresses come from, once written.
+    pub fn ranges(&self) -> Option<&[Range; 2]> {
+        self.ranges.as_ref()
     }
 
     /// A chunk, if it was ever written.
@@ -148,6 +155,11 @@ impl Store for Memory {
 
     fn put_node(&mut self, node: &Node) -> Result<(), StoreError> {
         self.node = Some(*node);
+        Ok(())
+    }
+
+    fn put_ranges(&mut self, ranges: &[Range; 2]) -> Result<(), StoreError> {
+        self.ranges = Some(*ranges);
         Ok(())
     }
 }

@@ -144,6 +144,8 @@ impl Desired {
             .tables
             .values()
             .flat_map(|table| table.asked())
+            // Two Services at one address are none of a problem; two at one port are.
+            .filter(|frontend| !frontend.is_of_address())
             .collect();
         let lost = asked.into_iter().filter_map(|frontend| {
             let owner = self.owner(frontend).filter(|owner| *owner != name)?;
@@ -229,12 +231,7 @@ impl Desired {
     /// Which other Service has an address as its Cluster-IP. What `name` itself claims does not
     /// count: those are the claims of its old plan.
     fn other_at(&self, address: IpAddr, name: &Name) -> Option<&Name> {
-        let first = Frontend {
-            address,
-            port: 0,
-            protocol: 0,
-        };
-        let from_there = self.claims.range(first..);
+        let from_there = self.claims.range(Frontend::of_address(address)..);
         let at = from_there.take_while(|(frontend, _)| frontend.address == address);
         let mut claims = at.flat_map(|(_, claims)| claims);
         let other = claims.find(|claim| !claim.is_external && claim.service != *name);

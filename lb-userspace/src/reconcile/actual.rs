@@ -158,14 +158,18 @@ impl Actual {
     /// What a frontend of a table says, but for its version. None: the table is not built yet.
     pub(super) fn value(&self, key: &TableKey, table: &Table) -> Option<Service> {
         let programmed = self.tables.get(key)?;
-        let label = self.labels.get(&table.label)?;
+        let service_id = if table.is_of_address() {
+            0
+        } else {
+            self.labels.get(&table.label)?.id
+        };
         let first_chunk = match programmed.current(table) {
             Some(slots) => slots.run.first,
             None if table.slot_count == 0 => 0,
             None => return None,
         };
         Some(Service {
-            service_id: label.id,
+            service_id,
             flags: table.flags,
             first_chunk,
             slot_count: table.slot_count,

@@ -32,11 +32,7 @@ impl Actual {
             (Op::Hold(backends), Some(table)) => self.hold(store, key, table, backends),
             (Op::Fill, Some(table)) => self.fill(store, key, table),
             (Op::Point(frontend), Some(table)) => self.point(store, key, table, *frontend),
-            (Op::Withdraw(frontend), _) => {
-                store.remove_frontend(*frontend)?;
-                self.unset_frontend(*frontend);
-                Ok(())
-            }
+            (Op::Withdraw(frontend), _) => self.take_away(store, *frontend),
             (Op::Lower(backend, state), _) => self.lower(store, key, *backend, *state, due_ns),
             (Op::Discard, _) => {
                 self.discard(key, table, due_ns);
@@ -49,6 +45,31 @@ impl Actual {
             // These are made for wanted tables only.
             (Op::Label | Op::Hold(..) | Op::Fill | Op::Point(_), None) => Ok(()),
         }
+    }
+
+    /// Takes a frontend away; before an address's last port its own entry, which would have
+    /// clients refused.
+    pub(super) fn take_away(
+        &mut self,
+        store: &mut impl Store,
+        frontend: Frontend,
+    ) -> Result<(), StoreError> {
+        let own = Frontend::of_address(frontend.address);
+        if self.frontends.contains_key(&own) && !self.has_other_ports(frontend) {
+            store.remove_frontend(own)?;
+            self.unset_frontend(own);
+        }
+        store.remove_frontend(frontend)?;
+        self.unset_frontend(frontend);
+        Ok(())
+    }
+
+    fn has_other_ports(&self, frontend: Frontend) -> bool {
+        let from_there = self
+            .frontends
+            .range(Frontend::of_address(frontend.address)..);
+        let mut at = from_there.take_while(|(at, _)| at.address == frontend.address);
+        at.any(|(at, _)| !at.is_of_address() && *at != frontend)
     }
 
     fn label(

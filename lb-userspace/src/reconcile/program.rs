@@ -84,7 +84,9 @@ impl Actual {
             self.adopt(key, table);
         }
         let fitted = self.make_room(wanted, due_ns)?;
-        for (key, table) in &fitted.tables {
+        // Backwards, so that an address's own entry comes after those of its ports: whoever dials a
+        // port that is not written yet must not be refused.
+        for (key, table) in fitted.tables.iter().rev() {
             for op in diff::enter(self, key, table) {
                 self.apply(store, key, Some(table), &op, due_ns)?;
             }
@@ -102,11 +104,14 @@ impl Actual {
         due_ns: u64,
     ) -> Result<bool, StoreError> {
         let mut all = true;
+        // Forwards: an address's own entry goes before those of its ports.
         for key in self.tables_of(name) {
             let table = tables.get(&key).map(AsRef::as_ref);
             for op in diff::withdraw(self, &key, table) {
                 if let Op::Withdraw(frontend) = op
                     && desired.is_served(frontend)
+                    // Whoever wants this one writes it after its ports.
+                    && !frontend.is_of_address()
                 {
                     // It serves on until the table that gets it has taken it over.
                     all = false;

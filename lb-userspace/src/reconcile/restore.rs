@@ -155,12 +155,11 @@ impl Actual {
         let left: Vec<_> = left.map(|(frontend, _)| *frontend).collect();
         let mut settled = true;
         for frontend in left {
-            if desired.is_served(frontend) {
+            if desired.is_served(frontend) && !frontend.is_of_address() {
                 settled = false;
                 continue;
             }
-            store.remove_frontend(frontend)?;
-            self.unset_frontend(frontend);
+            self.take_away(store, frontend)?;
         }
         if settled
             && self

@@ -2,8 +2,13 @@
 //! Frees what nothing leads to any more, after a grace period: a packet that read the old entry
 //! may still be on its way to what it led to.
 
+use lb_common::wire::Service;
+
 use super::actual::{Actual, Retired, Retiree};
-use crate::maps::{Store, StoreError};
+use crate::{
+    maps::{Store, StoreError},
+    plan::{BackendKey, TableKey},
+};
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -58,7 +63,8 @@ impl Actual {
             }
         }
         for (key, backend, id, needed) in lowered {
-            if self.old_runs.use_backend(id) {
+            // Also where a way in has failed half-way: the slots that are there still lead to it.
+            if self.old_runs.use_backend(id) || self.leads(&key, &backend) {
                 self.is_lowering = true;
                 continue;
             }
@@ -69,6 +75,22 @@ impl Actual {
             }
         }
         Ok(())
+    }
+
+    /// Whether a frontend of a table leads to slots with a backend in them.
+    fn leads(&self, key: &TableKey, backend: &BackendKey) -> bool {
+        let Some(programmed) = self.tables.get(key) else {
+            return false;
+        };
+        let with_it = |service: &Service| {
+            let mut slots = programmed.slots.iter();
+            slots.any(|slots| {
+                slots.run.first == service.first_chunk && slots.chosen.contains(backend)
+            })
+        };
+        let frontends = programmed.frontends.iter();
+        let mut pointed = frontends.filter_map(|frontend| self.frontends.get(frontend));
+        pointed.any(|pointed| pointed.value.slot_count > 0 && with_it(&pointed.value))
     }
 
     /// When [`Actual::free_due`] has something to do.

@@ -30,14 +30,15 @@ impl Actual {
         due_ns: u64,
     ) -> Result<Fitted, StoreError> {
         let frontends = wanted.values().flat_map(|table| &table.frontends);
-        let mut is_there = frontends.map(|frontend| self.frontends.contains_key(frontend));
-        let is_there = is_there.any(|is_there| is_there);
+        let mut ports = frontends.filter(|frontend| !frontend.is_of_address());
+        let is_there = ports.any(|frontend| self.frontends.contains_key(frontend));
         let mut room = Room {
             frontends: self.free_frontends(),
             fitted: Fitted::default(),
             is_there,
         };
-        for (key, table) in wanted {
+        // Backwards, as it is written: ports come before their address's own entry.
+        for (key, table) in wanted.iter().rev() {
             let table = self.fit_frontends(table, &mut room)?;
             if table.frontends.is_empty() {
                 continue;
@@ -85,14 +86,20 @@ impl Actual {
     fn fit_frontends(&self, table: &Arc<Table>, room: &mut Room) -> Result<Arc<Table>, StoreError> {
         let mut left_out = Vec::new();
         for frontend in &table.frontends {
-            if !self.frontends.contains_key(frontend) && !room.take_frontend(*frontend) {
+            let is_bare = table.is_of_address() && !room.has_port(*frontend);
+            let is_there = self.frontends.contains_key(frontend);
+            if is_bare || (!is_there && !room.take_frontend(*frontend)) {
                 left_out.push(*frontend);
             }
         }
         if left_out.is_empty() {
             return Ok(table.clone());
         }
-        room.lack("frontends", self.capacity.frontends)?;
+        // An address without a port lacks nothing of its own.
+        let mut lacks = left_out.iter();
+        if lacks.any(|frontend| !table.is_of_address() || room.has_port(*frontend)) {
+            room.lack("frontends", self.capacity.frontends)?;
+        }
         let mut table = Table::clone(table);
         table
             .frontends
@@ -137,7 +144,7 @@ impl Actual {
     }
 
     fn fit_label(&mut self, table: &Table) -> Result<(), StoreError> {
-        if self.labels.contains_key(&table.label) {
+        if table.is_of_address() || self.labels.contains_key(&table.label) {
             return Ok(());
         }
         // There are as many ids as frontends, and every label has a frontend of its own.
@@ -223,6 +230,13 @@ struct Room {
 }
 
 impl Room {
+    /// Whether a port of the Service at a frontend's address has found room.
+    fn has_port(&self, frontend: Frontend) -> bool {
+        let fitted = self.fitted.tables.values();
+        let mut fitted = fitted.flat_map(|table| &table.frontends);
+        fitted.any(|port| port.address == frontend.address)
+    }
+
     fn take_frontend(&mut self, frontend: Frontend) -> bool {
         let free = self.frontends.entry(IpFamily::of(frontend.address));
         let free = free.or_default();

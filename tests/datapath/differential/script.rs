@@ -4,7 +4,7 @@
 
 use super::{
     bend::{Bend, bend, damaged},
-    world::services,
+    world::{services, unallocated},
 };
 use crate::{
     play::{Cast, ends_of},
@@ -18,7 +18,7 @@ use std::{collections::VecDeque, net::SocketAddr};
 use tests::{
     chance::Chance,
     kernel::Hook,
-    packet::{Frame, flag, icmp, other, sctp, tcp, udp},
+    packet::{Frame, answers::echo_request, flag, icmp, other, sctp, tcp, udp},
 };
 
 /// One packet, and where it belongs.
@@ -40,6 +40,9 @@ pub(super) struct Script {
     /// Fragments that are still to be sent.
     pieces: VecDeque<Packet>,
 }
+
+/// What asks for an echo, of either family: it has no ports.
+const ICMP: u8 = 1;
 
 struct Conversation {
     protocol: u8,
@@ -109,11 +112,14 @@ impl Script {
             let port = cast.client.port() + u16::from(chance.one_in(4));
             let [all, first, none] = services(cast);
             Conversation {
-                protocol: *chance.pick(&[TCP, TCP, UDP, SCTP]),
+                protocol: *chance.pick(&[TCP, TCP, TCP, UDP, UDP, SCTP, ICMP]),
                 client: SocketAddr::new(cast.client.ip(), port),
-                service: match chance.below(16) {
+                service: match chance.below(20) {
                     0 => none,
                     1 => cast.stranger,
+                    // A port that the Service does not have.
+                    3 => SocketAddr::new(first.ip(), 9),
+                    5 => unallocated(cast),
                     number if number % 2 == 0 => all,
                     _ => first,
                 },
@@ -238,13 +244,13 @@ impl Conversation {
             (Speaker::Pod, Some([seen, pod])) => (pod, seen),
             (Speaker::Pod, None) => (self.stranger, self.client),
         };
-        let frame = match self.protocol {
-            TCP => tcp(source, destination).flags(flags),
-            SCTP => sctp(source, destination),
-            _ => udp(source, destination),
-        };
         let payload: Vec<u8> = (0..chance.below(40)).map(|_| chance.byte()).collect();
-        let frame = frame.payload(&payload);
+        let frame = match self.protocol {
+            TCP => tcp(source, destination).flags(flags).payload(&payload),
+            UDP => udp(source, destination).payload(&payload),
+            SCTP => sctp(source, destination).payload(&payload),
+            _ => echo_request(source.ip(), destination.ip(), &payload),
+        };
         if !calm && chance.one_in(6) {
             return (speaker, self.complain(speaker, chance));
         }

@@ -16,7 +16,7 @@ pub(crate) struct Tally {
     bends: BTreeMap<Bend, u64>,
     /// Frames of which the kernel's test run made no packet.
     refused: u64,
-    /// Translated packets whose checksums were right before, and so were right after.
+    /// Translated packets whose checksums were right before, and so were right after, and answers.
     checksums_right: u64,
     /// Translated packets of which no checksum could be judged.
     checksums_unknown: u64,

@@ -10,10 +10,10 @@ use crate::{
 use anyhow::Result;
 use lb_common::wire::{
     BackendState::{Active, Draining, Free, Quiet},
-    Takeover,
+    Manner, Range, Refusals, Service, Takeover,
     protocol::{SCTP, TCP, UDP},
 };
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use tests::{chance::Chance, tables::Memory};
 
 /// The tables as each sequence finds them.
@@ -39,17 +39,18 @@ impl World {
                 }
                 memory.set_affinity(cast.service, protocol, 60);
             }
-            // The other Services have none, as if the agent had not come to write it yet.
-            memory.add_service(SocketAddr::new(cast.service.ip(), 0), 0, &[]);
+            // The first Service has none, as if the agent had not come to write it yet.
+            memory.add_address(cast.other.ip());
         }
+        memory.ranges = ranges();
         Ok(Self {
             start: memory.clone(),
             changed: true,
         })
     }
 
-    /// Makes the tables what they were at the start, but for the source ports to give out: many,
-    /// too few or none.
+    /// Makes the tables what they were at the start, but for the source ports to give out (many,
+    /// too few or none), and for what clients are told.
     pub(super) fn restore(&mut self, twin: &mut Twin, chance: &mut Chance) -> Result<()> {
         twin.memory.clone_from(&self.start);
         twin.memory.node.port_count = match chance.below(8) {
@@ -60,6 +61,7 @@ impl World {
         if chance.one_in(4) {
             twin.memory.node.takeover = chance.pick(&TAKEOVERS).number();
         }
+        twin.memory.node.refusals = refusals(chance);
         if std::mem::take(&mut self.changed) {
             return twin.copy();
         }
@@ -107,6 +109,45 @@ pub(super) fn services(cast: &Cast) -> [SocketAddr; 3] {
     ]
 }
 
+/// Where the cast's Services have their addresses from, and [`unallocated`] too.
+fn ranges() -> [Range; 2] {
+    let [mut v4, mut v6] = [Range::default(); 2];
+    v4.network[..2].copy_from_slice(&[10, 96]);
+    v4.mask[..2].fill(0xff);
+    v6.network[..4].copy_from_slice(&[0xfd, 0, 0, 0x96]);
+    v6.mask[..6].fill(0xff);
+    [v4, v6]
+}
+
+/// An address that no Service has, where Services have theirs from.
+pub(super) fn unallocated(cast: &Cast) -> SocketAddr {
+    let address = if cast.client.is_ipv4() {
+        IpAddr::from([10, 96, 200, 1])
+    } else {
+        IpAddr::from([0xfd00, 0x96, 0, 0, 7, 0, 0, 1])
+    };
+    SocketAddr::new(address, 80)
+}
+
+/// What clients are told: most of the time as often as they ask.
+fn refusals(chance: &mut Chance) -> Refusals {
+    let mut manner = || {
+        if chance.one_in(4) {
+            Manner::Drop.byte()
+        } else {
+            Manner::Answer.byte()
+        }
+    };
+    let [no_endpoint, unknown_flow, unknown_port, echo] = [0; 4].map(|_| manner());
+    Refusals {
+        no_endpoint,
+        unknown_flow,
+        unknown_port,
+        echo,
+        ..Refusals::per_second(*chance.pick(&[0, 1, 1_000]))
+    }
+}
+
 fn ids(cast: &Cast, protocol: u8) -> [u32; 3] {
     let first = match (cast.client.is_ipv4(), protocol) {
         (true, SCTP) => 13,
@@ -125,7 +166,7 @@ fn change(memory: &mut Memory, cast: &Cast, chance: &mut Chance) {
     let ids = ids(cast, protocol);
     let index = chance.below(ids.len());
     let service = services(cast)[chance.below(2)];
-    match chance.below(10) {
+    match chance.below(11) {
         state @ 0..4 => {
             let state = [Active, Draining, Quiet, Free][state];
             if memory.backends.contains_key(&ids[index]) {
@@ -135,6 +176,7 @@ fn change(memory: &mut Memory, cast: &Cast, chance: &mut Chance) {
         4 => drop(memory.backends.remove(&ids[index])),
         5 => memory.add_backend(ids[index], cast.pods[chance.below(3)], protocol),
         6 => memory.add_service(service, protocol, &ids[..index]),
+        9 => memory.set_flags(services(cast)[2], protocol, Service::ELSEWHERE),
         7 | 8 => memory.set_affinity(service, protocol, *chance.pick(&[0, 1, 60])),
         _ => memory.remove_service(service, protocol),
     }

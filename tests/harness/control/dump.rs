@@ -11,7 +11,8 @@ pub fn services(store: &impl Store) -> anyhow::Result<String> {
     let labels: BTreeMap<_, _> = store.labels()?.into_iter().collect();
     let backends: BTreeMap<_, _> = store.backends()?.into_iter().collect();
     let mut text = String::new();
-    for (frontend, service) in store.frontends()? {
+    let ports = store.frontends()?.into_iter();
+    for (frontend, service) in ports.filter(|(frontend, _)| !frontend.is_of_address()) {
         let unnamed = "(no label)".to_owned();
         let label = labels.get(&service.service_id).unwrap_or(&unnamed);
         write!(text, "{frontend} {label}")?;
@@ -34,6 +35,17 @@ pub fn services(store: &impl Store) -> anyhow::Result<String> {
         }
     }
     Ok(sorted(&text))
+}
+
+/// Addresses that have entries of their own.
+pub fn addresses(store: &impl Store) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for (frontend, _) in store.frontends()? {
+        if frontend.is_of_address() {
+            writeln!(text, "{}", frontend.address)?;
+        }
+    }
+    Ok(text)
 }
 
 /// Backends and their states.

@@ -2,7 +2,7 @@
 //! Every write to a store, one by one, to be done again: what a crash may leave behind is any
 //! prefix of it.
 
-use lb_common::wire::{Backend, Chunk, Node, Service};
+use lb_common::wire::{Backend, Chunk, Node, Range, Service};
 use lb_userspace::maps::{Capacity, Frontend, Store, StoreError};
 
 /// One write.
@@ -26,6 +26,8 @@ pub enum Write {
     RemoveLabel(u32),
     /// [`Store::put_node`].
     PutNode(Node),
+    /// [`Store::put_ranges`].
+    PutRanges([Range; 2]),
 }
 
 impl Write {
@@ -41,6 +43,7 @@ impl Write {
             Self::PutLabel(id, label) => store.put_label(*id, label),
             Self::RemoveLabel(id) => store.remove_label(*id),
             Self::PutNode(node) => store.put_node(node),
+            Self::PutRanges(ranges) => store.put_ranges(ranges),
         }
     }
 }
@@ -138,5 +141,9 @@ impl<S: Store> Store for Journal<S> {
 
     fn put_node(&mut self, node: &Node) -> Result<(), StoreError> {
         self.write(vec![Write::PutNode(*node)])
+    }
+
+    fn put_ranges(&mut self, ranges: &[Range; 2]) -> Result<(), StoreError> {
+        self.write(vec![Write::PutRanges(*ranges)])
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lb_common::wire::{Backend, Chunk, Node, Service};
+use lb_common::wire::{Backend, Chunk, Node, Range, Service};
 use lb_userspace::maps::{Capacity, Frontend, Store, StoreError};
 
 /// Handles of one store.
@@ -87,5 +87,9 @@ impl<S: Store> Store for Shared<S> {
 
     fn put_node(&mut self, node: &Node) -> Result<(), StoreError> {
         self.lock().put_node(node)
+    }
+
+    fn put_ranges(&mut self, ranges: &[Range; 2]) -> Result<(), StoreError> {
+        self.lock().put_ranges(ranges)
     }
 }

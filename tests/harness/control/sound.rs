@@ -2,7 +2,7 @@
 //! What must be true of the maps at any moment: a packet that finds a frontend finds written slots
 //! and a living backend in each of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, ensure};
 use lb_common::wire::{Backend, BackendState, CHUNK_SLOTS, Service};
@@ -11,7 +11,23 @@ use lb_userspace::maps::{Frontend, Store, memory::Memory};
 /// Checks every frontend that is there.
 pub fn check(store: &Memory) -> anyhow::Result<()> {
     let frontends = store.frontends()?;
+    check_addresses(&frontends)?;
     check_from(&frontends, store, |state| state == BackendState::Active)
+}
+
+/// An address has its own entry only while it has ports: they are written before it, and go after
+/// it, so that nobody is refused who dials one of them.
+fn check_addresses(frontends: &[(Frontend, Service)]) -> anyhow::Result<()> {
+    let addresses = |own: bool| {
+        let some = frontends
+            .iter()
+            .filter(move |(at, _)| at.is_of_address() == own);
+        some.map(|(at, _)| at.address).collect::<BTreeSet<_>>()
+    };
+    let (own, of_ports) = (addresses(true), addresses(false));
+    let bare: Vec<_> = own.difference(&of_ports).collect();
+    ensure!(bare.is_empty(), "addresses without a port: {bare:?}");
+    Ok(())
 }
 
 /// Checks frontends as a packet has read them before: what they led to may have been lowered

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A described frame as bytes: headers from the inside out, then the lies.
 
-use super::{Extension, Frame, Lie, Transport};
+use super::{ACKNOWLEDGED, Extension, Frame, Lie, MACS, SEQUENCE, Transport};
 use crc::{CRC_32_ISCSI, Crc};
 use etherparse::checksum::Sum16BitWords;
 use lb_common::wire::protocol;
@@ -18,11 +18,16 @@ pub(super) fn bytes(frame: &Frame) -> Vec<u8> {
             ipv4(frame, next, source.octets(), destination.octets(), &body)
         }
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            ipv6(next, source.octets(), destination.octets(), &body)
+            ipv6(frame, next, source.octets(), destination.octets(), &body)
         }
         _ => unreachable!("one family a frame"),
     };
-    let mut bytes = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
+    let [client, node] = MACS;
+    let mut bytes = if frame.is_answer {
+        [client, node].concat()
+    } else {
+        [node, client].concat()
+    };
     for [tpid, vlan] in &frame.tags {
         bytes.extend(tpid.to_be_bytes());
         bytes.extend(vlan.to_be_bytes());
@@ -62,8 +67,8 @@ pub(super) fn transport(frame: &Frame) -> (u8, Vec<u8>) {
     segment.extend(frame.destination.port().to_be_bytes());
     match &frame.transport {
         Transport::Tcp { flags, options } => {
-            segment.extend(0x0102_0304_u32.to_be_bytes());
-            segment.extend(0x0506_0708_u32.to_be_bytes());
+            segment.extend(SEQUENCE.to_be_bytes());
+            segment.extend(ACKNOWLEDGED.to_be_bytes());
             segment.extend([narrow(5 + options.len() / 4) << 4, *flags]);
             segment.extend([0xfa, 0xf0, 0, 0, 0, 0]);
             segment.extend(options);
@@ -174,7 +179,7 @@ fn ipv4(frame: &Frame, next: u8, source: [u8; 4], destination: [u8; 4], body: &[
     header.extend(word(20 + options.len() + body.len()).to_be_bytes());
     header.extend(frame.identification.to_be_bytes());
     header.extend((u16::from(more) << 13 | offset).to_be_bytes());
-    header.extend([64, next, 0, 0]);
+    header.extend([frame.hops, next, 0, 0]);
     header.extend(source);
     header.extend(destination);
     header.extend(options);
@@ -184,10 +189,10 @@ fn ipv4(frame: &Frame, next: u8, source: [u8; 4], destination: [u8; 4], body: &[
     header
 }
 
-fn ipv6(next: u8, source: [u8; 16], destination: [u8; 16], body: &[u8]) -> Vec<u8> {
+fn ipv6(frame: &Frame, next: u8, source: [u8; 16], destination: [u8; 16], body: &[u8]) -> Vec<u8> {
     let mut header = vec![0x60, 0x01, 0x23, 0x45];
     header.extend(word(body.len()).to_be_bytes());
-    header.extend([next, 64]);
+    header.extend([next, frame.hops]);
     header.extend(source);
     header.extend(destination);
     header.extend(body);
@@ -206,9 +211,16 @@ fn bend(bytes: &mut Vec<u8>, lie: Lie, is_ipv4: bool, at: usize, transport_at: u
         Lie::TotalLength(value) => {
             bytes[length_at..length_at + 2].copy_from_slice(&value.to_be_bytes());
         }
-        Lie::DataOffset(value) => bytes[transport_at + 12] = value << 4,
+        // A header without bytes of its own says nothing.
+        Lie::DataOffset(value) => {
+            if let Some(byte) = bytes.get_mut(transport_at + 12) {
+                *byte = value << 4;
+            }
+        }
         Lie::UdpLength(value) => {
-            bytes[transport_at + 4..transport_at + 6].copy_from_slice(&value.to_be_bytes());
+            if let Some(bytes) = bytes.get_mut(transport_at + 4..transport_at + 6) {
+                bytes.copy_from_slice(&value.to_be_bytes());
+            }
         }
         Lie::Truncated(length) => bytes.truncate(length),
     }

@@ -141,14 +141,17 @@ fn nothing_is_known_of_parts() {
         },
     );
     let (client, service) = ends(4);
-    let tunnel = other(47, client.ip(), service.ip()).payload(&[0, 0, 0x08, 0, 0, 0, 0, 0]);
-    assert_eq!(
-        sums(&tunnel.bytes()),
-        Sums {
-            header: Sum::Right,
-            transport: Sum::Unknown
-        }
-    );
+    let echo = [8, 0, 0xf7, 0xff, 0, 0, 0, 0];
+    for (number, transport) in [(1, Sum::Right), (47, Sum::Unknown)] {
+        let frame = other(number, client.ip(), service.ip()).payload(&echo);
+        assert_eq!(
+            sums(&frame.bytes()),
+            Sums {
+                header: Sum::Right,
+                transport
+            }
+        );
+    }
 }
 
 #[test]

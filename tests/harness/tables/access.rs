@@ -3,22 +3,41 @@
 
 use super::{Holds, Memory};
 use lb_common::{
-    family::Family,
-    tables::{Environment, Found, InsertError, Side, Stage, Tables, Torn, Touch},
+    family::{Family, V4},
+    tables::{Environment, Found, InsertError, Side, Stage, Tables, Torn, Touch, Word},
     wire::{
         Affinity, Backend, BackendState, CHUNK_SLOTS, Expiry, Flow, Foreign, Fragment, FragmentKey,
-        FrontendKey, Node, Reverse, Sealed, Service, Tuple, fingerprint,
+        FrontendKey, Node, Range, Reverse, Sealed, Service, Tuple, fingerprint,
     },
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Deref};
 
 impl Environment for Memory {
     fn now_ns(&self) -> u64 {
         self.now_ns
     }
 
-    fn node(&self) -> Node {
-        self.node
+    fn node(&self) -> impl Deref<Target = Node> + use<> {
+        Box::new(self.node)
+    }
+
+    fn account(&self, word: Word) -> u64 {
+        match word {
+            Word::PaidUntil => self.account.paid_until_ns,
+            Word::Owed => self.account.owed,
+        }
+    }
+
+    fn settle(&mut self, word: Word, from: u64, to: u64) -> bool {
+        let place = match word {
+            Word::PaidUntil => &mut self.account.paid_until_ns,
+            Word::Owed => &mut self.account.owed,
+        };
+        let is_as_read = *place == from;
+        if is_as_read {
+            *place = to;
+        }
+        is_as_read
     }
 }
 
@@ -30,6 +49,15 @@ where
 
     fn service(&self, key: &FrontendKey<F::Address>) -> Found<Service> {
         whole(self.entries().frontends.get(key), fingerprint(key))
+    }
+
+    fn range(&self) -> Range {
+        let [v4, v6] = self.ranges;
+        if F::ETHERTYPE == V4::ETHERTYPE {
+            v4
+        } else {
+            v6
+        }
     }
 
     fn slot(&self, first_chunk: u32, slot: u32) -> Option<u32> {

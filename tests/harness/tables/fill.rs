@@ -113,6 +113,11 @@ impl Memory {
         }
     }
 
+    /// Writes the entry of an address that a Service has.
+    pub fn add_address(&mut self, address: IpAddr) {
+        self.add_service(SocketAddr::new(address, 0), 0, &[]);
+    }
+
     /// Removes a frontend.
     pub fn remove_service(&mut self, at: SocketAddr, protocol: u8) {
         match at {
@@ -123,25 +128,36 @@ impl Memory {
 
     /// Sets the session affinity time-out of a frontend that is there; 0 = none.
     pub fn set_affinity(&mut self, at: SocketAddr, protocol: u8, seconds: u32) {
+        let set = |service: &mut Service| service.affinity_s = seconds;
         match at {
-            SocketAddr::V4(_) => self.put_affinity::<V4>(at, protocol, seconds),
-            SocketAddr::V6(_) => self.put_affinity::<V6>(at, protocol, seconds),
+            SocketAddr::V4(_) => self.change_service::<V4>(at, protocol, set),
+            SocketAddr::V6(_) => self.change_service::<V6>(at, protocol, set),
         }
     }
 
-    fn put_affinity<F: Standard>(&mut self, at: SocketAddr, protocol: u8, affinity_s: u32)
-    where
+    /// Sets the flags of a frontend that is there.
+    pub fn set_flags(&mut self, at: SocketAddr, protocol: u8, flags: u32) {
+        let set = |service: &mut Service| service.flags = flags;
+        match at {
+            SocketAddr::V4(_) => self.change_service::<V4>(at, protocol, set),
+            SocketAddr::V6(_) => self.change_service::<V6>(at, protocol, set),
+        }
+    }
+
+    fn change_service<F: Standard>(
+        &mut self,
+        at: SocketAddr,
+        protocol: u8,
+        change: impl Fn(&mut Service),
+    ) where
         Self: Holds<F>,
     {
         let version = self.next_version();
         let key = frontend_key::<F>(at, protocol);
         if let Some(service) = self.entries_mut().frontends.get_mut(&key) {
-            *service = Service {
-                version,
-                version_end: version,
-                affinity_s,
-                ..*service
-            };
+            change(service);
+            service.version = version;
+            service.version_end = version;
         }
     }
 

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Copying maps into maps of other sizes, while packets go on changing the flows in both.
 //!
-//! A second copy merges what packets have changed in the old table since the first one. What a
-//! packet writes into the new table between our look at an entry and our writing it is lost. That
-//! harms nothing: the next packet of the flow writes the same again, and a flow that has lost its
-//! last FIN or RST this way ends by the time-out for silence.
+//! A second copy merges what packets have changed in the old table since the first. What a packet
+//! writes into the new one between our look and our write is lost: the next one writes it again.
 
 use crate::{
     clock,
@@ -22,7 +20,8 @@ use lb_common::{
     conntrack::{self, Target},
     family::{Family, V4, V6},
     wire::{
-        Affinity, Backend, Expiry, Flow, Foreign, Reverse, Sealed, Timeouts, Tuple, fingerprint,
+        Affinity, Backend, Expiry, Flow, Foreign, Manner, Reverse, Sealed, Timeouts, Tuple,
+        fingerprint,
     },
 };
 use std::path::Path;
@@ -81,16 +80,17 @@ impl Copied {
 /// of the table's size.
 const WALKS: usize = 4;
 
-/// Copies what the agent itself writes: frontends, backends, slots, labels, node, counter.
+/// Copies what the agent itself writes. Nothing is reset meanwhile: some flows are not known yet.
 pub(super) fn settings(from: &Path, to: &Path) -> Result<(), CopyError> {
     let (from, mut to) = (KernelStore::open(from)?, KernelStore::open(to)?);
     // The order in which everything is written: what is pointed to comes first.
     to.put_counter(from.counter()?)?;
-    to.put_node(&from.node()?)?;
-    let backends = from.backends()?.into_iter();
-    let backends: Vec<_> = backends
-        .map(|(id, backend)| Backend { id, ..backend })
-        .collect();
+    let mut node = from.node()?;
+    node.refusals.unknown_flow = Manner::Drop.byte();
+    to.put_node(&node)?;
+    to.put_ranges(&from.ranges()?)?;
+    let with_id = |(id, backend)| Backend { id, ..backend };
+    let backends: Vec<_> = from.backends()?.into_iter().map(with_id).collect();
     to.put_backends(&backends)?;
     let chunks = from.capacity().chunks.min(to.capacity().chunks);
     to.put_chunks(0, &from.chunks(0, chunks)?)?;

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the families disagree on where the node itself says something.
+
+use super::{Family, NETWORK_AT, V4, V6};
+use crate::csum::{Change, field};
+use crate::packet::{OutOfPacket, Packet};
+use zerocopy::transmute;
+
+/// Hops that a packet of this node's own may make (RFC 1700: the default of 64).
+const HOPS: u8 = 64;
+
+/// Headers of this node's own packets, and what ICMP says in them.
+pub trait Own: Family {
+    /// The IP header, without options or extension headers.
+    type Header: Copy;
+    /// Where the transport header begins behind such a header.
+    const TRANSPORT_AT: usize;
+    /// ICMP's type of an echo request, and of the reply.
+    const ECHO: [u8; 2];
+    /// Linux's number of this family (`AF_INET`, `AF_INET6`).
+    const NUMBER: u8;
+    /// ICMP's type and code for a port that nobody serves.
+    const PORT_UNREACHABLE: [u8; 2];
+    /// Whether ICMP's checksum covers a pseudo-header (RFC 4443, section 2.3).
+    const ICMP_HAS_PSEUDO_HEADER: bool;
+
+    /// The header as it stands in the packet.
+    fn load_header<P: Packet + ?Sized>(packet: &P) -> Result<Self::Header, OutOfPacket>;
+    /// Writes a header somewhere in the packet.
+    fn store_header<P: Packet + ?Sized>(
+        packet: &mut P,
+        at: usize,
+        header: &Self::Header,
+    ) -> Result<(), OutOfPacket>;
+    /// The header of a packet that this node sends, with so many bytes behind it.
+    fn header(
+        source: &Self::Address,
+        destination: &Self::Address,
+        protocol: u8,
+        payload_length: u16,
+    ) -> Self::Header;
+    /// What a header adds to a checksum that covers it.
+    fn sum(header: &Self::Header) -> Change;
+    /// Gives a packet as many hops as one of this node's own.
+    fn renew_hops<P: Packet + ?Sized>(packet: &mut P) -> Result<(), OutOfPacket>;
+    /// Whether an address is that of one host, which may be answered.
+    fn is_host(address: &Self::Address) -> bool;
+}
+
+impl Own for V4 {
+    type Header = [u8; 20];
+    const TRANSPORT_AT: usize = NETWORK_AT + 20;
+    const ECHO: [u8; 2] = [8, 0];
+    const NUMBER: u8 = 2;
+    // RFC 792.
+    const PORT_UNREACHABLE: [u8; 2] = [3, 3];
+    const ICMP_HAS_PSEUDO_HEADER: bool = false;
+
+    #[inline(always)]
+    fn load_header<P: Packet + ?Sized>(packet: &P) -> Result<[u8; 20], OutOfPacket> {
+        let mut header = [0; 20];
+        packet.load(NETWORK_AT, &mut header)?;
+        Ok(header)
+    }
+
+    #[inline(always)]
+    fn store_header<P: Packet + ?Sized>(
+        packet: &mut P,
+        at: usize,
+        header: &[u8; 20],
+    ) -> Result<(), OutOfPacket> {
+        packet.store(at, header)
+    }
+
+    #[inline(always)]
+    fn header(
+        [s0, s1, s2, s3]: &[u8; 4],
+        [d0, d1, d2, d3]: &[u8; 4],
+        protocol: u8,
+        payload_length: u16,
+    ) -> [u8; 20] {
+        let [l0, l1] = payload_length.wrapping_add(20).to_be_bytes();
+        // Never to be fragmented, so its identification says nothing (RFC 6864).
+        let header = |c0, c1| {
+            [
+                0x45, 0, l0, l1, 0, 0, 0x40, 0, HOPS, protocol, c0, c1, *s0, *s1, *s2, *s3, *d0,
+                *d1, *d2, *d3,
+            ]
+        };
+        let [c0, c1] = field(Change::of(&header(0, 0)));
+        header(c0, c1)
+    }
+
+    #[inline(always)]
+    fn sum(header: &[u8; 20]) -> Change {
+        Change::of(header)
+    }
+
+    #[inline(always)]
+    fn renew_hops<P: Packet + ?Sized>(packet: &mut P) -> Result<(), OutOfPacket> {
+        const HOPS_AT: usize = NETWORK_AT + 8;
+        let mut hops = [0; 1];
+        packet.load(HOPS_AT, &mut hops)?;
+        let [hops] = hops;
+        let change = Change::between(&[hops, 0, 0, 0], &[HOPS, 0, 0, 0]);
+        packet.correct_header_checksum(NETWORK_AT + 10, change)?;
+        packet.store(HOPS_AT, &[HOPS])
+    }
+
+    #[inline(always)]
+    fn is_host([first, ..]: &[u8; 4]) -> bool {
+        // "This network", loopback, multicast, reserved and broadcast (RFC 6890, RFC 1122).
+        !matches!(first, 0 | 127 | 224..)
+    }
+}
+
+impl Own for V6 {
+    type Header = [u8; 40];
+    const TRANSPORT_AT: usize = NETWORK_AT + 40;
+    const ECHO: [u8; 2] = [128, 129];
+    const NUMBER: u8 = 10;
+    // RFC 4443, section 3.1.
+    const PORT_UNREACHABLE: [u8; 2] = [1, 4];
+    const ICMP_HAS_PSEUDO_HEADER: bool = true;
+
+    #[inline(always)]
+    fn load_header<P: Packet + ?Sized>(packet: &P) -> Result<[u8; 40], OutOfPacket> {
+        let mut header = [0; 40];
+        packet.load(NETWORK_AT, &mut header)?;
+        Ok(header)
+    }
+
+    #[inline(always)]
+    fn store_header<P: Packet + ?Sized>(
+        packet: &mut P,
+        at: usize,
+        header: &[u8; 40],
+    ) -> Result<(), OutOfPacket> {
+        packet.store(at, header)
+    }
+
+    #[inline(always)]
+    fn header(
+        source: &[u8; 16],
+        destination: &[u8; 16],
+        protocol: u8,
+        payload_length: u16,
+    ) -> [u8; 40] {
+        let [l0, l1] = payload_length.to_be_bytes();
+        let fixed = [0x60, 0, 0, 0, l0, l1, protocol, HOPS];
+        let [s0, s1]: [[u8; 8]; 2] = transmute!(*source);
+        let [d0, d1]: [[u8; 8]; 2] = transmute!(*destination);
+        transmute!([fixed, s0, s1, d0, d1])
+    }
+
+    #[inline(always)]
+    fn sum(header: &[u8; 40]) -> Change {
+        Change::of(header)
+    }
+
+    #[inline(always)]
+    fn renew_hops<P: Packet + ?Sized>(packet: &mut P) -> Result<(), OutOfPacket> {
+        packet.store_uncovered(NETWORK_AT + 7, &[HOPS])
+    }
+
+    #[inline(always)]
+    fn is_host(address: &[u8; 16]) -> bool {
+        let [first, rest @ .., last] = address;
+        let is_low = *first == 0 && rest.iter().all(|byte| *byte == 0);
+        // Multicast, unspecified, loopback (RFC 4291).
+        *first != 0xff && !(is_low && *last <= 1)
+    }
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A new flow: the way from a Service to one of its backends.
+
+use crate::conntrack::{self, Choice, Target};
+use crate::family::Family;
+use crate::frame::Frame;
+use crate::service::Destination;
+use crate::tables::Tables;
+use crate::verdict::Reason;
+use crate::wire::{Node, Service, Takeover};
+use crate::{affinity, foreign, port, select};
+
+/// Other backends that are tried before another source port is.
+const BACKEND_ATTEMPTS: u16 = 4;
+/// Choices that are tried in all.
+const ATTEMPTS: u16 = 12;
+
+/// Begins a new flow: chooses a backend, and a source port where the client's own is taken.
+#[inline(never)]
+pub(super) fn begin<F: Family, T: Tables<F>>(
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+    destination: &Destination,
+    node: &Node,
+    now_ns: u64,
+) -> Result<Reason, Reason> {
+    if node.takeover != Takeover::Done.number() {
+        foreign::stand_aside(tables, frame, node, now_ns)?;
+    }
+    if destination.slot_count == 0 {
+        let is_elsewhere = destination.flags & Service::ELSEWHERE != 0;
+        return Err(if is_elsewhere {
+            Reason::Elsewhere
+        } else {
+            Reason::Refused
+        });
+    }
+    if frame.datagram.is_tcp() && !frame.datagram.opens() {
+        return Err(Reason::Reset);
+    }
+    select::mark::<F>(node.seed, frame);
+    let is_pinned = affinity::find(tables, frame, destination)?;
+    let backends = if is_pinned { 1 } else { BACKEND_ATTEMPTS };
+    for attempt in 0..ATTEMPTS {
+        let (choice, client_port) = if attempt < backends {
+            (u32::from(attempt), frame.datagram.tuple.source_port)
+        } else {
+            (
+                0,
+                port::propose(node, &frame.mark, attempt).ok_or(Reason::NoPort)?,
+            )
+        };
+        let id = if is_pinned {
+            frame.affinity.backend
+        } else {
+            select::choose(tables, destination, &frame.mark, choice).ok_or(Reason::NoBackend)?
+        };
+        let backend = tables.backend(id)?.ok_or(Reason::NoBackend)?;
+        frame.target = Target {
+            address: backend.address,
+            port: backend.port,
+            client_port,
+        };
+        if conntrack::is_free(tables, frame, &node.timeouts)? {
+            frame.choice = Choice {
+                epoch: backend.epoch,
+                backend: backend.id,
+                service_id: destination.service_id,
+            };
+            conntrack::open(tables, frame, &node.timeouts)?;
+            return Ok(affinity::pin(tables, frame, destination));
+        }
+    }
+    Err(Reason::NoPort)
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Fragments: what the first one of a datagram means for the others, and where those go.
+
+use crate::family::Family;
+use crate::fragment;
+use crate::frame::Frame;
+use crate::packet::Packet;
+use crate::service;
+use crate::tables::{Side, Tables};
+use crate::verdict::Reason;
+
+/// A later fragment from the client's side, to where the first one went.
+#[inline(always)]
+pub(super) fn fragment_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &mut P,
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Result<Reason, Reason> {
+    if !fragment::find(tables, frame, Side::Client)? {
+        // One to a Service would be routed to an address that nobody has.
+        return Ok(if service::has_address(tables, frame)? {
+            Reason::FragmentEarly
+        } else {
+            Reason::Fragment
+        });
+    }
+    fragment::apply::<F, P>(packet, frame)?;
+    Ok(Reason::FragmentForwarded)
+}
+
+/// A later fragment from the backend's side, from whom the first one came. Of one that nothing is
+/// known of nobody can say whether it is a reply at all, so it passes.
+#[inline(always)]
+pub(super) fn fragment_to_client<F: Family, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &mut P,
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Result<Reason, Reason> {
+    if !fragment::find(tables, frame, Side::Backend)? {
+        return Ok(Reason::Fragment);
+    }
+    fragment::apply::<F, P>(packet, frame)?;
+    Ok(Reason::FragmentReplied)
+}
+
+/// What the end of a first fragment means for the later ones, and how it ends.
+#[inline(never)]
+pub(super) fn first_fragment<F: Family, T: Tables<F>>(
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+    side: Side,
+    end: Reason,
+) -> Reason {
+    match end {
+        Reason::Forwarded | Reason::Unpinned | Reason::Replied => {
+            fragment::learn(tables, frame, side);
+            return end;
+        }
+        // The host's stack gets all of it, as it is.
+        Reason::Foreign | Reason::ForeignUnknown => {
+            frame.to = frame.datagram.tuple;
+            fragment::learn(tables, frame, side);
+            return end;
+        }
+        _ => fragment::forget(tables, frame, side),
+    }
+    if end != Reason::FragmentShort {
+        return end;
+    }
+    // Where no Service is concerned, it is the receiver who judges it.
+    match service::has_address(tables, frame) {
+        Ok(true) if side == Side::Client => end,
+        Ok(_) => Reason::Fragment,
+        Err(torn) => torn.into(),
+    }
+}

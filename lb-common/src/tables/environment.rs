@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What does not depend on the family.
+
+use crate::wire::Node;
+use core::ops::Deref;
+
+/// A word of the account of the node's own answers; see [`crate::wire::Account`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// `paid_until_ns`.
+    PaidUntil,
+    /// `owed`.
+    Owed,
+}
+
+/// Settings, the account and the clock: what does not depend on the family.
+pub trait Environment {
+    /// Now, `CLOCK_MONOTONIC` in nanoseconds.
+    fn now_ns(&self) -> u64;
+    /// The node's settings, where they are: a copy would take a fifth of a program's stack.
+    fn node(&self) -> impl Deref<Target = Node> + use<Self>;
+    /// What a word of the account says.
+    fn account(&self, word: Word) -> u64;
+    /// Gives a word of the account another value; `false` = it says something else by now.
+    #[must_use]
+    fn settle(&mut self, word: Word, from: u64, to: u64) -> bool;
+}
