@@ -10,12 +10,14 @@ pub mod desired;
 pub mod maglev;
 
 mod address;
+mod backends;
 mod endpoints;
 mod exposure;
 mod frontends;
 mod health;
 mod problem;
 mod rules;
+mod tables;
 mod topology;
 
 use std::{
@@ -24,18 +26,20 @@ use std::{
     sync::Arc,
 };
 
+pub use backends::Backends;
 pub use desired::{Desired, Planned};
 pub use exposure::{Clients, Exposure, External};
 pub use health::HealthCheck;
 pub use problem::{Fault, Object, Problem};
 pub use rules::Rules;
+pub use tables::Tables;
 
 use crate::{
     maps::Frontend,
     model::{Affinity, EndpointSlice, Name, NodeFacts, Protocol, ServiceKind, ServiceObject},
 };
 use frontends::Group;
-use lb_common::wire::{BackendState, Service};
+use lb_common::wire::Service;
 use problem::Problems;
 
 /// One Service's part of the maps.
@@ -44,7 +48,7 @@ pub struct Plan {
     /// Age of the Service, which decides conflicts; see [`ServiceObject::created_s`].
     pub created_s: i64,
     /// Its slot tables and what leads to them.
-    pub tables: BTreeMap<TableKey, Arc<Table>>,
+    pub tables: Tables,
     /// What load balancers may ask this node about it.
     pub health: Option<HealthCheck>,
     /// What was left out, and why.
@@ -121,14 +125,12 @@ pub struct BackendKey {
 pub struct Table {
     /// `namespace/name:port`, for people; one for both families of a port.
     pub label: Arc<str>,
-    /// What clients dial.
-    pub frontends: BTreeSet<Frontend>,
-    /// What they dial besides, once the packet path serves it.
-    pub external: BTreeSet<External>,
-    /// Every endpoint that is known, taking new flows or not: flows outlive choices.
-    pub backends: BTreeMap<BackendKey, BackendState>,
-    /// Those that share the slots, in order.
-    pub chosen: Arc<[BackendKey]>,
+    /// What clients dial, in order.
+    pub frontends: Box<[Frontend]>,
+    /// What they dial besides, once the packet path serves it; in order.
+    pub external: Box<[External]>,
+    /// Every endpoint that is known, taking new flows or not.
+    pub backends: Backends,
     /// How many slots; see [`maglev::slot_count`].
     pub slot_count: u32,
     /// Session affinity time-out; 0 = none.
@@ -141,11 +143,10 @@ impl Table {
     /// Addresses' own entries, which lead nowhere.
     fn of_addresses(frontends: BTreeSet<Frontend>) -> Self {
         Self {
-            label: "".into(),
-            frontends,
-            external: BTreeSet::new(),
-            backends: BTreeMap::new(),
-            chosen: [].into(),
+            label: Arc::default(),
+            frontends: frontends.into_iter().collect(),
+            external: Box::default(),
+            backends: Backends::default(),
             slot_count: 0,
             affinity_s: 0,
             flags: 0,
@@ -184,7 +185,8 @@ pub fn plan<'a>(
     }
     let slices = endpoints::ours(slices);
     let mut problems = Problems::default();
-    for group in frontends::of(service, around.node, around.rules, &mut problems) {
+    let groups = frontends::of(service, around.node, around.rules, &mut problems);
+    let tables = groups.into_iter().map(|group| {
         let Group {
             port,
             family,
@@ -205,20 +207,21 @@ pub fn plan<'a>(
             && !topology::choose(&endpoints, Set::Cluster, around.node).is_empty();
         let table = Table {
             label: label(service, &port.name, port.port, port.protocol),
-            frontends,
-            external,
+            frontends: frontends.into_iter().collect(),
+            external: external.into_iter().collect(),
             backends: endpoints::states(&endpoints, &chosen),
             slot_count: maglev::slot_count(chosen.len()),
-            chosen: chosen.into_iter().collect(),
             affinity_s: match service.affinity {
                 Affinity::None => 0,
                 Affinity::ClientIp { seconds } => seconds,
             },
             flags: if elsewhere { Service::ELSEWHERE } else { 0 },
         };
-        plan.tables.insert(key, Arc::new(table));
-    }
-    plan.tables.extend(of_addresses(service, &plan.tables));
+        (key, Arc::new(table))
+    });
+    let tables: Vec<_> = tables.collect();
+    let of_addresses = of_addresses(service, &tables);
+    plan.tables = tables.into_iter().chain(of_addresses).collect();
     plan.health = health::check(service, &slices, around.node);
     plan.problems = problems.into_list(service);
     plan
@@ -233,10 +236,10 @@ fn is_ours(service: &ServiceObject) -> bool {
 /// The entries of the addresses that have ports, one table for each family.
 fn of_addresses(
     service: &ServiceObject,
-    tables: &BTreeMap<TableKey, Arc<Table>>,
-) -> BTreeMap<TableKey, Arc<Table>> {
+    tables: &[(TableKey, Arc<Table>)],
+) -> Vec<(TableKey, Arc<Table>)> {
     let mut addresses: BTreeMap<IpFamily, BTreeSet<Frontend>> = BTreeMap::new();
-    for frontend in tables.values().flat_map(|table| &table.frontends) {
+    for frontend in tables.iter().flat_map(|(_, table)| &table.frontends) {
         let own = Frontend::of_address(frontend.address);
         let family = IpFamily::of(frontend.address);
         addresses.entry(family).or_default().insert(own);

@@ -16,7 +16,7 @@ use std::{
 pub use planned::Planned;
 
 use super::{
-    Fault, HealthCheck, Object, Plan, Problem, Rules, Surroundings, Table, TableKey,
+    Fault, HealthCheck, Object, Plan, Problem, Rules, Surroundings, Table, Tables,
     conflict::{self, Claim},
     plan,
 };
@@ -109,9 +109,9 @@ impl Desired {
     }
 
     /// The tables of a Service, without the frontends that another Service gets.
-    pub fn wanted(&self, name: &Name) -> BTreeMap<TableKey, Arc<Table>> {
+    pub fn wanted(&self, name: &Name) -> Tables {
         let tables = self.plans.get(name).into_iter();
-        let tables = tables.flat_map(|plan| &plan.tables);
+        let tables = tables.flat_map(|plan| plan.tables.iter());
         let tables = tables.map(|(key, table)| (key.clone(), self.won(name, table)));
         tables
             .filter(|(_, table)| !table.frontends.is_empty())
@@ -140,10 +140,9 @@ impl Desired {
         let Some(plan) = self.plans.get(name) else {
             return Vec::new();
         };
-        let asked: BTreeSet<_> = plan
-            .tables
-            .values()
-            .flat_map(|table| table.asked())
+        let tables = plan.tables.iter();
+        let asked: BTreeSet<_> = tables
+            .flat_map(|(_, table)| table.asked())
             // Two Services at one address are none of a problem; two at one port are.
             .filter(|frontend| !frontend.is_of_address())
             .collect();
@@ -166,7 +165,7 @@ impl Desired {
     /// What a Service is reached by besides its Cluster-IPs, where it gets it.
     pub fn planned(&self, name: &Name) -> Vec<Planned> {
         let tables = self.plans.get(name).into_iter();
-        let tables = tables.flat_map(|plan| &plan.tables);
+        let tables = tables.flat_map(|plan| plan.tables.iter());
         let rows = tables.flat_map(|(key, table)| {
             let external = table.external.iter();
             let ours = external.filter(|it| self.owner(it.frontend) == Some(name));
@@ -184,7 +183,8 @@ impl Desired {
     /// serve, and some elsewhere: by `internalTrafficPolicy`, and by `externalTrafficPolicy`.
     pub fn not_local(&self, name: &Name) -> [usize; 2] {
         let tables = self.plans.get(name).into_iter();
-        let tables = tables.flat_map(|plan| plan.tables.values());
+        let tables = tables.flat_map(|plan| plan.tables.iter());
+        let tables = tables.map(|(_, table)| table);
         let elsewhere = tables.filter(|table| table.flags & Service::ELSEWHERE != 0);
         elsewhere.fold([0; 2], |[internal, external], table| {
             [
@@ -199,9 +199,11 @@ impl Desired {
         if table.frontends.iter().all(ours) {
             return table.clone();
         }
-        let mut table = Table::clone(table);
-        table.frontends.retain(ours);
-        Arc::new(table)
+        let won = table.frontends.iter().copied().filter(ours);
+        Arc::new(Table {
+            frontends: won.collect(),
+            ..Table::clone(table)
+        })
     }
 
     fn claim(&mut self, frontend: Frontend, claim: &Claim, touched: &mut BTreeSet<Name>) {
@@ -247,7 +249,7 @@ fn claims(name: &Name, plan: &Plan) -> BTreeSet<(Frontend, Claim)> {
         service: name.clone(),
     };
     let mut claims = BTreeSet::new();
-    for table in plan.tables.values() {
+    for (_, table) in plan.tables.iter() {
         let frontends = table.frontends.iter().copied();
         claims.extend(frontends.map(|frontend| (frontend, claim(false))));
         let external = table.external.iter().map(|external| external.frontend);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use lb_common::wire::BackendState;
 
-use super::{BackendKey, Fault, IpFamily, Problems, Surroundings, address};
+use super::{BackendKey, Backends, Fault, IpFamily, Problems, Surroundings, address};
 use crate::model::{
     Endpoint, EndpointSlice, Kind, NodeFacts, ServiceKind, ServiceObject, ServicePort, SlicePort,
 };
@@ -73,10 +73,7 @@ pub(super) fn of<'a>(
 ///
 /// An endpoint that has slots is active, terminating or not. One that has none takes no new flows;
 /// it keeps its old ones while it serves: policies and hints move new flows, never old ones.
-pub(super) fn states(
-    endpoints: &Endpoints<'_>,
-    chosen: &[BackendKey],
-) -> BTreeMap<BackendKey, BackendState> {
+pub(super) fn states(endpoints: &Endpoints<'_>, chosen: &[BackendKey]) -> Backends {
     let state = |key: &BackendKey, endpoint: &Endpoint| {
         if chosen.binary_search(key).is_ok() {
             BackendState::Active

@@ -82,15 +82,15 @@ fn slice(name: &str, port: u16, endpoints: Vec<Endpoint>) -> EndpointSlice {
 
 /// The tables of ports, without those of addresses.
 fn of_ports(plan: &Plan) -> impl Iterator<Item = &Arc<Table>> {
-    let tables = plan.tables.values();
+    let tables = plan.tables.iter().map(|(_, table)| table);
     tables.filter(|table| !table.is_of_address())
 }
 
 fn backends(plan: &Plan) -> Vec<(String, BackendState, bool)> {
     let table = of_ports(plan).next().expect("a table");
-    let of = |(key, state): (&BackendKey, &BackendState)| {
-        let chosen = table.chosen.contains(key);
-        (format!("{}:{}", key.address, key.port), *state, chosen)
+    let of = |(key, state): (BackendKey, BackendState)| {
+        let chosen = table.backends.chosen().any(|it| it == key);
+        (format!("{}:{}", key.address, key.port), state, chosen)
     };
     table.backends.iter().map(of).collect()
 }

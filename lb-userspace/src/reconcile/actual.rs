@@ -20,7 +20,7 @@ use super::{
 use crate::{
     maps::{Capacity, Frontend},
     model::{Name, Protocol},
-    plan::{BackendKey, IpFamily, Set, Table, TableKey},
+    plan::{BackendKey, Backends, IpFamily, Set, Table, TableKey},
 };
 
 /// The maps, as we know them.
@@ -84,16 +84,16 @@ pub(super) struct Programmed {
     pub(super) slots: Vec<Slots>,
     /// Its backends, those included that are about to go.
     pub(super) backends: BTreeMap<BackendKey, Held>,
-    /// Frontends that lead here.
-    pub(super) frontends: BTreeSet<Frontend>,
+    /// Frontends that lead here, in order.
+    pub(super) frontends: Vec<Frontend>,
 }
 
 /// Slots that are built, or about to be.
 #[derive(Clone, Debug)]
 pub(super) struct Slots {
     pub(super) run: Run,
-    /// What they were built from; empty: unknown.
-    pub(super) chosen: Arc<[BackendKey]>,
+    /// What they were built from: those that are chosen; none: unknown.
+    pub(super) backends: Backends,
     pub(super) written: bool,
 }
 
@@ -173,7 +173,7 @@ impl Actual {
             flags: table.flags,
             first_chunk,
             slot_count: table.slot_count,
-            backend_count: u32::try_from(table.chosen.len()).unwrap_or(u32::MAX),
+            backend_count: u32::try_from(table.backends.chosen().count()).unwrap_or(u32::MAX),
             affinity_s: table.affinity_s,
             ..Service::default()
         })
@@ -204,7 +204,11 @@ impl Actual {
         }
         if let Some(table) = owner {
             let table = self.tables.entry(table).or_default();
-            table.frontends.insert(frontend);
+            if let Err(place) = table.frontends.binary_search(&frontend) {
+                // Nearly always, there is one.
+                table.frontends.reserve_exact(1);
+                table.frontends.insert(place, frontend);
+            }
         }
     }
 
@@ -219,8 +223,10 @@ impl Actual {
     }
 
     fn disown(&mut self, frontend: Frontend, owner: Option<&TableKey>) {
-        if let Some(table) = owner.and_then(|owner| self.tables.get_mut(owner)) {
-            table.frontends.remove(&frontend);
+        if let Some(table) = owner.and_then(|owner| self.tables.get_mut(owner))
+            && let Ok(place) = table.frontends.binary_search(&frontend)
+        {
+            table.frontends.remove(place);
         }
     }
 
@@ -233,6 +239,12 @@ impl Programmed {
     /// The slots that a table wants, built or about to be.
     pub(super) fn current(&self, table: &Table) -> Option<&Slots> {
         self.slots.iter().find(|slots| slots.fit(table))
+    }
+
+    /// One more slot table; more than one is rare, and not for long.
+    pub(super) fn add_slots(&mut self, slots: Slots) {
+        self.slots.reserve_exact(1);
+        self.slots.push(slots);
     }
 
     /// Nothing is left of it.
@@ -249,7 +261,7 @@ impl Slots {
     pub(super) fn fit(&self, table: &Table) -> bool {
         table.slot_count > 0
             && self.run.chunks.saturating_mul(CHUNK_SLOTS) == table.slot_count
-            && self.chosen == table.chosen
+            && self.backends.chooses_as(&table.backends)
     }
 }
 

@@ -217,8 +217,9 @@ impl Actual {
             let held = programmed.and_then(|programmed| programmed.backends.get(backend));
             held.map_or(0, |held| held.id)
         };
-        let ids: Vec<u32> = table.chosen.iter().map(id).collect();
-        let slots = maglev::table(self.seed, &table.chosen, table.slot_count);
+        let chosen: Vec<_> = table.backends.chosen().collect();
+        let ids: Vec<u32> = chosen.iter().map(id).collect();
+        let slots = maglev::table(self.seed, &chosen, table.slot_count);
         let size = usize::try_from(CHUNK_SLOTS).unwrap_or(usize::MAX);
         let chunks = slots.chunks(size).map(|slots| {
             let mut chunk = Chunk::default();

@@ -51,7 +51,7 @@ pub(super) fn enter(actual: &Actual, key: &TableKey, table: &Table) -> Vec<Op> {
             held.service_id == service_id && needed >= rank(state)
         })
     };
-    let backends = table.backends.iter().map(|(key, state)| (*key, *state));
+    let backends = table.backends.iter();
     let missing: Vec<_> = backends
         .filter(|(key, state)| !is_held(key, *state))
         .collect();
@@ -100,7 +100,7 @@ pub(super) fn leave(actual: &Actual, key: &TableKey, table: Option<&Table>) -> V
         ops.push(Op::Discard);
     }
     for (backend, held) in &programmed.backends {
-        let state = table.and_then(|table| table.backends.get(backend).copied());
+        let state = table.and_then(|table| table.backends.state(backend));
         if state != held.needed {
             ops.push(Op::Lower(*backend, state));
         }

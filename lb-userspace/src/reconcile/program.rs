@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Programs one Service: the way in, and the way out, in the order of [`diff`].
 
-use std::{collections::BTreeMap, sync::Arc};
-
 use super::{
     actual::{Actual, Programmed},
     diff::{self, Op},
@@ -11,11 +9,8 @@ use super::{
 use crate::{
     maps::{Store, StoreError},
     model::Name,
-    plan::{Desired, Table, TableKey},
+    plan::{Desired, Tables},
 };
-
-/// What one Service should have.
-pub(super) type Wanted = BTreeMap<TableKey, Arc<Table>>;
 
 /// What came of an attempt.
 #[derive(Debug)]
@@ -35,7 +30,7 @@ impl Actual {
     pub(super) fn enter(
         &mut self,
         store: &mut impl Store,
-        wanted: &Wanted,
+        wanted: &Tables,
         due_ns: u64,
     ) -> Result<Fitted, StoreError> {
         let entered = self.try_enter(store, wanted, due_ns);
@@ -51,7 +46,7 @@ impl Actual {
         &mut self,
         store: &mut impl Store,
         name: &Name,
-        wanted: &Wanted,
+        wanted: &Tables,
         entered: Result<Fitted, StoreError>,
         desired: &Desired,
         due_ns: u64,
@@ -77,10 +72,10 @@ impl Actual {
     fn try_enter(
         &mut self,
         store: &mut impl Store,
-        wanted: &Wanted,
+        wanted: &Tables,
         due_ns: u64,
     ) -> Result<Fitted, StoreError> {
-        for (key, table) in wanted {
+        for (key, table) in wanted.iter() {
             self.adopt(key, table);
         }
         let fitted = self.make_room(wanted, due_ns)?;
@@ -99,14 +94,14 @@ impl Actual {
         &mut self,
         store: &mut impl Store,
         name: &Name,
-        tables: &Wanted,
+        tables: &Tables,
         desired: &Desired,
         due_ns: u64,
     ) -> Result<bool, StoreError> {
         let mut all = true;
         // Forwards: an address's own entry goes before those of its ports.
         for key in self.tables_of(name) {
-            let table = tables.get(&key).map(AsRef::as_ref);
+            let table = tables.get(&key);
             for op in diff::withdraw(self, &key, table) {
                 if let Op::Withdraw(frontend) = op
                     && desired.is_served(frontend)
@@ -127,11 +122,11 @@ impl Actual {
         &mut self,
         store: &mut impl Store,
         name: &Name,
-        tables: &Wanted,
+        tables: &Tables,
         due_ns: u64,
     ) -> Result<(), StoreError> {
         for key in self.tables_of(name) {
-            let table = tables.get(&key).map(AsRef::as_ref);
+            let table = tables.get(&key);
             for op in diff::leave(self, &key, table) {
                 self.apply(store, &key, table, &op, due_ns)?;
             }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     maps::{Frontend, Store, StoreError, backend_address},
-    plan::{BackendKey, Desired, IpFamily, Table, TableKey},
+    plan::{BackendKey, Backends, Desired, IpFamily, Table, TableKey},
 };
 
 impl Actual {
@@ -128,12 +128,12 @@ impl Actual {
             self.old_runs.remove(run);
         }
         let programmed = self.tables.entry(key.clone()).or_default();
-        programmed.slots.push(Slots {
+        programmed.add_slots(Slots {
             run,
-            chosen: if is_current {
-                table.chosen.clone()
+            backends: if is_current {
+                table.backends.clone()
             } else {
-                [].into()
+                Backends::default()
             },
             written: true,
         });

@@ -85,7 +85,7 @@ impl Actual {
         let with_it = |service: &Service| {
             let mut slots = programmed.slots.iter();
             slots.any(|slots| {
-                slots.run.first == service.first_chunk && slots.chosen.contains(backend)
+                slots.run.first == service.first_chunk && slots.backends.chooses(backend)
             })
         };
         let frontends = programmed.frontends.iter();

@@ -11,30 +11,27 @@ use lb_common::wire::CHUNK_SLOTS;
 use super::actual::{Actual, Held, Label, Retiree, Slots};
 use crate::{
     maps::{Frontend, StoreError},
-    plan::{BackendKey, IpFamily, Table, TableKey, maglev},
+    plan::{BackendKey, Backends, IpFamily, Table, TableKey, Tables, maglev},
 };
 
 /// Tables that have room.
 #[derive(Debug, Default)]
 pub(super) struct Fitted {
-    pub(super) tables: BTreeMap<TableKey, Arc<Table>>,
+    pub(super) tables: Tables,
     /// What something had to be left out for.
     pub(super) short: Option<StoreError>,
 }
 
 impl Actual {
     /// Room for all tables of a Service. On a refusal [`Actual::take_back`] what was given so far.
-    pub(super) fn make_room(
-        &mut self,
-        wanted: &BTreeMap<TableKey, Arc<Table>>,
-        due_ns: u64,
-    ) -> Result<Fitted, StoreError> {
-        let frontends = wanted.values().flat_map(|table| &table.frontends);
+    pub(super) fn make_room(&mut self, wanted: &Tables, due_ns: u64) -> Result<Fitted, StoreError> {
+        let frontends = wanted.iter().flat_map(|(_, table)| &table.frontends);
         let mut ports = frontends.filter(|frontend| !frontend.is_of_address());
         let is_there = ports.any(|frontend| self.frontends.contains_key(frontend));
         let mut room = Room {
             frontends: self.free_frontends(),
-            fitted: Fitted::default(),
+            tables: Vec::new(),
+            short: None,
             is_there,
         };
         // Backwards, as it is written: ports come before their address's own entry.
@@ -46,14 +43,17 @@ impl Actual {
             let table = self.fit_backends(key, &table, &mut room)?;
             self.fit_label(&table)?;
             let table = self.fit_slots(key, &table, &mut room, due_ns)?;
-            room.fitted.tables.insert(key.clone(), table);
+            room.tables.push((key.clone(), table));
         }
-        Ok(room.fitted)
+        Ok(Fitted {
+            tables: room.tables.into_iter().collect(),
+            short: room.short,
+        })
     }
 
     /// Takes back what an attempt was given and has not written.
-    pub(super) fn take_back(&mut self, wanted: &BTreeMap<TableKey, Arc<Table>>) {
-        for (key, table) in wanted {
+    pub(super) fn take_back(&mut self, wanted: &Tables) {
+        for (key, table) in wanted.iter() {
             if let Some(programmed) = self.tables.get_mut(key) {
                 for slots in programmed.slots.extract_if(.., |slots| !slots.written) {
                     self.runs.give_back(slots.run);
@@ -100,11 +100,12 @@ impl Actual {
         if lacks.any(|frontend| !table.is_of_address() || room.has_port(*frontend)) {
             room.lack("frontends", self.capacity.frontends)?;
         }
-        let mut table = Table::clone(table);
-        table
-            .frontends
-            .retain(|frontend| !left_out.contains(frontend));
-        Ok(Arc::new(table))
+        let frontends = table.frontends.iter().copied();
+        let kept = frontends.filter(|frontend| !left_out.contains(frontend));
+        Ok(Arc::new(Table {
+            frontends: kept.collect(),
+            ..Table::clone(table)
+        }))
     }
 
     fn fit_backends(
@@ -115,13 +116,13 @@ impl Actual {
     ) -> Result<Arc<Table>, StoreError> {
         let programmed = self.tables.entry(key.clone()).or_default();
         let mut without_id = false;
-        for backend in table.backends.keys() {
-            if programmed.backends.contains_key(backend) {
+        for (backend, _) in table.backends.iter() {
+            if programmed.backends.contains_key(&backend) {
                 continue;
             }
             match self.backend_ids.take() {
                 Some(id) => {
-                    programmed.backends.insert(*backend, Held::new(id));
+                    programmed.backends.insert(backend, Held::new(id));
                 }
                 None => without_id = true,
             }
@@ -131,16 +132,13 @@ impl Actual {
         }
         room.lack("backends", self.capacity.backends)?;
         let has_id = |backend: &BackendKey| programmed.backends.contains_key(backend);
-        let mut table = Table::clone(table);
-        table.backends.retain(|backend, _| has_id(backend));
-        table.chosen = table
-            .chosen
-            .iter()
-            .filter(|key| has_id(key))
-            .copied()
-            .collect();
-        table.slot_count = maglev::slot_count(table.chosen.len());
-        Ok(Arc::new(table))
+        let backends = table.backends.iter().filter(|(backend, _)| has_id(backend));
+        let backends: Backends = backends.collect();
+        Ok(Arc::new(Table {
+            slot_count: maglev::slot_count(backends.chosen().count()),
+            backends,
+            ..Table::clone(table)
+        }))
     }
 
     fn fit_label(&mut self, table: &Table) -> Result<(), StoreError> {
@@ -181,9 +179,9 @@ impl Actual {
                 self.runs.take_leaving_room(chunks)
             };
             if let Some(run) = run {
-                programmed.slots.push(Slots {
+                programmed.add_slots(Slots {
                     run,
-                    chosen: table.chosen.clone(),
+                    backends: table.backends.clone(),
                     written: false,
                 });
                 return Ok(table);
@@ -212,7 +210,7 @@ impl Actual {
         let unused: Vec<_> = programmed
             .slots
             .extract_if(.., |slots| {
-                !used.contains(&slots.run.first) && slots.chosen != table.chosen
+                !used.contains(&slots.run.first) && !slots.backends.chooses_as(&table.backends)
             })
             .collect();
         for slots in unused {
@@ -224,7 +222,10 @@ impl Actual {
 /// What is left while one Service is fitted in.
 struct Room {
     frontends: BTreeMap<IpFamily, u32>,
-    fitted: Fitted,
+    /// Those that have found room.
+    tables: Vec<(TableKey, Arc<Table>)>,
+    /// What something was left out for.
+    short: Option<StoreError>,
     /// The Service has frontends already.
     is_there: bool,
 }
@@ -232,8 +233,8 @@ struct Room {
 impl Room {
     /// Whether a port of the Service at a frontend's address has found room.
     fn has_port(&self, frontend: Frontend) -> bool {
-        let fitted = self.fitted.tables.values();
-        let mut fitted = fitted.flat_map(|table| &table.frontends);
+        let fitted = self.tables.iter();
+        let mut fitted = fitted.flat_map(|(_, table)| &table.frontends);
         fitted.any(|port| port.address == frontend.address)
     }
 
@@ -250,7 +251,7 @@ impl Room {
         if !self.is_there {
             return Err(full(map, capacity));
         }
-        self.fitted.short = Some(full(map, capacity));
+        self.short = Some(full(map, capacity));
         Ok(())
     }
 }

@@ -44,7 +44,7 @@ impl Planned {
                 Set::Local => "Local",
             }
             .to_owned(),
-            backends: table.chosen.len(),
+            backends: table.backends.chosen().count(),
             otherwise: match table.flags & Service::ELSEWHERE {
                 0 => "refused",
                 _ => "dropped",

@@ -19,14 +19,14 @@ pub(super) struct Users {
     names: BTreeMap<u32, Name>,
     next: u32,
     /// Print of an address, number of a Service.
-    uses: BTreeSet<(u64, u32)>,
+    uses: BTreeSet<(u32, u32)>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Known {
     number: u32,
     /// In order, each once.
-    prints: Vec<u64>,
+    prints: Box<[u32]>,
 }
 
 impl Users {
@@ -37,12 +37,12 @@ impl Users {
         slices: impl Iterator<Item = &'a EndpointSlice>,
     ) {
         let endpoints = slices.flat_map(|slice| &slice.endpoints);
-        let mut prints: Vec<u64> = endpoints.map(|endpoint| print(endpoint.address)).collect();
+        let mut prints: Vec<u32> = endpoints.map(|endpoint| print(endpoint.address)).collect();
         prints.sort_unstable();
         prints.dedup();
         let known = self.numbers.get(name);
         let before = known.map_or(&[][..], |known| &known.prints);
-        if before == prints {
+        if before == &*prints {
             return;
         }
         let number = known.map_or(self.next, |known| known.number);
@@ -64,6 +64,7 @@ impl Users {
             self.names.insert(number, name.clone());
             self.next = self.free_number();
         }
+        let prints = prints.into_boxed_slice();
         self.numbers.insert(name.clone(), Known { number, prints });
     }
 
@@ -86,10 +87,11 @@ impl Users {
 }
 
 /// The same in every process: `DefaultHasher::new` has fixed keys.
-fn print(address: IpAddr) -> u64 {
+fn print(address: IpAddr) -> u32 {
     let mut hasher = DefaultHasher::new();
     address.hash(&mut hasher);
-    hasher.finish()
+    let [print, _]: [u32; 2] = zerocopy::transmute!(hasher.finish());
+    print
 }
 
 #[cfg(test)]
