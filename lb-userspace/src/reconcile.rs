@@ -5,6 +5,7 @@
 //! cannot be written harms no other. Time is an argument; only [`run`] knows a clock.
 
 mod actual;
+mod ahead;
 mod apply;
 mod diff;
 mod ids;
@@ -252,12 +253,18 @@ impl Reconciler {
     fn write_services(&mut self, store: &mut impl Store, now_ns: u64) {
         let due_ns = now_ns.saturating_add(self.grace_ns);
         let desired = &self.desired;
-        let mut round = Vec::new();
-        for name in self.queue.due(now_ns, |name| desired.created_s(name)) {
-            let wanted = desired.wanted(&name);
+        let due = self.queue.due(now_ns, |name| desired.created_s(name));
+        let due = due.into_iter().map(|name| (desired.wanted(&name), name));
+        let due: Vec<_> = due.collect();
+        self.actual
+            .build_ahead(due.iter().map(|(wanted, _)| wanted));
+        let mut round = Vec::with_capacity(due.len());
+        for (turn, (wanted, name)) in due.into_iter().enumerate() {
+            self.actual.begin(turn);
             let entered = self.actual.enter(store, &wanted, due_ns);
             round.push((name, wanted, entered));
         }
+        self.actual.ahead = None;
         // A frontend that changes hands is led to its new table above, before the old one would
         // take it away here.
         for (name, wanted, entered) in round {

@@ -14,7 +14,7 @@ pub(super) fn choose(endpoints: &Endpoints<'_>, set: Set, node: &NodeFacts) -> V
     match set {
         Set::Cluster => {
             let ready: Endpoints<'_> = only(endpoints, |endpoint| endpoint.ready);
-            let near = nearest(&ready, node);
+            let near = nearest(ready, node);
             // While all are going away, those that still serve are better than none, wherever
             // they are.
             or_terminating(near, endpoints)
@@ -28,17 +28,18 @@ pub(super) fn choose(endpoints: &Endpoints<'_>, set: Set, node: &NodeFacts) -> V
 
 /// Hints count only if every ready endpoint has them and one of them names us: then nodes that
 /// know them all agree, and nobody is left without an endpoint.
-fn nearest<'a>(ready: &Endpoints<'a>, node: &NodeFacts) -> Endpoints<'a> {
+fn nearest<'a>(ready: Endpoints<'a>, node: &NodeFacts) -> Endpoints<'a> {
     let hinted = |hints: fn(&Place) -> &BTreeSet<Arc<str>>, name: &Arc<str>| {
-        let all = ready
-            .values()
-            .all(|endpoint| !hints(&endpoint.place).is_empty());
-        let ours = only(ready, |endpoint| hints(&endpoint.place).contains(name));
-        (all && !ours.is_empty()).then_some(ours)
+        let mut hinted = ready.values().map(|endpoint| hints(&endpoint.place));
+        if hinted.any(BTreeSet::is_empty) {
+            return None;
+        }
+        let ours = only(&ready, |endpoint| hints(&endpoint.place).contains(name));
+        (!ours.is_empty()).then_some(ours)
     };
-    hinted(|place| &place.hint_nodes, &node.name)
-        .or_else(|| hinted(|place| &place.hint_zones, node.zone.as_ref()?))
-        .unwrap_or_else(|| ready.clone())
+    let near = hinted(|place| &place.hint_nodes, &node.name)
+        .or_else(|| hinted(|place| &place.hint_zones, node.zone.as_ref()?));
+    near.unwrap_or(ready)
 }
 
 fn or_terminating(preferred: Endpoints<'_>, all: &Endpoints<'_>) -> Vec<BackendKey> {

@@ -12,6 +12,7 @@ use std::{
 use lb_common::wire::{BackendState, CHUNK_SLOTS, Service};
 
 use super::{
+    ahead::Ahead,
     ids::Ids,
     numbers::Numbers,
     old_runs::OldRuns,
@@ -42,6 +43,8 @@ pub(super) struct Actual {
     pub(super) found: Option<Found>,
     /// Runs of the previous agent's that are there and are not known to be what we would build.
     pub(super) old_runs: OldRuns,
+    /// Slots that are being built for this round's writes.
+    pub(super) ahead: Option<Ahead>,
     /// A backend is in a state that allows more than its table needs, for the sake of an old run.
     pub(super) is_lowering: bool,
 }

@@ -10,11 +10,12 @@ use lb_common::{
 
 use super::{
     actual::{Actual, Held, Pointed, Retiree, higher},
+    ahead::{Ahead, Job},
     diff::Op,
 };
 use crate::{
     maps::{Frontend, Store, StoreError},
-    plan::{BackendKey, Table, TableKey, maglev},
+    plan::{BackendKey, Table, TableKey, Tables, maglev},
 };
 
 impl Actual {
@@ -210,8 +211,33 @@ impl Actual {
         Ok(())
     }
 
+    /// Begins to build what Services will want in their turns and have not got.
+    pub(super) fn build_ahead<'a>(&mut self, wanted: impl Iterator<Item = &'a Tables>) {
+        let tables = wanted.enumerate();
+        let tables =
+            tables.flat_map(|(turn, tables)| tables.iter().rev().map(move |it| (turn, it)));
+        let is_there = |key: &TableKey, table: &Table| {
+            let programmed = self.tables.get(key);
+            let slots = programmed.and_then(|programmed| programmed.current(table));
+            slots.is_some_and(|slots| slots.written)
+        };
+        let missing = tables
+            .filter(|(_, (key, table))| table.slot_count > 0 && !is_there(key, table))
+            .map(|(turn, (key, table))| Job::new(turn, key, table));
+        self.ahead = Ahead::start(self.seed, missing.collect());
+    }
+
+    /// It is a Service's turn to be written.
+    pub(super) fn begin(&mut self, turn: usize) {
+        if let Some(ahead) = &mut self.ahead {
+            ahead.begin(turn);
+        }
+    }
+
     /// The slots of a table: ids in the places that Maglev gives them.
-    pub(super) fn build(&self, key: &TableKey, table: &Table) -> Vec<Chunk> {
+    pub(super) fn build(&mut self, key: &TableKey, table: &Table) -> Vec<Chunk> {
+        let ahead = self.ahead.as_mut();
+        let slots = ahead.and_then(|ahead| ahead.take(key, table));
         let programmed = self.tables.get(key);
         let id = |backend| {
             let held = programmed.and_then(|programmed| programmed.backends.get(backend));
@@ -219,7 +245,7 @@ impl Actual {
         };
         let chosen: Vec<_> = table.backends.chosen().collect();
         let ids: Vec<u32> = chosen.iter().map(id).collect();
-        let slots = maglev::table(self.seed, &chosen, table.slot_count);
+        let slots = slots.unwrap_or_else(|| maglev::table(self.seed, &chosen, table.slot_count));
         let size = usize::try_from(CHUNK_SLOTS).unwrap_or(usize::MAX);
         let chunks = slots.chunks(size).map(|slots| {
             let mut chunk = Chunk::default();

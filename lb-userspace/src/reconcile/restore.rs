@@ -45,6 +45,7 @@ impl Actual {
             frontend_counts: BTreeMap::new(),
             found: None,
             old_runs: OldRuns::default(),
+            ahead: None,
             is_lowering: false,
         };
         let mut found = Found::default();
@@ -120,7 +121,8 @@ impl Actual {
 
     /// The slots that frontends of a table lead to.
     fn adopt_run(&mut self, key: &TableKey, table: &Table, run: Run) {
-        let is_current = self.old_runs.is(run, &self.build(key, table));
+        let chunks = self.build(key, table);
+        let is_current = self.old_runs.is(run, &chunks);
         if let Some(found) = &mut self.found {
             found.runs.remove(&run);
         }

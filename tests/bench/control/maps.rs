@@ -26,13 +26,14 @@ const MAPS: [&str; 7] = [
 ];
 
 /// What packets fill: beside it is what Services cost.
-const OF_FLOWS: [&str; 6] = [
+const OF_FLOWS: [&str; 7] = [
     "FLOWS_",
     "REVERSE_",
     "HALF_",
     "AFFINITY_",
     "EXPIRY_",
     "FOREIGN_",
+    "FRAGMENTS_",
 ];
 
 /// A folder of pinned maps; the maps go with the value.
