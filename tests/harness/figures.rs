@@ -5,7 +5,12 @@
 //! the size that the project promises. Each prints name, size, seed and result, and appends one
 //! line of JSON to the file that `WEICHE_FIGURES` names.
 
-use std::{fs::OpenOptions, io::Write as _, time::Instant};
+use std::{
+    fs::OpenOptions,
+    io::{self, Write as _},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Instant,
+};
 
 /// One named check.
 #[derive(Clone, Copy, Debug)]
@@ -194,6 +199,44 @@ pub struct Run {
     pub size: u64,
     /// Where chance begins; `WEICHE_SEED` repeats a run.
     pub seed: u64,
+}
+
+/// Says every ten seconds how far a long check is, past what holds a test's output back.
+#[derive(Debug)]
+pub struct Progress {
+    run: Run,
+    begun: Instant,
+    done: AtomicU64,
+    said_s: AtomicU64,
+}
+
+impl Progress {
+    /// Of a run that begins now.
+    pub fn of(run: Run) -> Self {
+        Self {
+            run,
+            begun: Instant::now(),
+            done: AtomicU64::new(0),
+            said_s: AtomicU64::new(0),
+        }
+    }
+
+    /// One more is done.
+    pub fn step(&self) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        let now_s = self.begun.elapsed().as_secs();
+        let said_s = self.said_s.load(Ordering::Relaxed);
+        if now_s < said_s + 10 {
+            return;
+        }
+        let said = &self.said_s;
+        let is_ours = said.compare_exchange(said_s, now_s, Ordering::Relaxed, Ordering::Relaxed);
+        if is_ours.is_ok() {
+            let size = self.run.size;
+            // Whoever does not want to hear it need not.
+            let _unheard = writeln!(io::stderr(), "{done} of {size} after {now_s} s");
+        }
+    }
 }
 
 /// Runs the check called `name` and reports it; its own panics and errors fail the test.

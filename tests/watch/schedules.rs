@@ -13,11 +13,18 @@ mod faults;
 mod agent;
 mod measure;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::Duration,
+};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
-use tests::{chance::Chance, figures};
+use tests::{
+    chance::Chance,
+    figures::{self, Progress},
+};
 
 use self::{life::Life, measure::Measured};
 
@@ -62,15 +69,36 @@ const AT_ONCE: u64 = 4;
 #[test]
 fn end_with_the_maps_of_the_final_world() {
     figures::check("fault-schedules", |run| {
+        let (next, progress) = (AtomicU64::new(0), Progress::of(run));
+        // Each in a time of its own, so they do not disturb each other.
+        let worker = || {
+            let mut all = Measured::default();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= run.size {
+                    return anyhow::Ok(all);
+                }
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .start_paused(true)
+                    .build()?;
+                let seed = run.seed.wrapping_add(index);
+                let lived = runtime.block_on(live(MEMORY, seed));
+                // The others need not go on.
+                all.add(&lived.inspect_err(|_| next.store(run.size, Ordering::Relaxed))?);
+                progress.step();
+            }
+        };
+        let workers = thread::available_parallelism()?.get();
         let mut all = Measured::default();
-        for index in 0..run.size {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .start_paused(true)
-                .build()?;
-            let seed = run.seed.wrapping_add(index);
-            all.add(&runtime.block_on(live(MEMORY, seed))?);
-        }
+        thread::scope(|scope| {
+            let running: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
+            for running in running {
+                let ended = running.join();
+                all.add(&ended.map_err(|_panic| anyhow!("a schedule panicked"))??);
+            }
+            anyhow::Ok(())
+        })?;
         Ok(result(&all))
     });
 }
@@ -82,6 +110,7 @@ fn end_alike_over_http() {
             .enable_all()
             .build()?;
         let mut all = Measured::default();
+        let progress = Progress::of(run);
         let mut seeds = (0..run.size).map(|index| run.seed.wrapping_add(index));
         runtime.block_on(async {
             let mut running = tokio::task::JoinSet::new();
@@ -90,6 +119,7 @@ fn end_alike_over_http() {
             }
             while let Some(ended) = running.join_next().await {
                 all.add(&ended??);
+                progress.step();
                 if let Some(seed) = seeds.next() {
                     running.spawn(live(HTTP, seed));
                 }

@@ -9,8 +9,9 @@ use crate::model::Name;
 /// Pause after a first failure; it doubles with each further one.
 pub(super) const FIRST_RETRY_NS: u64 = 50_000_000;
 
-/// Longest pause after a failure: once a fault is over, all is well within a second.
-const LAST_RETRY_NS: u64 = 800_000_000;
+/// Longest pause after a failure: once a fault is over, all is well within a second, also where
+/// the processor has other things to do.
+const LAST_RETRY_NS: u64 = 400_000_000;
 
 /// Whoever waits for room is woken when something is freed; should the kernel have other reasons to
 /// call a map full, this is when it is asked again.

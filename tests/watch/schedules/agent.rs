@@ -41,10 +41,17 @@ const CHANGES: usize = 4;
 pub(super) struct Agent {
     reports: watch::Receiver<Report>,
     status: Arc<Mutex<Status>>,
-    /// When the status last knew of trouble with the server.
-    troubled: watch::Receiver<Option<Instant>>,
+    trouble: watch::Receiver<Trouble>,
     task: JoinHandle<anyhow::Result<()>>,
     _kubeconfig: Option<tempfile::TempDir>,
+}
+
+/// What the status knows of trouble with the server.
+#[derive(Clone, Copy, Debug, Default)]
+struct Trouble {
+    is_there: bool,
+    /// When it last was over.
+    over: Option<Instant>,
 }
 
 impl Agent {
@@ -71,13 +78,13 @@ impl Agent {
             Some(Client::new(server.service(), "default"))
         };
         let (report, reports) = watch::channel(Report::default());
-        let (trouble, troubled) = watch::channel(None);
+        let (told_trouble, trouble) = watch::channel(Trouble::default());
         let status = Arc::new(Mutex::default());
         let told = Arc::clone(&status);
         let task = tokio::spawn(async move {
             loop {
                 let (handle, changes) = source(way.clone(), &settings).await?;
-                let follow = follow(&handle, &told, &trouble);
+                let follow = follow(&handle, &told, &told_trouble);
                 let settings = reconcile::Settings::new(NODE, Node::default());
                 let told = |state| drop(report.send_replace(state));
                 let run = reconcile::run::run(changes, store.clone(), settings, told);
@@ -95,7 +102,7 @@ impl Agent {
         Ok(Self {
             reports,
             status,
-            troubled,
+            trouble,
             task,
             _kubeconfig: folder,
         })
@@ -116,8 +123,13 @@ impl Agent {
                 () = sleep_until(end) => bail!("not right {limit:?} after the last fault"),
             }
         }
-        let troubled = *self.troubled.borrow();
-        Ok(troubled.map_or(over, |troubled| troubled.max(over)))
+        let trouble = *self.trouble.borrow();
+        let known = if trouble.is_there {
+            Some(Instant::now())
+        } else {
+            trouble.over
+        };
+        Ok(known.map_or(over, |known| known.max(over)))
     }
 
     /// Waits until it holds nothing any more, and the maps are `empty`.
@@ -166,20 +178,19 @@ async fn source(way: Option<Client>, settings: &Settings) -> anyhow::Result<Sour
     Ok((handle, changes))
 }
 
-/// Takes down what the status says, and when it last knew of trouble.
-async fn follow(handle: &Handle, told: &Mutex<Status>, troubled: &watch::Sender<Option<Instant>>) {
+/// Takes down what the status says, and what it knows of trouble.
+async fn follow(handle: &Handle, told: &Mutex<Status>, trouble: &watch::Sender<Trouble>) {
     let mut states = handle.status();
-    let mut trouble = false;
     loop {
         let now = states.borrow_and_update().clone();
-        let was = trouble;
-        trouble = now
-            .problems
-            .iter()
-            .any(|it| it.problem.reason.contains("trying again"));
-        if trouble || was {
-            troubled.send_replace(Some(Instant::now()));
-        }
+        let mut problems = now.problems.iter();
+        let is_there = problems.any(|it| it.problem.reason.contains("trying again"));
+        trouble.send_modify(|known| {
+            if known.is_there && !is_there {
+                known.over = Some(Instant::now());
+            }
+            known.is_there = is_there;
+        });
         *told.lock().unwrap_or_else(PoisonError::into_inner) = now;
         if states.changed().await.is_err() {
             return;

@@ -4,6 +4,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use hyper::http::uri::Scheme;
 use kube::{
     Client, Config,
     client::ClientBuilder,
@@ -49,6 +50,11 @@ impl Door {
             };
         }
         config.connect_timeout = Some(CONNECT);
+        if config.cluster_url.scheme() == Some(&Scheme::HTTP) {
+            // kube reads the system's certificates where it is given none, which takes some of a
+            // start's time, and of each new connection's; here nobody has one to show.
+            config.root_cert.get_or_insert_default();
+        }
         // Each source has a patience of its own, and says what it waits for.
         config.default_retry = false;
         let server = config.cluster_url.to_string();
