@@ -11,6 +11,7 @@ pub mod lock;
 pub mod pin;
 
 mod load;
+mod verified;
 mod sweep;
 mod log;
 mod resize;

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use tests::{
     figures::{self, Run},
-    traffic::Load,
+    traffic::{Burst, Load, burst},
 };
 
 use crate::{scene::Scene, untranslated::Untranslated};
@@ -27,6 +27,34 @@ fn a_restart_with_more_room_interrupts_nothing() {
     });
 }
 
+#[test]
+fn programs_are_verified_once() -> anyhow::Result<()> {
+    for attach in ["tcx", "clsact"] {
+        let mut scene = Scene::with_agent(2, &["--attach", attach])?;
+        let mut first_ids = (0..).step_by(100);
+        let mut restart = |is_upgrade| {
+            let before = scene.program_ids()?;
+            scene.kill_agent()?;
+            if is_upgrade {
+                scene.disown_programs()?;
+            }
+            scene.start_agent(&["--attach", attach])?;
+            for (first_id, route) in (&mut first_ids).zip(scene.routes()) {
+                let few = Burst::of(route, 20).first_id(first_id);
+                let report = scene.client.namespace.block_on(|| burst(few))?;
+                scene.check(&report)?;
+            }
+            let after = scene.program_ids()?;
+            let kept = before.iter().filter(|id| after.contains(id)).count();
+            anyhow::Ok((before.len(), kept))
+        };
+        assert_eq!(restart(false)?, (3, 3), "{attach}: the same binary");
+        assert_eq!(restart(true)?, (3, 0), "{attach}: an upgrade");
+        assert_eq!(restart(false)?, (3, 3), "{attach}: after an upgrade");
+    }
+    Ok(())
+}
+
 /// A third of the flows before, a third while the agent is dead, a third after its return.
 fn kill_and_restart(run: Run, flows: &str) -> anyhow::Result<Vec<(&'static str, Value)>> {
     let mut scene = Scene::with_agent(3, &["--flows", "65536"])?;
@@ -37,6 +65,8 @@ fn kill_and_restart(run: Run, flows: &str) -> anyhow::Result<Vec<(&'static str, 
     load.wait_for(third)?;
     scene.kill_agent()?;
     load.wait_for(third)?;
+    // As after an upgrade: the programs on the hooks are another version's, and are replaced.
+    scene.disown_programs()?;
     scene.start_agent(&["--flows", flows])?;
     load.wait_for(third)?;
     let report = load.stop()?;

@@ -11,6 +11,8 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use aya::programs::ProgramInfo;
+use lb_userspace::datapath::pin::Pins;
 use rustix::process::Signal;
 use serde_json::Value;
 use tests::{
@@ -160,6 +162,25 @@ impl Scene {
         agent.signal(Signal::KILL)?;
         agent.wait()?;
         Ok(())
+    }
+
+    /// Lets the pinned programs pass for those of another version.
+    pub(crate) fn disown_programs(&self) -> anyhow::Result<()> {
+        let mark = Pins::new(&self.weiche.pins).current().programs();
+        Ok(fs::remove_file(mark.join("object"))?)
+    }
+
+    /// The numbers of the pinned programs.
+    pub(crate) fn program_ids(&self) -> anyhow::Result<Vec<u32>> {
+        let programs = Pins::new(&self.weiche.pins).current().programs();
+        let mut ids = Vec::new();
+        for entry in fs::read_dir(programs)? {
+            let entry = entry?;
+            if !entry.file_type()?.is_symlink() {
+                ids.push(ProgramInfo::from_pin(entry.path())?.id());
+            }
+        }
+        Ok(ids)
     }
 
     /// Waits until every frontend of the Service leads to so many backends.

@@ -3,12 +3,12 @@
 
 use super::{
     pin::{Folder, Hook},
-    verifier,
+    verified, verifier,
 };
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{MapError, MapInfo},
-    programs::{ProgramError, SchedClassifier},
+    programs::{Program, ProgramError, SchedClassifier},
 };
 use std::{fs, io, path::Path};
 
@@ -17,6 +17,9 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 
 /// The program that the agent runs itself, to start the sweep.
 pub(super) const SWEEP: &str = "weiche_sweep";
+
+/// What programs report through; no map of theirs that a start must find.
+const LOG: &str = "AYA_LOGS";
 
 /// Sizes that flags set; all in entries, `slots` in chunks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -164,12 +167,19 @@ pub enum LoadError {
     },
 }
 
-/// Loads all programs against the maps of a folder: pinned ones are used, missing ones made.
+/// Loads all programs against the maps of a folder: pinned ones are used, missing ones made. So are
+/// programs that are pinned there and are the same.
 pub(super) fn load(folder: &Folder, sizes: &Sizes, state_dir: &Path) -> Result<Ebpf, LoadError> {
     if OBJECT.is_empty() {
         return Err(LoadError::Empty);
     }
+    let verified = verified::find(folder);
+    if verified.is_none() {
+        // Others' programs go on with theirs, which may be of another size.
+        forget(&folder.maps().join(LOG)).map_err(|cause| LoadError::Pin { name: LOG, cause })?;
+    }
     let mut loader = EbpfLoader::new();
+    loader.map_pin_path(LOG, folder.maps().join(LOG));
     for (name, sizing) in MAPS {
         loader.map_pin_path(name, folder.maps().join(name));
         if let Some(entries) = sizes.of(sizing) {
@@ -180,6 +190,13 @@ pub(super) fn load(folder: &Folder, sizes: &Sizes, state_dir: &Path) -> Result<E
         advice: advice(&cause),
         cause: Box::new(cause),
     })?;
+    if let Some(verified) = verified {
+        for (name, program) in verified {
+            let place = ebpf.program_mut(name);
+            *place.ok_or(LoadError::NoProgram { name })? = Program::SchedClassifier(program);
+        }
+        return Ok(ebpf);
+    }
     for name in programs() {
         let program = classifier(&mut ebpf, name)?;
         program
@@ -191,20 +208,29 @@ pub(super) fn load(folder: &Folder, sizes: &Sizes, state_dir: &Path) -> Result<E
 
 /// Pins the programs in a folder, in place of what is there.
 pub(super) fn pin_programs(ebpf: &mut Ebpf, folder: &Folder) -> Result<(), LoadError> {
+    if verified::find(folder).is_some() {
+        return Ok(());
+    }
     for name in programs() {
         let program = classifier(ebpf, name)?;
         let failed = |cause| LoadError::Pin { name, cause };
         let (pin, new) = (folder.programs().join(name), folder.programs().join("new"));
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
+        forget(&new).map_err(failed)?;
         program
             .pin(&new)
             .map_err(|error| failed(io::Error::other(error)))?;
         fs::rename(&new, &pin).map_err(failed)?;
     }
+    verified::note(folder);
     Ok(())
+}
+
+/// Removes a pin that may be there.
+pub(super) fn forget(pin: &Path) -> io::Result<()> {
+    match fs::remove_file(pin) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// A program of the object by its name.
@@ -223,7 +249,8 @@ pub(super) fn classifier<'a>(
         })
 }
 
-fn programs() -> impl Iterator<Item = &'static str> {
+/// Every program that is loaded.
+pub(super) fn programs() -> impl Iterator<Item = &'static str> {
     Hook::ALL.into_iter().map(Hook::program).chain([SWEEP])
 }
 

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Programs that an earlier run has pinned and that are the very ones of this binary. The kernel
+//! has verified them, which takes most of an agent's start, so they are taken as they are.
+//!
+//! What says so is a symbolic link beside them, whose target is a digest of the object and their
+//! numbers in the kernel, which it never gives to others. Their maps are those of the same folder:
+//! it never gets others.
+
+use super::{
+    load::{OBJECT, forget, programs},
+    pin::Folder,
+};
+use aya::programs::{ProgramError, SchedClassifier};
+use lb_common::hash::hash;
+use std::{
+    fs, io,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+use zerocopy::FromBytes as _;
+
+/// The programs, if all of them are there and this binary's.
+pub(super) fn find(folder: &Folder) -> Option<Vec<(&'static str, SchedClassifier)>> {
+    let said = fs::read_link(mark(folder)).ok()?;
+    let found = pinned(folder).ok()?;
+    (said == Path::new(&text(&found).ok()?)).then_some(found)
+}
+
+/// What is pinned in a folder has become this binary's programs.
+pub(super) fn note(folder: &Folder) {
+    let noted = pinned(folder).and_then(|programs| text(&programs));
+    let noted = noted.map_err(io::Error::other).and_then(|text| {
+        forget(&mark(folder))?;
+        symlink(text, mark(folder))
+    });
+    if let Err(error) = noted {
+        tracing::debug!(%error, "the next start will have the programs verified again");
+    }
+}
+
+/// The link's name.
+const MARK: &str = "object";
+
+fn mark(folder: &Folder) -> PathBuf {
+    folder.programs().join(MARK)
+}
+
+fn pinned(folder: &Folder) -> Result<Vec<(&'static str, SchedClassifier)>, ProgramError> {
+    let open = |name| SchedClassifier::from_pin(folder.programs().join(name));
+    programs().map(|name| Ok((name, open(name)?))).collect()
+}
+
+fn text(programs: &[(&'static str, SchedClassifier)]) -> Result<String, ProgramError> {
+    let mut text = digest();
+    for (_, program) in programs {
+        text = format!("{text}-{}", program.info()?.id());
+    }
+    Ok(text)
+}
+
+/// 128 bits of the object.
+fn digest() -> String {
+    let count = OBJECT.len() / size_of::<u64>();
+    // The object is aligned for words.
+    let split = <[u64]>::ref_from_prefix_with_elems(OBJECT, count);
+    let (words, rest) = split.unwrap_or((&[], OBJECT));
+    let tail = rest
+        .iter()
+        .fold(1, |tail, byte| tail << 8 | u64::from(*byte));
+    let half = |half| {
+        let body = hash([half, 0], words);
+        hash([half, 1], &[body, tail])
+    };
+    format!("{:016x}{:016x}", half(0), half(1))
+}
