@@ -15,7 +15,7 @@ use lb_userspace::{datapath::OBJECT, plan::maglev};
 use super::cluster::Cluster;
 
 /// Maps that a [`lb_userspace::maps::kernel::KernelStore`] opens.
-const MAPS: [&str; 7] = [
+const MAPS: [&str; 8] = [
     "FRONTENDS_V4",
     "FRONTENDS_V6",
     "BACKENDS",
@@ -23,6 +23,7 @@ const MAPS: [&str; 7] = [
     "COUNTER",
     "LABELS",
     "NODE",
+    "RANGES",
 ];
 
 /// What packets fill: beside it is what Services cost.
@@ -59,7 +60,9 @@ impl Maps {
             let size = match name {
                 "BACKENDS" => more(backends),
                 "SLOTS" => more(chunks),
-                "NODE" | "COUNTER" => continue,
+                "NODE" | "COUNTER" | "RANGES" => continue,
+                // One for the port, one for the address.
+                "FRONTENDS_V4" | "FRONTENDS_V6" => more(2 * cluster.services),
                 _ => more(cluster.services),
             };
             loader.map_max_entries(name, size.max(1_024));
