@@ -9,8 +9,8 @@ mod sweep;
 mod merge;
 
 pub use entries::{
-    Choice, Known, Target, completes, find, find_reply, forget, is_answerable, is_free, open,
-    promote, write_reverse_key,
+    Choice, Known, Target, completes, find, find_answered, find_reply, forget, has_reverse,
+    is_answerable, is_free, open, promote, write_reverse_key,
 };
 pub use merge::merge;
 pub use sweep::{Swept, end, sweep};

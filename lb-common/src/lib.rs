@@ -43,6 +43,9 @@ pub mod related;
 pub mod fragment;
 pub mod verdict;
 
+pub mod hairpin;
+pub mod direct;
+
 pub mod refuse;
 pub mod echo;
 pub mod account;

@@ -2,6 +2,7 @@
 //! The whole path of a packet: every branch is here, the stages only compute. What is not every
 //! packet's way has a file of its own.
 
+mod aside;
 mod begin;
 mod errors;
 mod fragments;
@@ -16,6 +17,7 @@ use crate::tables::{Side, Stage, Tables};
 use crate::verdict::{Reason, Verdict};
 use crate::wire::{BackendState, Node};
 use crate::{refuse, rewrite};
+use aside::{request_to_itself, unknown_to_backend};
 use begin::begin;
 use errors::{error_to_backend, error_to_client};
 use fragments::{first_fragment, fragment_to_backend, fragment_to_client};
@@ -60,11 +62,13 @@ fn towards_backend<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     let mut end = match forward::<F, P, T>(packet, tables, frame) {
         Reason::OtherProtocol => forward_error::<F, P, T>(packet, tables, frame),
         Reason::Fragment => forward_fragment::<F, P, T>(packet, tables, frame),
-        end if frame.datagram.is_first != 0 => first_fragment(tables, frame, Side::Client, end),
         end => end,
     };
     if matches!(end, Reason::NotService | Reason::OtherProtocol) {
-        end = refuse::unserved::<F, P, T>(packet, tables, frame, end);
+        end = aside::<F, P, T>(packet, tables, frame, end);
+    }
+    if frame.datagram.is_first != 0 {
+        end = first_fragment(tables, frame, Side::Client, end);
     }
     if end.verdict() == Verdict::Answer {
         end = refuse::answer::<F, P, T>(packet, tables, frame, end);
@@ -74,44 +78,52 @@ fn towards_backend<F: Own, P: Packet + ?Sized, T: Tables<F>>(
 
 /// Whatever comes from the backend's side; likewise.
 #[inline(always)]
-fn towards_client<F: Family, P: Packet + ?Sized, T: Tables<F>>(
+fn towards_client<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     packet: &mut P,
     tables: &mut T,
     frame: &mut Frame<F::Address>,
 ) -> Reason {
-    match reply::<F, P, T>(packet, tables, frame) {
+    let mut end = match reply::<F, P, T>(packet, tables, frame) {
         Reason::OtherProtocol => reply_error::<F, P, T>(packet, tables, frame),
         Reason::Fragment => reply_fragment::<F, P, T>(packet, tables, frame),
-        end if frame.datagram.is_first != 0 => first_fragment(tables, frame, Side::Backend, end),
+        Reason::NotReply => hairpin::<F, P, T>(packet, tables, frame),
         end => end,
+    };
+    if frame.datagram.is_first != 0 {
+        end = first_fragment(tables, frame, Side::Backend, end);
     }
+    end
 }
 
 /// Functions of their own, one for each duty and family: each has a program's stack to itself, and
 /// the compiler learns from the argument's type how the frame is aligned. They return the end
 /// alone: a `Result` of it would be returned by way of a pointer, which the verifier refuses.
 macro_rules! out_of_line {
-    ($($name:ident = $steps:ident;)+) => {
+    ($($name:ident = $steps:ident($($end:ident)?);)+) => {
         $(
             #[inline(never)]
-            fn $name<F: Family, P: Packet + ?Sized, T: Tables<F>>(
+            fn $name<F: Own, P: Packet + ?Sized, T: Tables<F>>(
                 packet: &mut P,
                 tables: &mut T,
                 frame: &mut Frame<F::Address>,
+                $($end: Reason,)?
             ) -> Reason {
-                $steps::<F, P, T>(packet, tables, frame).unwrap_or_else(|reason| reason)
+                let end = $steps::<F, P, T>(packet, tables, frame $(, $end)?);
+                end.unwrap_or_else(|reason| reason)
             }
         )+
     };
 }
 
 out_of_line! {
-    forward = datagram_to_backend;
-    reply = datagram_to_client;
-    forward_error = error_to_backend;
-    reply_error = error_to_client;
-    forward_fragment = fragment_to_backend;
-    reply_fragment = fragment_to_client;
+    forward = datagram_to_backend();
+    reply = datagram_to_client();
+    forward_error = error_to_backend();
+    reply_error = error_to_client();
+    forward_fragment = fragment_to_backend();
+    reply_fragment = fragment_to_client();
+    aside = unknown_to_backend(end);
+    hairpin = request_to_itself();
 }
 
 /// A client's datagram, to the backend.

@@ -12,7 +12,6 @@ use crate::frame::Frame;
 use crate::packet::{OutOfPacket, Packet};
 use crate::parse::{Datagram, flags};
 use crate::rewrite;
-use crate::service;
 use crate::tables::Tables;
 use crate::verdict::Reason;
 use crate::wire::{Manner, Refusals, protocol};
@@ -27,30 +26,45 @@ const ICMP_LENGTH: usize = 8;
 /// section 2.4 c, for as many as there are).
 const QUOTED: usize = 8;
 
-/// What becomes of a packet for an address and port that no Service has, and no flow. What is for
-/// this host itself is left alone, whoever else has the address.
-///
-/// Out of line, and called by the root, as `answer` is.
-#[inline(never)]
-pub fn unserved<F: Own, P: Packet + ?Sized, T: Tables<F>>(
+/// What becomes of a packet for a Service's address, but for no port that it has, and of no flow.
+#[inline(always)]
+pub fn unserved<F: Own, P: Packet + ?Sized>(
     packet: &P,
-    tables: &T,
-    frame: &mut Frame<F::Address>,
+    frame: &Frame<F::Address>,
     left_alone: Reason,
 ) -> Reason {
-    let wish = match service::has_address(tables, frame) {
-        Ok(true) if frame.datagram.tuple.protocol == F::ICMP => Reason::Echoed,
-        Ok(true) => Reason::PortRefused,
-        Ok(false) => {
-            let destination = F::widen(frame.datagram.tuple.destination);
-            let unallocated = Manner::from_byte(tables.node().refusals.unallocated);
-            if unallocated == Manner::Pass || !tables.range().holds(&destination) {
-                return left_alone;
-            }
-            Reason::Unallocated
-        }
-        Err(torn) => return torn.into(),
+    let wish = if frame.datagram.tuple.protocol == F::ICMP {
+        Reason::Echoed
+    } else {
+        Reason::PortRefused
     };
+    unless_for_host::<F, P>(packet, frame, wish, left_alone)
+}
+
+/// What becomes of a packet for an address that no Service has, and of no flow.
+#[inline(always)]
+pub fn unallocated<F: Own, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &P,
+    tables: &T,
+    frame: &Frame<F::Address>,
+    left_alone: Reason,
+) -> Reason {
+    let destination = F::widen(frame.datagram.tuple.destination);
+    let manner = Manner::from_byte(tables.node().refusals.unallocated);
+    if manner == Manner::Pass || !tables.range().holds(&destination) {
+        return left_alone;
+    }
+    unless_for_host::<F, P>(packet, frame, Reason::Unallocated, left_alone)
+}
+
+/// What is for this host itself is left alone, whoever else has the address.
+#[inline(never)]
+fn unless_for_host<F: Own, P: Packet + ?Sized>(
+    packet: &P,
+    frame: &Frame<F::Address>,
+    wish: Reason,
+    left_alone: Reason,
+) -> Reason {
     let tuple = &frame.datagram.tuple;
     let (source, destination) = (F::widen(tuple.source), F::widen(tuple.destination));
     if packet.is_for_host(F::NUMBER, &source, &destination) {

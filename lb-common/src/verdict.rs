@@ -163,6 +163,10 @@ reasons! {
     FragmentEarly = 40, Drop, "fragment_early";
     /// A first fragment to a Service's address that ends before its ports and flags do.
     FragmentShort = 41, Drop, "fragment_short";
+    /// A pod that dials a Service has been given itself: it sees the Service as who is calling.
+    HairpinForwarded = 44, Pass, "hairpin_forwarded";
+    /// Such a pod's answer, on its way back to it; where it leaves the node, it is a reply.
+    HairpinReplied = 45, Pass, "hairpin_replied";
 }
 
 /// Room for reasons in the counters of one hook.

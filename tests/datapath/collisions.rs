@@ -4,7 +4,7 @@
 
 use crate::play::{Cast, Play, play};
 use lb_common::{
-    verdict::Reason::{Forwarded, NoPort, Replied},
+    verdict::Reason::{Forwarded, NoPort, NotService, Replied},
     wire::{
         Node,
         protocol::{TCP, UDP},
@@ -165,5 +165,86 @@ fn without_ports_to_give_out_the_second_flow_is_refused() {
             .becomes(Forwarded, &udp(client, a));
         play.ingress(&udp(client, other)).stays(NoPort);
         assert_eq!(play.flows(), [0, 1]);
+    });
+}
+
+#[test]
+fn a_pod_that_is_dialled_itself_as_well_sees_another_source_port() {
+    for protocol in [TCP, UDP] {
+        play(|play| {
+            let Cast {
+                client,
+                service,
+                pods: [a, b, _],
+                ..
+            } = play.cast;
+            let answer = |source, destination| {
+                if protocol == TCP {
+                    tcp(source, destination).syn_ack()
+                } else {
+                    udp(source, destination)
+                }
+            };
+            play.service(service, protocol, &[a]);
+            play.ingress(&opening(protocol, client, a))
+                .stays(NotService);
+            play.ingress(&opening(protocol, client, service))
+                .becomes(Forwarded, &opening(protocol, client, a));
+            // Another pod is nobody's concern, nor is what has begun before.
+            play.ingress(&opening(protocol, client, b))
+                .stays(NotService);
+            play.ingress(&tcp(client, a).ack()).stays(NotService);
+
+            let [source, to] = play.ingress(&opening(protocol, client, a)).ends(Forwarded);
+            assert_eq!(to, a);
+            assert_eq!(source.ip(), client.ip());
+            assert_ne!(source, client);
+            play.egress(&answer(a, source))
+                .becomes(Replied, &answer(a, client));
+            play.egress(&answer(a, client))
+                .becomes(Replied, &answer(service, client));
+            // It goes on so, also when the Service is no more.
+            play.remove_service(service, protocol);
+            let later = if protocol == TCP {
+                Frame::ack
+            } else {
+                |frame| frame
+            };
+            let goes_on = |source, destination| later(answer(source, destination));
+            play.ingress(&goes_on(client, a))
+                .becomes(Forwarded, &goes_on(source, a));
+        });
+    }
+}
+
+#[test]
+fn a_pod_is_dialled_as_it_is_when_the_service_s_flow_is_gone() {
+    play(|play| {
+        let Cast {
+            client,
+            service,
+            pods: [a, _, _],
+            ..
+        } = play.cast;
+        play.service(service, UDP, &[a]);
+        play.ingress(&udp(client, service));
+        play.wait(90);
+        play.ingress(&udp(client, a)).stays(NotService);
+    });
+}
+
+#[test]
+fn without_ports_to_give_out_a_pod_is_not_dialled_beside_a_service() {
+    play(|play| {
+        let Cast {
+            client,
+            service,
+            pods: [a, _, _],
+            ..
+        } = play.cast;
+        play.twin.memory.node.port_count = 0;
+        play.service(service, UDP, &[a]);
+        play.ingress(&udp(client, service));
+        play.ingress(&udp(client, a)).stays(NoPort);
     });
 }

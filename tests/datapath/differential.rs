@@ -146,6 +146,8 @@ fn translates(reason: Reason) -> bool {
         Reason::Forwarded
             | Reason::Unpinned
             | Reason::Replied
+            | Reason::HairpinForwarded
+            | Reason::HairpinReplied
             | Reason::RelatedForwarded
             | Reason::RelatedReplied
             | Reason::FragmentForwarded

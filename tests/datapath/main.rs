@@ -11,6 +11,7 @@ mod conntrack;
 mod backends;
 mod affinity;
 mod collisions;
+mod hairpin;
 mod takeover;
 mod parse;
 mod sctp;

@@ -10,7 +10,7 @@ use serde_json::json;
 use tests::figures;
 
 /// What is broken, and how.
-const SABOTAGES: [(&str, Change); 6] = [
+const SABOTAGES: [(&str, Change); 7] = [
     (
         "checksum",
         Change {
@@ -57,6 +57,14 @@ const SABOTAGES: [(&str, Change); 6] = [
             file: "lb-common/src/refuse.rs",
             sound: ".wrapping_add(usize::from(has(flags::FIN)))",
             broken: ".wrapping_sub(usize::from(has(flags::FIN)))",
+        },
+    ),
+    (
+        "hairpin",
+        Change {
+            file: "lb-common/src/hairpin.rs",
+            sound: "frame.to.source = frame.owner.destination;",
+            broken: "frame.to.source = frame.owner.source;",
         },
     ),
 ];

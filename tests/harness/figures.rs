@@ -92,7 +92,7 @@ pub const FIGURES: &[Figure] = &[
         name: "sabotage",
         what: "broken builds of the programs, each of which the differential catches",
         small: 1,
-        full: 6,
+        full: 7,
     },
     Figure {
         name: "torn-reads",

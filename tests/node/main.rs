@@ -9,6 +9,7 @@ mod scene;
 mod untranslated;
 
 mod cluster_ip;
+mod hairpin;
 mod related;
 mod fragments;
 mod unserved;

@@ -51,13 +51,34 @@ pub fn find_reply<F: Family, T: Tables<F>>(
     tables: &T,
     frame: &mut Frame<F::Address>,
 ) -> Found<Known<T::Place>> {
-    let tuple = &frame.datagram.tuple;
-    if find_reverse(tables, tuple, &mut frame.reverse)?.is_none() {
+    let (key, reverse) = (&frame.datagram.tuple, &mut frame.reverse);
+    find_owner::<F, T>(tables, key, reverse, &mut frame.owner, &mut frame.flow)
+}
+
+/// The same for any packet of a backend's: that of `frame.reverse_key`.
+#[inline(always)]
+pub fn find_answered<F: Family, T: Tables<F>>(
+    tables: &T,
+    frame: &mut Frame<F::Address>,
+) -> Found<Known<T::Place>> {
+    let (key, reverse) = (&frame.reverse_key, &mut frame.reverse);
+    find_owner::<F, T>(tables, key, reverse, &mut frame.owner, &mut frame.flow)
+}
+
+#[inline(always)]
+fn find_owner<F: Family, T: Tables<F>>(
+    tables: &T,
+    key: &Tuple<F::Address>,
+    reverse: &mut Reverse,
+    owner: &mut Tuple<F::Address>,
+    flow: &mut Flow,
+) -> Found<Known<T::Place>> {
+    if find_reverse(tables, key, reverse)?.is_none() {
         return Ok(None);
     }
-    write_owner::<F>(&mut frame.owner, tuple, &frame.reverse);
-    let known = find(tables, &frame.owner, &mut frame.flow)?;
-    Ok(known.filter(|_| frame.flow.born_ns == frame.reverse.born_ns))
+    write_owner::<F>(owner, key, reverse);
+    let known = find(tables, owner, flow)?;
+    Ok(known.filter(|_| flow.born_ns == reverse.born_ns))
 }
 
 /// Where a flow's packets go.
@@ -256,6 +277,15 @@ pub fn write_reverse_key<F: Family>(
     key.protocol = tuple.protocol;
     // Zeros: assigned as such, three bytes are a call, which takes stack.
     key.pad = tuple.pad;
+}
+
+/// Whether there is an entry under `frame.reverse_key`, of any age.
+#[inline(always)]
+pub fn has_reverse<F: Family, T: Tables<F>>(
+    tables: &T,
+    frame: &mut Frame<F::Address>,
+) -> Result<bool, Torn> {
+    Ok(find_reverse(tables, &frame.reverse_key, &mut frame.reverse)?.is_some())
 }
 
 #[inline(always)]

@@ -8,7 +8,7 @@ use crate::service::Destination;
 use crate::tables::Tables;
 use crate::verdict::Reason;
 use crate::wire::{Node, Service, Takeover};
-use crate::{affinity, foreign, port, select};
+use crate::{affinity, foreign, hairpin, port, select};
 
 /// Other backends that are tried before another source port is.
 const BACKEND_ATTEMPTS: u16 = 4;
@@ -61,7 +61,10 @@ pub(super) fn begin<F: Family, T: Tables<F>>(
             port: backend.port,
             client_port,
         };
-        if conntrack::is_free(tables, frame, &node.timeouts)? {
+        let is_itself = backend.address == F::widen(frame.datagram.tuple.source);
+        if (!is_itself || hairpin::is_free(tables, frame)?)
+            && conntrack::is_free(tables, frame, &node.timeouts)?
+        {
             frame.choice = Choice {
                 epoch: backend.epoch,
                 backend: backend.id,

@@ -6,6 +6,7 @@ use super::{aim_at_backend, aim_at_client};
 use crate::conntrack::{self, Age, Target};
 use crate::family::Family;
 use crate::frame::Frame;
+use crate::hairpin;
 use crate::packet::Packet;
 use crate::related;
 use crate::tables::Tables;
@@ -19,12 +20,14 @@ pub(super) fn error_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     frame: &mut Frame<F::Address>,
 ) -> Result<Reason, Reason> {
     related::read::<F, P>(packet, frame)?;
-    conntrack::find(tables, &frame.datagram.tuple, &mut frame.flow)?.ok_or(Reason::NotRelated)?;
-    if conntrack::age(&frame.flow, tables.now_ns(), &tables.node().timeouts) == Age::Gone {
+    let known = conntrack::find(tables, &frame.datagram.tuple, &mut frame.flow)?;
+    let timeouts = &tables.node().timeouts;
+    if known.is_some() && conntrack::age(&frame.flow, tables.now_ns(), timeouts) != Age::Gone {
+        frame.target = Target::of(&frame.flow);
+        aim_at_backend::<F>(frame);
+    } else if !hairpin::find_answer(tables, frame)? {
         return Err(Reason::NotRelated);
     }
-    frame.target = Target::of(&frame.flow);
-    aim_at_backend::<F>(frame);
     related::apply::<F, P>(packet, frame)?;
     Ok(Reason::RelatedForwarded)
 }

@@ -52,7 +52,11 @@ pub(super) fn first_fragment<F: Family, T: Tables<F>>(
     end: Reason,
 ) -> Reason {
     match end {
-        Reason::Forwarded | Reason::Unpinned | Reason::Replied => {
+        Reason::Forwarded
+        | Reason::Unpinned
+        | Reason::Replied
+        | Reason::HairpinForwarded
+        | Reason::HairpinReplied => {
             fragment::learn(tables, frame, side);
             return end;
         }

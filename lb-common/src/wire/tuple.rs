@@ -38,5 +38,21 @@ pub struct Tuple<A> {
     pub pad: [u8; 3],
 }
 
+impl<A: Copy> Tuple<A> {
+    /// The tuple of what answers this packet.
+    #[inline(always)]
+    #[must_use]
+    pub fn turned(&self) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+            source_port: self.destination_port,
+            destination_port: self.source_port,
+            protocol: self.protocol,
+            pad: self.pad,
+        }
+    }
+}
+
 const _: () = assert!(size_of::<Tuple<<crate::family::V4 as Family>::Address>>() == 16);
 const _: () = assert!(size_of::<Tuple<<crate::family::V6 as Family>::Address>>() == 40);

@@ -113,13 +113,20 @@ impl Script {
             let [all, first, none] = services(cast);
             Conversation {
                 protocol: *chance.pick(&[TCP, TCP, TCP, UDP, UDP, SCTP, ICMP]),
-                client: SocketAddr::new(cast.client.ip(), port),
+                client: if chance.one_in(5) {
+                    // It may be given itself.
+                    SocketAddr::new(cast.pods[0].ip(), port)
+                } else {
+                    SocketAddr::new(cast.client.ip(), port)
+                },
                 service: match chance.below(20) {
                     0 => none,
                     1 => cast.stranger,
                     // A port that the Service does not have.
                     3 => SocketAddr::new(first.ip(), 9),
                     5 => unallocated(cast),
+                    // A pod itself.
+                    7 => cast.pods[0],
                     number if number % 2 == 0 => all,
                     _ => first,
                 },
@@ -150,9 +157,11 @@ impl Script {
         }
         let index = chance.below(self.conversations.len());
         let conversation = &mut self.conversations[index];
-        let (speaker, frame) = conversation.speak(self.calm, chance);
+        // Whoever dials itself meets each of its packets twice.
+        let again = conversation.is_hairpin() && chance.one_in(2);
+        let (speaker, frame) = conversation.speak(self.calm, again, chance);
         // A few packets go through the hook of the other direction.
-        let astray = !self.calm && chance.one_in(24);
+        let astray = again || (!self.calm && chance.one_in(24));
         let hook = match (speaker, astray) {
             (Speaker::Client, false) | (Speaker::Pod, true) => Hook::Ingress,
             (Speaker::Pod, false) | (Speaker::Client, true) => Hook::Egress,
@@ -217,7 +226,13 @@ fn in_pieces(frame: &Frame, chance: &mut Chance) -> Vec<Vec<u8>> {
 }
 
 impl Conversation {
-    fn speak(&mut self, calm: bool, chance: &mut Chance) -> (Speaker, Frame) {
+    fn is_hairpin(&self) -> bool {
+        self.reached
+            .is_some_and(|[_, pod]| pod.ip() == self.client.ip())
+    }
+
+    /// What is said next; `again`: as it comes to the other hook, where it is meant for oneself.
+    fn speak(&mut self, calm: bool, again: bool, chance: &mut Chance) -> (Speaker, Frame) {
         let in_turn = calm || chance.below(8) < 6;
         let (speaker, flags) = if in_turn {
             let turn = LIFE[self.step];
@@ -240,7 +255,11 @@ impl Conversation {
             )
         };
         let (source, destination) = match (speaker, self.reached) {
+            (Speaker::Client, Some(reached)) if again => reached.into(),
             (Speaker::Client, _) => (self.client, self.service),
+            (Speaker::Pod, Some([seen, pod])) if again => {
+                (pod, SocketAddr::new(self.service.ip(), seen.port()))
+            }
             (Speaker::Pod, Some([seen, pod])) => (pod, seen),
             (Speaker::Pod, None) => (self.stranger, self.client),
         };

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What belongs to no flow that its client has begun with a Service's port.
+
+use super::aim_at_backend;
+use crate::family::Own;
+use crate::frame::Frame;
+use crate::packet::Packet;
+use crate::tables::Tables;
+use crate::verdict::Reason;
+use crate::{direct, hairpin, refuse, rewrite, service};
+
+/// A packet of which the trunk knows nothing more than this end: a pod's answer to itself, what
+/// must be told apart from a flow of ours, what nobody serves, or none of ours.
+#[inline(always)]
+pub(super) fn unknown_to_backend<F: Own, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &mut P,
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+    end: Reason,
+) -> Result<Reason, Reason> {
+    let may_be_ours = end == Reason::NotService;
+    let end = if service::has_address(tables, frame)? {
+        if !may_be_ours || !hairpin::find_answer(tables, frame)? {
+            return Ok(refuse::unserved::<F, P>(packet, frame, end));
+        }
+        Reason::HairpinReplied
+    } else {
+        if !may_be_ours || !direct::open(tables, frame)? {
+            return Ok(refuse::unallocated::<F, P, T>(packet, tables, frame, end));
+        }
+        aim_at_backend::<F>(frame);
+        Reason::Forwarded
+    };
+    rewrite::apply::<F, P>(packet, &frame.datagram, &frame.to)?;
+    Ok(end)
+}
+
+/// A packet between two ports of one pod, which it has sent by way of a Service: it sees the
+/// Service as who is calling.
+#[inline(always)]
+pub(super) fn request_to_itself<F: Own, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &mut P,
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Result<Reason, Reason> {
+    if !hairpin::find_request(tables, frame)? {
+        return Err(Reason::NotReply);
+    }
+    rewrite::apply::<F, P>(packet, &frame.datagram, &frame.to)?;
+    Ok(Reason::HairpinForwarded)
+}
