@@ -32,12 +32,10 @@ fn programs_are_verified_once() -> anyhow::Result<()> {
     for attach in ["tcx", "clsact"] {
         let mut scene = Scene::with_agent(2, &["--attach", attach])?;
         let mut first_ids = (0..).step_by(100);
-        let mut restart = |is_upgrade| {
-            let before = scene.program_ids()?;
+        let mut restart = |before: fn(&Scene) -> anyhow::Result<()>| {
+            let old = scene.program_ids()?;
             scene.kill_agent()?;
-            if is_upgrade {
-                scene.disown_programs()?;
-            }
+            before(&scene)?;
             scene.start_agent(&["--attach", attach])?;
             for (first_id, route) in (&mut first_ids).zip(scene.routes()) {
                 let few = Burst::of(route, 20).first_id(first_id);
@@ -45,12 +43,19 @@ fn programs_are_verified_once() -> anyhow::Result<()> {
                 scene.check(&report)?;
             }
             let after = scene.program_ids()?;
-            let kept = before.iter().filter(|id| after.contains(id)).count();
-            anyhow::Ok((before.len(), kept))
+            let kept = old.iter().filter(|id| after.contains(id)).count();
+            anyhow::Ok((old.len(), kept))
         };
-        assert_eq!(restart(false)?, (3, 3), "{attach}: the same binary");
-        assert_eq!(restart(true)?, (3, 0), "{attach}: an upgrade");
-        assert_eq!(restart(false)?, (3, 3), "{attach}: after an upgrade");
+        let nothing = |_: &Scene| Ok(());
+        assert_eq!(restart(nothing)?, (3, 3), "{attach}: the same binary");
+        assert_eq!(
+            restart(Scene::disown_programs)?,
+            (3, 0),
+            "{attach}: an upgrade"
+        );
+        assert_eq!(restart(nothing)?, (3, 3), "{attach}: after an upgrade");
+        let lost = restart(Scene::lose_a_map)?;
+        assert_eq!(lost, (3, 0), "{attach}: a map whose pin is gone");
     }
     Ok(())
 }

@@ -170,6 +170,12 @@ impl Scene {
         Ok(fs::remove_file(mark.join("object"))?)
     }
 
+    /// Removes a map's pin, as somebody who tidies up might.
+    pub(crate) fn lose_a_map(&self) -> anyhow::Result<()> {
+        let maps = Pins::new(&self.weiche.pins).current().maps();
+        Ok(fs::remove_file(maps.join("FRAGMENTS_V4"))?)
+    }
+
     /// The numbers of the pinned programs.
     pub(crate) fn program_ids(&self) -> anyhow::Result<Vec<u32>> {
         let programs = Pins::new(&self.weiche.pins).current().programs();

@@ -19,7 +19,7 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 pub(super) const SWEEP: &str = "weiche_sweep";
 
 /// What programs report through; no map of theirs that a start must find.
-const LOG: &str = "AYA_LOGS";
+pub(super) const LOG: &str = "AYA_LOGS";
 
 /// Sizes that flags set; all in entries, `slots` in chunks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub(super) enum Sizing {
 }
 
 /// Every pinned map, and what decides its size.
-pub(super) const MAPS: [(&str, Sizing); 26] = [
+pub(super) const MAPS: [(&str, Sizing); 27] = [
     ("FRONTENDS_V4", Sizing::Frontends),
     ("FRONTENDS_V6", Sizing::Frontends),
     ("FLOWS_V4", Sizing::Flows),
@@ -80,6 +80,7 @@ pub(super) const MAPS: [(&str, Sizing); 26] = [
     ("LABELS", Sizing::Frontends),
     ("NODE", Sizing::Fixed),
     ("RANGES", Sizing::Fixed),
+    ("ACCOUNT", Sizing::Fixed),
     ("COUNTER", Sizing::Fixed),
     ("REASONS", Sizing::Fixed),
 ];

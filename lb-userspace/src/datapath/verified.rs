@@ -2,15 +2,19 @@
 //! Programs that an earlier run has pinned and that are the very ones of this binary. The kernel
 //! has verified them, which takes most of an agent's start, so they are taken as they are.
 //!
-//! What says so is a symbolic link beside them, whose target is a digest of the object and their
-//! numbers in the kernel, which it never gives to others. Their maps are those of the same folder:
-//! it never gets others.
+//! What says so is a symbolic link beside them, whose target is a digest of the object and the
+//! numbers in the kernel of programs and maps, which it never gives to others. So they are not
+//! taken where somebody has removed a map's pin: a new map would be written, and the old one read.
 
 use super::{
-    load::{OBJECT, forget, programs},
+    load::{LOG, MAPS, OBJECT, forget, programs},
     pin::Folder,
 };
-use aya::programs::{ProgramError, SchedClassifier};
+use aya::{
+    EbpfError,
+    maps::MapInfo,
+    programs::{ProgramError, SchedClassifier},
+};
 use lb_common::hash::hash;
 use std::{
     fs, io,
@@ -23,12 +27,13 @@ use zerocopy::FromBytes as _;
 pub(super) fn find(folder: &Folder) -> Option<Vec<(&'static str, SchedClassifier)>> {
     let said = fs::read_link(mark(folder)).ok()?;
     let found = pinned(folder).ok()?;
-    (said == Path::new(&text(&found).ok()?)).then_some(found)
+    (said == Path::new(&text(&found, folder).ok()?)).then_some(found)
 }
 
 /// What is pinned in a folder has become this binary's programs.
 pub(super) fn note(folder: &Folder) {
-    let noted = pinned(folder).and_then(|programs| text(&programs));
+    let noted = pinned(folder).map_err(Into::into);
+    let noted = noted.and_then(|programs| text(&programs, folder));
     let noted = noted.map_err(io::Error::other).and_then(|text| {
         forget(&mark(folder))?;
         symlink(text, mark(folder))
@@ -50,10 +55,17 @@ fn pinned(folder: &Folder) -> Result<Vec<(&'static str, SchedClassifier)>, Progr
     programs().map(|name| Ok((name, open(name)?))).collect()
 }
 
-fn text(programs: &[(&'static str, SchedClassifier)]) -> Result<String, ProgramError> {
+fn text(
+    programs: &[(&'static str, SchedClassifier)],
+    folder: &Folder,
+) -> Result<String, EbpfError> {
     let mut text = digest();
     for (_, program) in programs {
         text = format!("{text}-{}", program.info()?.id());
+    }
+    for name in MAPS.iter().map(|(name, _)| *name).chain([LOG]) {
+        let map = MapInfo::from_pin(folder.maps().join(name))?;
+        text = format!("{text}-{}", map.id());
     }
     Ok(text)
 }
