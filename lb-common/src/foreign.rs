@@ -40,6 +40,9 @@ pub fn stand_aside<F: Family, T: Tables<F>>(
         // Whoever begins anew after the old connection begins with us; one whose SYN-ACK was lost
         // does not.
         opens && frame.foreign.has_gone_on != 0
+    } else if is_tcp && !opens && node.takeover == Takeover::Moving.number() {
+        // It may be ours, and not have come here yet. TCP sends it again.
+        return Err(Reason::NoFlow);
     } else {
         // In the middle of a connection, which we have not begun.
         !is_tcp || opens

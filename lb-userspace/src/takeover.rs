@@ -209,7 +209,7 @@ pub async fn owned(
 fn tell(state: Takeover, flows: usize) {
     match state {
         Takeover::Observing => {}
-        Takeover::Serving => tracing::info!(
+        Takeover::Serving | Takeover::Moving => tracing::info!(
             flows,
             "serving; flows that netfilter has begun stay with it until they end"
         ),

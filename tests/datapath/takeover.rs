@@ -3,9 +3,9 @@
 
 use crate::play::{Cast, Play, play};
 use lb_common::{
-    verdict::Reason::{Foreign, ForeignUnknown, Forwarded, Reset},
+    verdict::Reason::{Foreign, ForeignUnknown, Forwarded, NoFlow, Reset},
     wire::{
-        Takeover::{Done, Observing, Serving},
+        Takeover::{Done, Moving, Observing, Serving},
         protocol::{TCP, UDP},
     },
 };
@@ -32,6 +32,27 @@ fn nothing_of_ours_begins_while_we_observe() {
         let other = SocketAddr::new(client.ip(), client.port() + 1);
         play.ingress(&tcp(other, service).ack()).stays(Foreign);
         assert_eq!((play.flows(), play.foreigns()), ([0, 0], 3));
+    });
+}
+
+#[test]
+fn what_is_unknown_while_flows_move_may_be_ours() {
+    play(|play| {
+        let Cast {
+            client,
+            service,
+            pods: [a, ..],
+            ..
+        } = play.cast;
+        observed(play);
+        let [known, unknown] = [1, 2].map(|more| SocketAddr::new(client.ip(), 50_000 + more));
+        play.ingress(&tcp(known, service).ack()).stays(Foreign);
+        play.takeover(Moving);
+        play.ingress(&tcp(known, service).ack()).stays(Foreign);
+        play.ingress(&tcp(unknown, service).ack()).stays(NoFlow);
+        play.ingress(&tcp(client, service).syn())
+            .becomes(Forwarded, &tcp(client, a).syn());
+        assert_eq!((play.flows(), play.foreigns()), ([1, 0], 1));
     });
 }
 

@@ -47,7 +47,11 @@ impl Untranslated {
             from: client.v4.into(),
             target: SocketAddr::new(pod.v4.into(), POD_PORT),
         };
-        let once = |route| Burst::of(route, 1).first_id(u64::MAX);
+        // From a port that no flow to a Service has used: the kernel's own are above 32,768.
+        let once = |route| Burst {
+            first_port: Some(20_000),
+            ..Burst::of(route, 1).first_id(u64::MAX)
+        };
         let report = client.namespace.block_on(|| burst(once(direct)))?;
         ensure!(report.failures.is_empty(), "{:?}", report.failures);
         // The node itself does not enter through an edge.

@@ -47,6 +47,8 @@ pub enum Takeover {
     Observing,
     /// What conntrack owns is left to the host's stack; all else is ours.
     Serving,
+    /// The same while our own flows move to other maps: what is unknown may be one of them.
+    Moving,
 }
 
 impl Takeover {
@@ -57,10 +59,12 @@ impl Takeover {
             Self::Done => 0,
             Self::Observing => 1,
             Self::Serving => 2,
+            Self::Moving => 3,
         }
     }
 
-    /// What [`Node::takeover`] says; numbers that nobody writes are the cautious one of them.
+    /// What [`Node::takeover`] says to whoever goes on from there: a move is over by then. Numbers
+    /// that nobody writes are the cautious one of them.
     pub const fn from_number(number: u32) -> Self {
         match number {
             0 => Self::Done,

@@ -17,14 +17,14 @@ use std::net::{IpAddr, SocketAddr};
 use tests::{chance::Chance, tables::Memory};
 
 /// The tables as each sequence finds them.
-pub(super) struct World {
+pub(crate) struct World {
     start: Memory,
     changed: bool,
 }
 
 impl World {
     /// Two Services of each family and protocol that share a backend, and a third without any.
-    pub(super) fn new(twin: &mut Twin) -> Result<Self> {
+    pub(crate) fn new(twin: &mut Twin) -> Result<Self> {
         twin.reset()?;
         let memory = &mut twin.memory;
         for cast in [cast(4), cast(6)] {
@@ -51,7 +51,7 @@ impl World {
 
     /// Makes the tables what they were at the start, but for the source ports to give out (many,
     /// too few or none), and for what clients are told.
-    pub(super) fn restore(&mut self, twin: &mut Twin, chance: &mut Chance) -> Result<()> {
+    pub(crate) fn restore(&mut self, twin: &mut Twin, chance: &mut Chance) -> Result<()> {
         twin.memory.clone_from(&self.start);
         twin.memory.node.port_count = match chance.below(8) {
             0 => 0,
@@ -70,7 +70,7 @@ impl World {
     }
 
     /// Now and then changes something that a conversation may be using.
-    pub(super) fn maybe_change(
+    pub(crate) fn maybe_change(
         &mut self,
         twin: &mut Twin,
         cast: &Cast,
@@ -98,10 +98,15 @@ impl World {
     }
 }
 
-const TAKEOVERS: [Takeover; 3] = [Takeover::Observing, Takeover::Serving, Takeover::Done];
+const TAKEOVERS: [Takeover; 4] = [
+    Takeover::Observing,
+    Takeover::Serving,
+    Takeover::Moving,
+    Takeover::Done,
+];
 
 /// The Services that conversations dial: one over all pods, one over the first, one over none.
-pub(super) fn services(cast: &Cast) -> [SocketAddr; 3] {
+pub(crate) fn services(cast: &Cast) -> [SocketAddr; 3] {
     [
         cast.service,
         cast.other,
@@ -120,7 +125,7 @@ fn ranges() -> [Range; 2] {
 }
 
 /// An address that no Service has, where Services have theirs from.
-pub(super) fn unallocated(cast: &Cast) -> SocketAddr {
+pub(crate) fn unallocated(cast: &Cast) -> SocketAddr {
     let address = if cast.client.is_ipv4() {
         IpAddr::from([10, 96, 200, 1])
     } else {

@@ -20,8 +20,8 @@ use lb_common::{
     conntrack::{self, Target},
     family::{Family, V4, V6},
     wire::{
-        Affinity, Backend, Expiry, Flow, Foreign, Manner, Reverse, Sealed, Timeouts, Tuple,
-        fingerprint,
+        Affinity, Backend, Expiry, Flow, Foreign, Manner, Reverse, Sealed, Takeover, Timeouts,
+        Tuple, fingerprint,
     },
 };
 use std::path::Path;
@@ -80,13 +80,17 @@ impl Copied {
 /// of the table's size.
 const WALKS: usize = 4;
 
-/// Copies what the agent itself writes. Nothing is reset meanwhile: some flows are not known yet.
+/// Copies what the agent itself writes. Meanwhile, nothing that is unknown is reset, or taken for
+/// netfilter's: some flows are not known yet. The agent's own settings end that.
 pub(super) fn settings(from: &Path, to: &Path) -> Result<(), CopyError> {
     let (from, mut to) = (KernelStore::open(from)?, KernelStore::open(to)?);
     // The order in which everything is written: what is pointed to comes first.
     to.put_counter(from.counter()?)?;
     let mut node = from.node()?;
     node.refusals.unknown_flow = Manner::Drop.byte();
+    if node.takeover == Takeover::Serving.number() {
+        node.takeover = Takeover::Moving.number();
+    }
     to.put_node(&node)?;
     to.put_ranges(&from.ranges()?)?;
     let with_id = |(id, backend)| Backend { id, ..backend };
