@@ -2,6 +2,7 @@
 //! The command line: what can be asked for, and what each command prints. Decides nothing else.
 
 mod cleanup;
+mod explain;
 mod flow;
 mod import_config;
 mod kube_proxy;
@@ -30,6 +31,7 @@ use std::path::PathBuf;
         weiche import-config kube-proxy.yaml\n  \
         weiche service list\n  \
         weiche flow list --service default/web -o json\n  \
+        weiche explain 10.1.0.5:40000 10.96.0.10:80/TCP\n  \
         weiche status"
 )]
 pub(crate) struct Cli {
@@ -47,6 +49,11 @@ enum Command {
     /// Tracked connections.
     #[command(subcommand)]
     Flow(flow::FlowCommand),
+    /// What would become of a client's packet now, stage by stage, and why. Changes nothing.
+    #[command(after_long_help = "Examples:\n  \
+        weiche explain 10.1.0.5:40000 10.96.0.10:80/TCP\n  \
+        weiche explain '[fd00:1::5]:40000' '[fd00:96::10]:53/UDP' -o json")]
+    Explain(explain::ExplainArgs),
     /// The agent's state, its edges and problems.
     Status(status::StatusArgs),
     /// What kube-proxy's configuration file means here: honoured, changed or ignored, line by line.
@@ -97,6 +104,7 @@ impl Cli {
             Command::Run(args) => run::execute(*args),
             Command::Service(command) => service::execute(&command),
             Command::Flow(command) => flow::execute(&command),
+            Command::Explain(args) => explain::execute(&args),
             Command::Status(args) => status::execute(&args),
             Command::ImportConfig(args) => import_config::execute(&args),
             Command::Cleanup(args) => cleanup::execute(&args),
@@ -127,6 +135,9 @@ mod tests {
             ("run --attach xdp", "auto, tcx, clsact"),
             ("run --flows many", "--flows"),
             ("service get", "<SERVICE>"),
+            ("explain 10.1.0.5 10.96.0.1:80/TCP", "10.1.0.5:40000"),
+            ("explain 10.1.0.5:1 10.96.0.1:80", "by which protocol"),
+            ("explain 10.1.0.5:1", "<ADDRESS:PORT/PROTOCOL>"),
             ("status -o yaml", "table, json"),
         ] {
             let arguments = std::iter::once("weiche").chain(arguments.split(' '));

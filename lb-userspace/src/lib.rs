@@ -20,6 +20,8 @@ pub mod takeover;
 
 pub mod leftovers;
 
+pub mod explain;
+
 mod causes;
 pub mod bounded;
 pub mod yaml;

@@ -5,7 +5,7 @@ mod cli;
 
 use clap::Parser as _;
 use cli::Cli;
-use lb_userspace::config::BadConfig;
+use lb_userspace::{config::BadConfig, explain::BadQuestion};
 use std::process::ExitCode;
 
 /// As clap has it.
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // Causes follow on the same line, the way shells print them.
             eprintln!("weiche: {error:#}");
-            if error.is::<BadConfig>() {
+            if error.is::<BadConfig>() || error.is::<BadQuestion>() {
                 return ExitCode::from(WRONG_USAGE);
             }
             ExitCode::FAILURE

@@ -16,7 +16,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use lb_common::wire::{Backend, Chunk, Node, Range, Service, protocol};
+use lb_common::wire::{Backend, BackendState, Chunk, Node, Range, Service, protocol};
 use serde::Serialize;
 
 /// What clients dial, for both families: the map's key without its bytes.
@@ -149,4 +149,14 @@ pub fn backend_address(backend: &Backend) -> SocketAddr {
         IpAddr::from(backend.address)
     };
     SocketAddr::new(address, u16::from_be_bytes(backend.port))
+}
+
+/// What [`Backend::state`] says.
+pub fn backend_state(byte: u8) -> &'static str {
+    match BackendState::from_byte(byte) {
+        BackendState::Free => "free",
+        BackendState::Active => "active",
+        BackendState::Draining => "draining",
+        BackendState::Quiet => "quiet",
+    }
 }

@@ -10,7 +10,7 @@
 mod bend;
 mod script;
 mod tally;
-mod world;
+pub(crate) mod world;
 
 use crate::{
     play::cast,

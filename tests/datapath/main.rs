@@ -25,6 +25,7 @@ mod verifier;
 mod vlan;
 
 mod differential;
+mod explain;
 mod sabotage;
 mod torn_reads;
 mod workshop;

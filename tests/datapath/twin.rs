@@ -9,7 +9,7 @@ use lb_common::{
     pipeline,
     verdict::{Reason, Verdict},
 };
-use std::{collections::BTreeMap, fmt::Debug};
+use std::{collections::BTreeMap, fmt::Debug, path::Path};
 use tests::{
     kernel::{Hook, Kernel, Ran, Sizes},
     tables::Memory,
@@ -40,7 +40,15 @@ pub(crate) struct Twin {
 impl Twin {
     /// Loads the programs with maps of these sizes.
     pub(crate) fn load(object: &[u8], sizes: Sizes) -> Result<Self> {
-        let kernel = Kernel::load(object, sizes)?;
+        Self::of(Kernel::load(object, sizes)?)
+    }
+
+    /// The same, with the maps pinned in a folder.
+    pub(crate) fn load_pinned(object: &[u8], sizes: Sizes, pins: &Path) -> Result<Self> {
+        Self::of(Kernel::load_pinned(object, sizes, pins)?)
+    }
+
+    fn of(kernel: Kernel) -> Result<Self> {
         let mut twin = Self {
             memory: Memory::default(),
             kernel,
@@ -135,7 +143,8 @@ impl Twin {
         Ok(())
     }
 
-    fn compare_flows(&self) -> Result<()> {
+    /// Whether what packets write is the same in both.
+    pub(crate) fn compare_flows(&self) -> Result<()> {
         let Self { memory, kernel, .. } = self;
         same("IPv4 flows", &memory.v4.flows, &kernel.v4.flows()?)?;
         same("IPv6 flows", &memory.v6.flows, &kernel.v6.flows()?)?;

@@ -89,6 +89,12 @@ pub const FIGURES: &[Figure] = &[
         full: 1_200_000,
     },
     Figure {
+        name: "explained",
+        what: "tuples for `weiche explain`; it says what the programs do, and writes nothing",
+        small: 10_000,
+        full: 200_000,
+    },
+    Figure {
         name: "sabotage",
         what: "broken builds of the programs, each of which the differential catches",
         small: 1,

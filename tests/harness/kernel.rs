@@ -22,6 +22,7 @@ use lb_common::{
 use lb_userspace::maps::pod::Wire;
 pub use maps::FamilyMaps;
 use maps::{array, map};
+use std::path::Path;
 
 /// Where a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,15 +131,25 @@ pub struct Programs {
 impl Kernel {
     /// Loads an object, with a clock that stands until [`Kernel::set_clock`].
     pub fn load(object: &[u8], sizes: Sizes) -> Result<Self> {
-        Self::load_with(object, sizes, 1)
+        Self::load_with(object, sizes, 1, None)
+    }
+
+    /// The same, with every map pinned in a folder.
+    pub fn load_pinned(object: &[u8], sizes: Sizes, pins: &Path) -> Result<Self> {
+        Self::load_with(object, sizes, 1, Some(pins))
     }
 
     /// Loads an object that goes by the kernel's own clock, as it does for the agent.
     pub fn load_in_real_time(object: &[u8], sizes: Sizes) -> Result<Self> {
-        Self::load_with(object, sizes, 0)
+        Self::load_with(object, sizes, 0, None)
     }
 
-    fn load_with(object: &[u8], sizes: Sizes, injected_clock: u32) -> Result<Self> {
+    fn load_with(
+        object: &[u8],
+        sizes: Sizes,
+        injected_clock: u32,
+        pins: Option<&Path>,
+    ) -> Result<Self> {
         let mut loader = EbpfLoader::new();
         loader.override_global("INJECTED_CLOCK", &injected_clock, true);
         for (name, size) in [
@@ -172,6 +183,9 @@ impl Kernel {
                 .context("the object has the program")?;
             let program: &mut SchedClassifier = program.try_into()?;
             program.load().with_context(|| format!("loading {name}"))?;
+        }
+        if let Some(pins) = pins {
+            pin(&ebpf, pins)?;
         }
         Ok(Self {
             sizes,
@@ -319,6 +333,15 @@ impl Programs {
             .context("the object has the program")?;
         Ok(program.try_into()?)
     }
+}
+
+/// Pins every map of ours. Those of the compiler's have dots in their names, which bpffs refuses.
+fn pin(ebpf: &Ebpf, pins: &Path) -> Result<()> {
+    for (name, map) in ebpf.maps().filter(|(name, _)| !name.contains('.')) {
+        let pinned = map.pin(pins.join(name));
+        pinned.with_context(|| format!("pinning {name}"))?;
+    }
+    Ok(())
 }
 
 /// Backends that tests use have ids below this one.

@@ -15,6 +15,7 @@ mod fragments;
 mod unserved;
 mod backends;
 mod affinity;
+mod explain;
 mod observe;
 mod deployed;
 mod confined;

@@ -77,7 +77,7 @@ fn late_packets_of_ended_flows_are_translated() {
 }
 
 /// A flow with one message; over TCP it is closed again, over UDP its socket is returned.
-async fn flow(route: Route, from: SocketAddr) -> anyhow::Result<Option<UdpSocket>> {
+pub(crate) async fn flow(route: Route, from: SocketAddr) -> anyhow::Result<Option<UdpSocket>> {
     if route.protocol == Protocol::Tcp {
         let mut flow = Connection::open(route.protocol, from, route.target, 0).await?;
         return flow.exchange().await.map(|_answer| None);

@@ -5,11 +5,11 @@
 use super::{Listing, PinDir, StateDir, output};
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use lb_common::wire::{Backend, BackendState, Manner, Refusals, Service};
+use lb_common::wire::{Backend, Manner, Refusals, Service};
 use lb_userspace::{
     clock,
     datapath::pin::Pins,
-    maps::{Store as _, StoreError, backend_address, kernel::KernelStore},
+    maps::{Store as _, StoreError, backend_address, backend_state, kernel::KernelStore},
     observe::{ObjectProblem, Status},
     plan::Planned,
 };
@@ -281,20 +281,11 @@ fn backends_of(
         BackendRow {
             id,
             address: backend.map_or_else(String::new, |b| backend_address(b).to_string()),
-            state: backend.map_or("free", |b| state(b.state)),
+            state: backend.map_or("free", |b| backend_state(b.state)),
             slots: counts.get(&id).copied().unwrap_or(0),
         }
     };
     Ok(ids.into_iter().map(row).collect())
-}
-
-fn state(byte: u8) -> &'static str {
-    match BackendState::from_byte(byte) {
-        BackendState::Free => "free",
-        BackendState::Active => "active",
-        BackendState::Draining => "draining",
-        BackendState::Quiet => "quiet",
-    }
 }
 
 /// A protocol number as people write it.

@@ -6,11 +6,13 @@ mod batch;
 mod family;
 mod flows;
 mod foreign;
+mod lookup;
 mod reasons;
 mod write;
 
 pub use flows::{FlowEntry, KernelFlows, Usage};
 pub use foreign::{Ends, KernelForeign};
+pub use lookup::{FamilyTables, KernelTables, Table};
 pub use reasons::KernelReasons;
 pub(crate) use write::{Put, Write};
 

@@ -3,7 +3,10 @@
 
 use super::{OpenError, READING, entries, open, refused};
 use crate::maps::{StoreError, pod::Wire};
-use aya::maps::{HashMap, MapData};
+use aya::{
+    Pod,
+    maps::{HashMap, MapData},
+};
 use lb_common::{
     family::{Family, V4, V6},
     tables::Stage,
@@ -89,6 +92,18 @@ fn usage<F: Family>(
     table: &Table<F>,
     capacity: u32,
 ) -> Result<Usage, StoreError> {
+    Ok(Usage {
+        map,
+        entries: count(table, capacity)?,
+        capacity,
+    })
+}
+
+/// Entries of a hash that packets write. Takes a system call for each.
+pub(super) fn count<K: Pod, V: Pod>(
+    table: &HashMap<MapData, K, V>,
+    capacity: u32,
+) -> Result<u32, StoreError> {
     let mut entries: u32 = 0;
     for key in table.keys() {
         key.map_err(refused("flows", READING))?;
@@ -98,11 +113,7 @@ fn usage<F: Family>(
             break;
         }
     }
-    Ok(Usage {
-        map,
-        entries,
-        capacity,
-    })
+    Ok(entries)
 }
 
 fn list<F: Family<Address: Into<IpAddr>>>(

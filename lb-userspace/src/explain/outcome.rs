@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is decided about packets that no backend gets, and what a packet has become.
+
+use super::{
+    question::Question,
+    record::{Event, Record},
+};
+use lb_common::{
+    family::{Family, V4, V6},
+    frame::{Frame, Frames},
+    parse::{Datagram, ethertype, parse},
+    verdict::{Reason, Verdict},
+};
+use std::net::{IpAddr, SocketAddr};
+
+/// Whether the address is a Service's, whatever port was dialled.
+pub(super) fn refuse(record: &Record<'_>) -> Option<String> {
+    let dialled = record.question.dialled();
+    let found = record.events.iter().find_map(|event| match event {
+        Event::Service(frontend, found) if frontend.is_of_address() => Some(found),
+        _ => None,
+    })?;
+    let range = record.events.iter().find_map(|event| match event {
+        Event::Range(range) => Some(range),
+        _ => None,
+    });
+    let mut text = match (found, range) {
+        (Err(_torn), _) => "the address's entry was overwritten while it was read".to_owned(),
+        (Ok(Some(_)), _) => format!("{} is a Service's, which has no such port", dialled.address),
+        (Ok(None), Some(range)) => {
+            let is_in = match dialled.address {
+                IpAddr::V4(address) => range.holds(&V4::widen(address.octets())),
+                IpAddr::V6(address) => range.holds(&V6::widen(address.octets())),
+            };
+            let is_in = if is_in { "in" } else { "outside of" };
+            format!(
+                "no Service has {}, which is {is_in} the range that they get theirs from",
+                dialled.address
+            )
+        }
+        (Ok(None), None) => format!("no Service has {}", dialled.address),
+    };
+    if record.is_of_others {
+        text.push_str("; if the node itself has this address, the packet passes instead");
+    }
+    Some(text)
+}
+
+/// Whether the node may answer once more.
+pub(super) fn account(record: &Record<'_>, end: Reason) -> Option<String> {
+    let is_paid = record
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::Settled(true)));
+    match end {
+        Reason::AnswerLimit => Some("this node has answered as often as it may".to_owned()),
+        _ if is_paid => Some("this node may answer once more".to_owned()),
+        _ => None,
+    }
+}
+
+/// What has become of the frame.
+pub(super) fn rewrite(question: &Question, end: Reason, after: &[u8]) -> String {
+    if end.verdict() == Verdict::Drop {
+        return "nothing: it is dropped".to_owned();
+    }
+    let mut frames = Frames::new();
+    let now = match ethertype(after) {
+        Ok(V4::ETHERTYPE) => ends::<V4>(after, &mut frames.narrow),
+        Ok(V6::ETHERTYPE) => ends::<V6>(after, &mut frames.wide),
+        Ok(_) | Err(_) => None,
+    };
+    match now {
+        Some(now) if now == question.ends() => "nothing: it stays as it is".to_owned(),
+        Some([from, to]) if end.verdict() == Verdict::Answer => {
+            format!("a reset, {from} -> {to}")
+        }
+        Some([from, to]) => format!("{from} -> {to}"),
+        None => format!(
+            "an ICMP error to {}: port unreachable",
+            question.client().ip()
+        ),
+    }
+}
+
+/// Who sends a frame to whom, if it has ports.
+fn ends<F: Family<Address: Into<IpAddr>>>(
+    frame: &[u8],
+    parsed: &mut Frame<F::Address>,
+) -> Option<[SocketAddr; 2]> {
+    parse::<F, _>(frame, &mut parsed.datagram).ok()?;
+    let Datagram { tuple, .. } = parsed.datagram;
+    let at = |address: F::Address, port| SocketAddr::new(address.into(), u16::from_be_bytes(port));
+    Some([
+        at(tuple.source, tuple.source_port),
+        at(tuple.destination, tuple.destination_port),
+    ])
+}
