@@ -106,9 +106,9 @@ static FRAMES: PerCpuArray<Frames, 2> = PerCpuArray::new();
 /// The node's counter, from which the agent takes epochs and versions.
 #[btf_map]
 static COUNTER: Array<u64, 1> = Array::new();
-/// What people call a Service, by its number.
+/// What people call a Service, by its number. Long, and read by no program: made as they come.
 #[btf_map]
-static LABELS: HashMap<u32, [u8; 384], 1024> = HashMap::new();
+static LABELS: HashMap<u32, [u8; 384], 1024, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 
 /// Who works on a processor's frames.
 #[derive(Clone, Copy)]

@@ -20,11 +20,7 @@ mod rules;
 mod tables;
 mod topology;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{net::IpAddr, sync::Arc};
 
 pub use backends::Backends;
 pub use desired::{Desired, Planned};
@@ -139,26 +135,6 @@ pub struct Table {
     pub flags: u32,
 }
 
-impl Table {
-    /// Addresses' own entries, which lead nowhere.
-    fn of_addresses(frontends: BTreeSet<Frontend>) -> Self {
-        Self {
-            label: Arc::default(),
-            frontends: frontends.into_iter().collect(),
-            external: Box::default(),
-            backends: Backends::default(),
-            slot_count: 0,
-            affinity_s: 0,
-            flags: 0,
-        }
-    }
-
-    /// Whether it is one of addresses' own entries: such a table has neither name nor number.
-    pub fn is_of_address(&self) -> bool {
-        self.label.is_empty()
-    }
-}
-
 /// What planning knows besides the Service and its slices.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
@@ -219,9 +195,7 @@ pub fn plan<'a>(
         };
         (key, Arc::new(table))
     });
-    let tables: Vec<_> = tables.collect();
-    let of_addresses = of_addresses(service, &tables);
-    plan.tables = tables.into_iter().chain(of_addresses).collect();
+    plan.tables = tables.collect();
     plan.health = health::check(service, &slices, around.node);
     plan.problems = problems.into_list(service);
     plan
@@ -231,31 +205,6 @@ pub fn plan<'a>(
 /// (KEP-2447: a Service that names a proxy is for that one alone; we answer to no name).
 fn is_ours(service: &ServiceObject) -> bool {
     !service.headless && service.kind != ServiceKind::ExternalName && service.proxy_name.is_none()
-}
-
-/// The entries of the addresses that have ports, one table for each family.
-fn of_addresses(
-    service: &ServiceObject,
-    tables: &[(TableKey, Arc<Table>)],
-) -> Vec<(TableKey, Arc<Table>)> {
-    let mut addresses: BTreeMap<IpFamily, BTreeSet<Frontend>> = BTreeMap::new();
-    for frontend in tables.iter().flat_map(|(_, table)| &table.frontends) {
-        let own = Frontend::of_address(frontend.address);
-        let family = IpFamily::of(frontend.address);
-        addresses.entry(family).or_default().insert(own);
-    }
-    let table = |(family, frontends)| {
-        let key = TableKey {
-            service: service.name.clone(),
-            // Before all of its ports.
-            port: 0,
-            protocol: Protocol::Tcp,
-            family,
-            set: Set::Cluster,
-        };
-        (key, Arc::new(Table::of_addresses(frontends)))
-    };
-    addresses.into_iter().map(table).collect()
 }
 
 /// What people call a port of a Service; unique for it, since named ports differ within a Service.

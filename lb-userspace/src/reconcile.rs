@@ -5,6 +5,7 @@
 //! cannot be written harms no other. Time is an argument; only [`run`] knows a clock.
 
 mod actual;
+mod addresses;
 mod ahead;
 mod apply;
 mod diff;

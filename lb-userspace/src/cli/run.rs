@@ -105,7 +105,7 @@ struct ServerArgs {
 #[command(next_help_heading = "Sizes (changing one at a restart keeps all flows)")]
 struct SizeArgs {
     /// Addresses that clients may dial, and ports of them, of each family.
-    #[arg(long, value_name = "N", default_value_t = 32_768)]
+    #[arg(long, value_name = "N", default_value_t = 24_576)]
     frontends: u32,
     /// Endpoints, of all ports of all Services together.
     #[arg(long, value_name = "N", default_value_t = 131_072)]

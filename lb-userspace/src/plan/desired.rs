@@ -141,11 +141,7 @@ impl Desired {
             return Vec::new();
         };
         let tables = plan.tables.iter();
-        let asked: BTreeSet<_> = tables
-            .flat_map(|(_, table)| table.asked())
-            // Two Services at one address are none of a problem; two at one port are.
-            .filter(|frontend| !frontend.is_of_address())
-            .collect();
+        let asked: BTreeSet<_> = tables.flat_map(|(_, table)| table.asked()).collect();
         let lost = asked.into_iter().filter_map(|frontend| {
             let owner = self.owner(frontend).filter(|owner| *owner != name)?;
             Some(Problem {

@@ -80,14 +80,12 @@ fn slice(name: &str, port: u16, endpoints: Vec<Endpoint>) -> EndpointSlice {
     }
 }
 
-/// The tables of ports, without those of addresses.
-fn of_ports(plan: &Plan) -> impl Iterator<Item = &Arc<Table>> {
-    let tables = plan.tables.iter().map(|(_, table)| table);
-    tables.filter(|table| !table.is_of_address())
+fn tables(plan: &Plan) -> impl Iterator<Item = &Arc<Table>> {
+    plan.tables.iter().map(|(_, table)| table)
 }
 
 fn backends(plan: &Plan) -> Vec<(String, BackendState, bool)> {
-    let table = of_ports(plan).next().expect("a table");
+    let table = tables(plan).next().expect("a table");
     let of = |(key, state): (BackendKey, BackendState)| {
         let chosen = table.backends.chosen().any(|it| it == key);
         (format!("{}:{}", key.address, key.port), state, chosen)
@@ -134,7 +132,7 @@ fn port_zero_is_a_problem_of_its_object() {
     let service = service(vec![port("zero", 0), port("http", 80)]);
     let slice = slice("a", 0, vec![endpoint(1, true, true, false)]);
     let plan = plan(&service, [&slice], &NodeFacts::default());
-    assert_eq!(of_ports(&plan).count(), 1);
+    assert_eq!(tables(&plan).count(), 1);
     let problems: Vec<_> = plan.problems.iter().map(ToString::to_string).collect();
     assert_eq!(
         problems,
@@ -161,7 +159,7 @@ fn ten_thousand_bad_ports_make_a_short_list() {
 fn ten_thousand_ports_leave_room_for_others() {
     let ports = (1..=10_000).map(|number| port(&format!("p{number}"), number));
     let plan = plan(&service(ports.collect()), [], &NodeFacts::default());
-    assert_eq!(of_ports(&plan).count(), 1_000);
+    assert_eq!(tables(&plan).count(), 1_000);
     let faults: Vec<_> = plan.problems.iter().map(|problem| &problem.fault).collect();
     let fault = Fault::Ports {
         count: 10_000,
@@ -177,7 +175,7 @@ fn ports_without_a_name_are_called_by_number() {
         ..port("", 53)
     };
     let plan = plan(&service(vec![port("", 53), udp]), [], &NodeFacts::default());
-    let labels: Vec<Arc<str>> = of_ports(&plan).map(|table| table.label.clone()).collect();
+    let labels: Vec<Arc<str>> = tables(&plan).map(|table| table.label.clone()).collect();
     assert_eq!(
         labels,
         ["default/alpaca:53".into(), "default/alpaca:53/udp".into()]

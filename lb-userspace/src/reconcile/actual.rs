@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    net::IpAddr,
     sync::Arc,
 };
 
@@ -30,14 +31,17 @@ pub(super) struct Actual {
     pub(super) capacity: Capacity,
     pub(super) seed: [u64; 2],
     pub(super) numbers: Numbers,
+    /// Those of ports.
     pub(super) frontends: BTreeMap<Frontend, Pointed>,
+    /// Addresses that have an entry of their own.
+    pub(super) addresses: BTreeSet<IpAddr>,
     pub(super) tables: BTreeMap<TableKey, Programmed>,
     pub(super) labels: BTreeMap<Arc<str>, Label>,
     pub(super) backend_ids: Ids,
     pub(super) service_ids: Ids,
     pub(super) runs: Runs,
     pub(super) retired: VecDeque<Retired>,
-    /// How many frontends there are of each family.
+    /// How many frontends there are of each family, addresses' own included.
     pub(super) frontend_counts: BTreeMap<IpFamily, u32>,
     /// What the previous agent left, until all of it is adopted or gone. Nothing is freed before.
     pub(super) found: Option<Found>,
@@ -161,18 +165,14 @@ impl Actual {
     /// What a frontend of a table says, but for its version. None: the table is not built yet.
     pub(super) fn value(&self, key: &TableKey, table: &Table) -> Option<Service> {
         let programmed = self.tables.get(key)?;
-        let service_id = if table.is_of_address() {
-            0
-        } else {
-            self.labels.get(&table.label)?.id
-        };
+        let label = self.labels.get(&table.label)?;
         let first_chunk = match programmed.current(table) {
             Some(slots) => slots.run.first,
             None if table.slot_count == 0 => 0,
             None => return None,
         };
         Some(Service {
-            service_id,
+            service_id: label.id,
             flags: table.flags,
             first_chunk,
             slot_count: table.slot_count,
@@ -201,9 +201,7 @@ impl Actual {
         if let Some(old) = self.frontends.insert(frontend, pointed) {
             self.disown(frontend, old.owner.as_ref());
         } else {
-            let family = IpFamily::of(frontend.address);
-            let count = self.frontend_counts.entry(family).or_default();
-            *count = count.saturating_add(1);
+            self.count_up(frontend.address);
         }
         if let Some(table) = owner {
             let table = self.tables.entry(table).or_default();
@@ -219,10 +217,20 @@ impl Actual {
     pub(super) fn unset_frontend(&mut self, frontend: Frontend) {
         if let Some(old) = self.frontends.remove(&frontend) {
             self.disown(frontend, old.owner.as_ref());
-            let family = IpFamily::of(frontend.address);
-            let count = self.frontend_counts.entry(family).or_default();
-            *count = count.saturating_sub(1);
+            self.count_down(frontend.address);
         }
+    }
+
+    pub(super) fn count_up(&mut self, address: IpAddr) {
+        let count = self.frontend_counts.entry(IpFamily::of(address));
+        let count = count.or_default();
+        *count = count.saturating_add(1);
+    }
+
+    pub(super) fn count_down(&mut self, address: IpAddr) {
+        let count = self.frontend_counts.entry(IpFamily::of(address));
+        let count = count.or_default();
+        *count = count.saturating_sub(1);
     }
 
     fn disown(&mut self, frontend: Frontend, owner: Option<&TableKey>) {

@@ -48,31 +48,6 @@ impl Actual {
         }
     }
 
-    /// Takes a frontend away; before an address's last port its own entry, which would have
-    /// clients refused.
-    pub(super) fn take_away(
-        &mut self,
-        store: &mut impl Store,
-        frontend: Frontend,
-    ) -> Result<(), StoreError> {
-        let own = Frontend::of_address(frontend.address);
-        if self.frontends.contains_key(&own) && !self.has_other_ports(frontend) {
-            store.remove_frontend(own)?;
-            self.unset_frontend(own);
-        }
-        store.remove_frontend(frontend)?;
-        self.unset_frontend(frontend);
-        Ok(())
-    }
-
-    fn has_other_ports(&self, frontend: Frontend) -> bool {
-        let from_there = self
-            .frontends
-            .range(Frontend::of_address(frontend.address)..);
-        let mut at = from_there.take_while(|(at, _)| at.address == frontend.address);
-        at.any(|(at, _)| !at.is_of_address() && *at != frontend)
-    }
-
     fn label(
         &mut self,
         store: &mut impl Store,
@@ -214,8 +189,7 @@ impl Actual {
     /// Begins to build what Services will want in their turns and have not got.
     pub(super) fn build_ahead<'a>(&mut self, wanted: impl Iterator<Item = &'a Tables>) {
         let tables = wanted.enumerate();
-        let tables =
-            tables.flat_map(|(turn, tables)| tables.iter().rev().map(move |it| (turn, it)));
+        let tables = tables.flat_map(|(turn, tables)| tables.iter().map(move |it| (turn, it)));
         let is_there = |key: &TableKey, table: &Table| {
             let programmed = self.tables.get(key);
             let slots = programmed.and_then(|programmed| programmed.current(table));

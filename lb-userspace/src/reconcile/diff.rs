@@ -40,7 +40,7 @@ pub(super) fn enter(actual: &Actual, key: &TableKey, table: &Table) -> Vec<Op> {
     let nothing = Programmed::default();
     let programmed = actual.tables.get(key).unwrap_or(&nothing);
     let mut ops = Vec::new();
-    if !table.is_of_address() && programmed.label.as_ref() != Some(&table.label) {
+    if programmed.label.as_ref() != Some(&table.label) {
         ops.push(Op::Label);
     }
     let label = actual.labels.get(&table.label);

@@ -79,13 +79,12 @@ impl Actual {
             self.adopt(key, table);
         }
         let fitted = self.make_room(wanted, due_ns)?;
-        // Backwards, so that an address's own entry comes after those of its ports: whoever dials a
-        // port that is not written yet must not be refused.
-        for (key, table) in fitted.tables.iter().rev() {
+        for (key, table) in fitted.tables.iter() {
             for op in diff::enter(self, key, table) {
                 self.apply(store, key, Some(table), &op, due_ns)?;
             }
         }
+        self.enter_addresses(store, &fitted.tables)?;
         Ok(fitted)
     }
 
@@ -99,14 +98,11 @@ impl Actual {
         due_ns: u64,
     ) -> Result<bool, StoreError> {
         let mut all = true;
-        // Forwards: an address's own entry goes before those of its ports.
         for key in self.tables_of(name) {
             let table = tables.get(&key);
             for op in diff::withdraw(self, &key, table) {
                 if let Op::Withdraw(frontend) = op
                     && desired.is_served(frontend)
-                    // Whoever wants this one writes it after its ports.
-                    && !frontend.is_of_address()
                 {
                     // It serves on until the table that gets it has taken it over.
                     all = false;

@@ -35,6 +35,7 @@ impl Actual {
             seed,
             numbers,
             frontends: BTreeMap::new(),
+            addresses: BTreeSet::new(),
             tables: BTreeMap::new(),
             labels: BTreeMap::new(),
             backend_ids: Ids::new(capacity.backends),
@@ -157,12 +158,13 @@ impl Actual {
         let left: Vec<_> = left.map(|(frontend, _)| *frontend).collect();
         let mut settled = true;
         for frontend in left {
-            if desired.is_served(frontend) && !frontend.is_of_address() {
+            if desired.is_served(frontend) {
                 settled = false;
                 continue;
             }
             self.take_away(store, frontend)?;
         }
+        self.prune_addresses(store)?;
         if settled
             && self
                 .frontends
@@ -208,6 +210,11 @@ impl Actual {
     }
 
     fn restore_frontend(&mut self, frontend: Frontend, value: Service, found: &mut Found) {
+        if frontend.is_of_address() {
+            self.addresses.insert(frontend.address);
+            self.count_up(frontend.address);
+            return;
+        }
         if let Some(run) = run_of(&value)
             && (found.runs.contains(&run) || self.runs.reserve(run))
         {

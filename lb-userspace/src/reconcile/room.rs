@@ -4,7 +4,11 @@
 //! Where room is short, a Service that is new is refused as a whole, and one that is there already
 //! gets as much as there is; both are reported. So nobody takes away what an older one has.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use lb_common::wire::CHUNK_SLOTS;
 
@@ -25,17 +29,16 @@ pub(super) struct Fitted {
 impl Actual {
     /// Room for all tables of a Service. On a refusal [`Actual::take_back`] what was given so far.
     pub(super) fn make_room(&mut self, wanted: &Tables, due_ns: u64) -> Result<Fitted, StoreError> {
-        let frontends = wanted.iter().flat_map(|(_, table)| &table.frontends);
-        let mut ports = frontends.filter(|frontend| !frontend.is_of_address());
-        let is_there = ports.any(|frontend| self.frontends.contains_key(frontend));
+        let mut frontends = wanted.iter().flat_map(|(_, table)| &table.frontends);
+        let is_there = frontends.any(|frontend| self.frontends.contains_key(frontend));
         let mut room = Room {
             frontends: self.free_frontends(),
+            addresses: BTreeSet::new(),
             tables: Vec::new(),
             short: None,
             is_there,
         };
-        // Backwards, as it is written: ports come before their address's own entry.
-        for (key, table) in wanted.iter().rev() {
+        for (key, table) in wanted.iter() {
             let table = self.fit_frontends(table, &mut room)?;
             if table.frontends.is_empty() {
                 continue;
@@ -86,20 +89,15 @@ impl Actual {
     fn fit_frontends(&self, table: &Arc<Table>, room: &mut Room) -> Result<Arc<Table>, StoreError> {
         let mut left_out = Vec::new();
         for frontend in &table.frontends {
-            let is_bare = table.is_of_address() && !room.has_port(*frontend);
-            let is_there = self.frontends.contains_key(frontend);
-            if is_bare || (!is_there && !room.take_frontend(*frontend)) {
+            let is_known = self.addresses.contains(&frontend.address);
+            if !self.frontends.contains_key(frontend) && !room.take_frontend(*frontend, is_known) {
                 left_out.push(*frontend);
             }
         }
         if left_out.is_empty() {
             return Ok(table.clone());
         }
-        // An address without a port lacks nothing of its own.
-        let mut lacks = left_out.iter();
-        if lacks.any(|frontend| !table.is_of_address() || room.has_port(*frontend)) {
-            room.lack("frontends", self.capacity.frontends)?;
-        }
+        room.lack("frontends", self.capacity.frontends)?;
         let frontends = table.frontends.iter().copied();
         let kept = frontends.filter(|frontend| !left_out.contains(frontend));
         Ok(Arc::new(Table {
@@ -142,7 +140,7 @@ impl Actual {
     }
 
     fn fit_label(&mut self, table: &Table) -> Result<(), StoreError> {
-        if table.is_of_address() || self.labels.contains_key(&table.label) {
+        if self.labels.contains_key(&table.label) {
             return Ok(());
         }
         // There are as many ids as frontends, and every label has a frontend of its own.
@@ -222,6 +220,8 @@ impl Actual {
 /// What is left while one Service is fitted in.
 struct Room {
     frontends: BTreeMap<IpFamily, u32>,
+    /// Addresses that have found room for their own entries.
+    addresses: BTreeSet<IpAddr>,
     /// Those that have found room.
     tables: Vec<(TableKey, Arc<Table>)>,
     /// What something was left out for.
@@ -231,19 +231,20 @@ struct Room {
 }
 
 impl Room {
-    /// Whether a port of the Service at a frontend's address has found room.
-    fn has_port(&self, frontend: Frontend) -> bool {
-        let fitted = self.tables.iter();
-        let mut fitted = fitted.flat_map(|(_, table)| &table.frontends);
-        fitted.any(|port| port.address == frontend.address)
-    }
-
-    fn take_frontend(&mut self, frontend: Frontend) -> bool {
-        let free = self.frontends.entry(IpFamily::of(frontend.address));
-        let free = free.or_default();
-        let some = *free > 0;
-        *free = free.saturating_sub(1);
-        some
+    /// Room for a frontend, and for its address's own entry where that is not there yet.
+    fn take_frontend(&mut self, frontend: Frontend, address_is_known: bool) -> bool {
+        let address = frontend.address;
+        let brings_address = !address_is_known && !self.addresses.contains(&address);
+        let needed = 1 + u32::from(brings_address);
+        let free = self.frontends.entry(IpFamily::of(address)).or_default();
+        let Some(left) = free.checked_sub(needed) else {
+            return false;
+        };
+        *free = left;
+        if brings_address {
+            self.addresses.insert(address);
+        }
+        true
     }
 
     /// A map has no room left: refuses a new Service, notes it for one that is there.
