@@ -53,9 +53,8 @@ impl Job {
 }
 
 impl Ahead {
-    /// Starts building. `jobs` are in the order of their turns, and in one turn backwards by their
-    /// keys, as tables are written.
-    /// None: whoever needs a table builds it.
+    /// Starts building. `jobs` are in the order of their turns, and in one turn in that of their
+    /// keys, as tables are written. None: whoever needs a table builds it.
     pub(super) fn start(seed: [u64; 2], jobs: Vec<Job>) -> Option<Self> {
         if jobs.len() < FEW {
             return None;
@@ -98,7 +97,7 @@ impl Ahead {
     pub(super) fn take(&mut self, key: &TableKey, table: &Table) -> Option<Vec<u32>> {
         loop {
             let job = self.job()?;
-            if job.turn != self.turn || job.key < *key {
+            if job.turn != self.turn || job.key > *key {
                 return None;
             }
             let is_it = job.key == *key
@@ -169,17 +168,18 @@ mod tests {
         let turns = 0..40;
         let jobs = turns
             .clone()
-            .flat_map(|turn| [2, 1].map(|port| Job::new(turn, &key(port), &table(1, size(turn)))));
+            .flat_map(|turn| [1, 2].map(|port| Job::new(turn, &key(port), &table(1, size(turn)))));
         let mut ahead = Ahead::start(SEED, jobs.collect()).expect("they are many");
         for turn in turns.step_by(3) {
             ahead.begin(turn);
             let (wanted, other) = (table(1, size(turn)), table(2, size(turn)));
             if turn.is_multiple_of(2) {
-                assert_eq!(ahead.take(&key(2), &other), None, "of other backends");
+                assert_eq!(ahead.take(&key(1), &other), None, "of other backends");
             }
-            let slots = ahead.take(&key(1), &wanted).map(|slots| slots.len());
+            assert_eq!(ahead.take(&key(0), &wanted), None, "not foreseen");
+            let slots = ahead.take(&key(2), &wanted).map(|slots| slots.len());
             assert_eq!(slots, usize::try_from(size(turn)).ok(), "turn {turn}");
-            assert_eq!(ahead.take(&key(1), &wanted), None, "each once");
+            assert_eq!(ahead.take(&key(2), &wanted), None, "each once");
             assert_eq!(ahead.take(&key(3), &wanted), None, "not foreseen");
         }
         let few = [Job::new(0, &key(1), &table(1, 256))];
