@@ -10,6 +10,7 @@ pub mod kernel;
 pub mod link;
 pub mod netns;
 pub mod foreign;
+pub mod road;
 pub mod observer;
 pub mod packet;
 pub mod script;

@@ -4,6 +4,7 @@
 //! Needs root, and fails without it. Each test makes a lab of its own and leaves nothing behind.
 
 mod wiring;
+mod road;
 
 mod scene;
 mod untranslated;

@@ -28,6 +28,10 @@ fn clippy_bpf() -> Command {
         "clippy",
         "--package",
         "lb-ebpf",
+        "--package",
+        "impair-ebpf",
+        "--features",
+        "impair-ebpf/kernel",
         "--target",
         "bpfel-unknown-none",
     ]);

@@ -59,6 +59,21 @@ pub struct Pod {
     pub link: String,
 }
 
+impl Pod {
+    /// Gives its `eth0` the pod's addresses and routes.
+    pub(crate) fn configure(&self) -> anyhow::Result<()> {
+        let Self { v4, v6, .. } = self;
+        self.namespace.ip(&format!(
+            "link set eth0 up\n\
+             addr add {v4}/32 dev eth0\n\
+             addr add {v6}/128 dev eth0 nodad\n\
+             route add {GATEWAY_V4}/32 dev eth0 scope link\n\
+             route add default via {GATEWAY_V4} dev eth0\n\
+             route add default via fe80::1 dev eth0\n"
+        ))
+    }
+}
+
 impl Node {
     /// What Kubernetes would call it.
     pub const NAME: &str = "demo-node";
@@ -116,14 +131,7 @@ impl Node {
              route add {v4}/32 dev {link} src {GATEWAY_V4}\n\
              route add {v6}/128 dev {link}\n"
         ))?;
-        pod.namespace.ip(&format!(
-            "link set eth0 up\n\
-             addr add {v4}/32 dev eth0\n\
-             addr add {v6}/128 dev eth0 nodad\n\
-             route add {GATEWAY_V4}/32 dev eth0 scope link\n\
-             route add default via {GATEWAY_V4} dev eth0\n\
-             route add default via fe80::1 dev eth0\n"
-        ))?;
+        pod.configure()?;
         self.namespace.wait_for_link(link)?;
         pod.namespace.wait_for_link("eth0")?;
         Ok(pod)
