@@ -131,6 +131,18 @@ pub const FIGURES: &[Figure] = &[
         full: 200,
     },
     Figure {
+        name: "goodput-on-a-bad-road",
+        what: "rounds at 1 % loss, 5 ms jitter, some twice or early; >= 95 % of without Weiche",
+        small: 2,
+        full: 24,
+    },
+    Figure {
+        name: "flows-on-a-bad-road",
+        what: "short flows at 2 % loss, 3 % twice, 4 % early, on both sides; none fails",
+        small: 2_000,
+        full: 40_000,
+    },
+    Figure {
         name: "agent-killed",
         what: "new flows, 500/s, while 200 are open and the agent is killed; none fails",
         small: 6_000,

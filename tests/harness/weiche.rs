@@ -54,6 +54,32 @@ pub struct Backend {
     pub address: SocketAddr,
 }
 
+/// How often packets have ended for which reason.
+#[derive(Clone, Debug, Default)]
+pub struct Ends(Vec<End>);
+
+/// What is read of `weiche status -o json`.
+#[derive(Deserialize)]
+struct Status {
+    packets: Vec<End>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct End {
+    hook: String,
+    reason: String,
+    packets: u64,
+}
+
+impl Ends {
+    /// How many packets ended so.
+    pub fn count(&self, hook: &str, reason: &str) -> u64 {
+        let mut ends = self.0.iter();
+        let found = ends.find(|end| end.hook == hook && end.reason == reason);
+        found.map_or(0, |end| end.packets)
+    }
+}
+
 impl Frontend {
     /// `namespace/name` of the Service.
     pub fn object(&self) -> &str {
@@ -121,6 +147,16 @@ impl Weiche {
 
     /// Rows of a listing such as `service list` or `flow list`.
     pub fn list<T: for<'row> Deserialize<'row>>(&self, what: &[&str]) -> anyhow::Result<Vec<T>> {
+        self.show(what)
+    }
+
+    /// How often packets have ended so far, by hook (`ingress`, `egress`) and reason.
+    pub fn ends(&self) -> anyhow::Result<Ends> {
+        let Status { packets } = self.show(&["status"])?;
+        Ok(Ends(packets))
+    }
+
+    fn show<T: for<'it> Deserialize<'it>>(&self, what: &[&str]) -> anyhow::Result<T> {
         let mut command = Command::new(&self.program);
         command.args(what).args(["-o", "json"]);
         let output = command.envs(self.variables()).output();

@@ -16,6 +16,8 @@ mod fragments;
 mod unserved;
 mod backends;
 mod affinity;
+mod goodput;
+mod short_flows;
 mod explain;
 mod observe;
 mod deployed;
