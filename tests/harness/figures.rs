@@ -143,6 +143,12 @@ pub const FIGURES: &[Figure] = &[
         full: 40_000,
     },
     Figure {
+        name: "fragments-in-any-order",
+        what: "rounds of datagrams of 1.6 to 60 KB, in 6 orders, both ways, each family; 0 astray",
+        small: 2,
+        full: 60,
+    },
+    Figure {
         name: "agent-killed",
         what: "new flows, 500/s, while 200 are open and the agent is killed; none fails",
         small: 6_000,

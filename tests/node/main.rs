@@ -13,6 +13,7 @@ mod cluster_ip;
 mod hairpin;
 mod related;
 mod fragments;
+mod fragment_orders;
 mod unserved;
 mod backends;
 mod affinity;
