@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Flows that are known: what was seen of them, how long they live, and where their entries are.
 //!
-//! A flow's state is not stored but follows from what each side was seen to send. Each side has a
-//! word of its own, so two processors that see both directions at once lose nothing of each other.
+//! A flow's state is not stored but follows from what each side was seen to send. Each side has
+//! words of its own, so two processors that see both directions at once lose nothing of each other.
 
+mod numbers;
 mod entries;
 mod sweep;
 mod merge;
@@ -13,8 +14,11 @@ pub use entries::{
     is_answerable, is_free, open, promote, write_reverse_key,
 };
 pub use merge::merge;
+pub use numbers::NEAR;
 pub use sweep::{Swept, end, sweep};
 
+use crate::family::Family;
+use crate::frame::Frame;
 use crate::parse::{Datagram, flags};
 use crate::tables::{Side, Touch};
 use crate::wire::{Flow, Timeouts, protocol};
@@ -109,11 +113,36 @@ pub const fn age(flow: &Flow, now_ns: u64, timeouts: &Timeouts) -> Age {
     }
 }
 
-/// How much a packet must prolong a flow's life before it is written down: most packets of a busy
-/// flow then write nothing.
+/// How much a packet must prolong a flow's life before that is written down: most packets of a busy
+/// flow then write one word, which is how far their side has come, or nothing.
 const PROLONG_NS: u64 = 1_000_000_000;
 
-/// What a packet from one side changes in a flow; nothing in a tombstone, which no packet revives.
+/// What a packet means for its flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing is to be written down.
+    Nothing,
+    /// Something is, which was put into the touch.
+    Touched,
+    /// It says that it ends the flow, or its side of it, and is not believed: nothing is.
+    Unbelieved,
+}
+
+/// What `frame.datagram` means for `frame.flow`, and what is to be written down in `frame.touch`.
+///
+/// Out of line: what it keeps on the stack is gone when the deep calls come.
+#[inline(never)]
+pub fn follow<F: Family>(
+    frame: &mut Frame<F::Address>,
+    side: Side,
+    now_ns: u64,
+    timeouts: &Timeouts,
+) -> Step {
+    let (flow, datagram, touch) = (&frame.flow, &frame.datagram, &mut frame.touch);
+    step(flow, side, datagram, now_ns, timeouts, touch)
+}
+
+/// What a packet from one side means for a flow; nothing for a tombstone, which no packet revives.
 #[inline(always)]
 pub fn step<A>(
     flow: &Flow,
@@ -121,53 +150,48 @@ pub fn step<A>(
     datagram: &Datagram<A>,
     now_ns: u64,
     timeouts: &Timeouts,
-) -> Option<Touch> {
+    touch: &mut Touch,
+) -> Step {
     if !matches!(age(flow, now_ns, timeouts), Age::Live) {
-        return None;
+        return Step::Nothing;
     }
-    let observed = observe(flow, side, datagram);
-    let (seen, before, client, backend) = match side {
-        Side::Client => {
-            let seen = flow.client_seen | observed;
-            (seen, flow.client_seen, seen, flow.backend_seen)
+    let (before, progress) = match side {
+        Side::Client => (flow.client_seen, flow.client_progress),
+        Side::Backend => (flow.backend_seen, flow.backend_progress),
+    };
+    touch.seen = before;
+    touch.progress = progress;
+    if datagram.is_tcp() {
+        let shown = numbers::judge(flow, side, datagram);
+        if shown.is_believed {
+            touch.seen = shown.seen;
+            touch.progress = shown.progress.word();
+        } else if datagram.tcp_flags & (flags::RST | flags::FIN) != 0 {
+            return Step::Unbelieved;
         }
-        Side::Backend => {
-            let seen = flow.backend_seen | observed;
-            (seen, flow.backend_seen, flow.client_seen, seen)
-        }
+    } else {
+        touch.seen |= seen::DATA;
+    }
+    let (client, backend) = match side {
+        Side::Client => (touch.seen, flow.backend_seen),
+        Side::Backend => (flow.client_seen, touch.seen),
     };
     let state = state(datagram.tuple.protocol, client, backend);
     let expires_ns = now_ns.saturating_add(timeout_ns(state, timeouts));
-    let prolongs = expires_ns >= flow.expires_ns.saturating_add(PROLONG_NS);
+    // A backend asks for a silent client's ACK again and again, for a minute and longer; that is no
+    // sign of life of a client, which may not exist.
+    let may_prolong = !matches!((state, side), (State::HalfOpen, Side::Backend));
+    let prolongs = may_prolong && expires_ns >= flow.expires_ns.saturating_add(PROLONG_NS);
+    let changes = touch.seen != before;
     // A packet that changes nothing never shortens a life: the clocks of processors differ.
-    (seen != before || prolongs).then_some(Touch {
-        side,
-        seen,
-        expires_ns,
-    })
-}
-
-/// What a packet shows of the side that sent it.
-#[inline(always)]
-fn observe<A>(flow: &Flow, side: Side, datagram: &Datagram<A>) -> u32 {
-    if !datagram.is_tcp() {
-        return seen::DATA;
+    touch.expires_ns = if changes || prolongs {
+        expires_ns
+    } else {
+        flow.expires_ns
+    };
+    if changes || prolongs || touch.progress != progress {
+        Step::Touched
+    } else {
+        Step::Nothing
     }
-    let has = |flag: u8| datagram.tcp_flags & flag != 0;
-    let mut observed = 0;
-    match side {
-        Side::Client if has(flags::SYN) => observed |= seen::SYN,
-        Side::Client if has(flags::ACK) && flow.backend_seen & seen::SYN != 0 => {
-            observed |= seen::ACK;
-        }
-        Side::Backend if has(flags::SYN) && has(flags::ACK) => observed |= seen::SYN,
-        Side::Client | Side::Backend => {}
-    }
-    if has(flags::FIN) {
-        observed |= seen::FIN;
-    }
-    if has(flags::RST) {
-        observed |= seen::RST;
-    }
-    observed
 }

@@ -9,6 +9,7 @@ use crate::family::{Family, V4, V6};
 use crate::parse::Datagram;
 use crate::related::Message;
 use crate::select::Mark;
+use crate::tables::Touch;
 use crate::wire::{
     Affinity, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Reverse, Tuple,
 };
@@ -36,6 +37,8 @@ pub struct Frame<A> {
     pub pad_mark: [u8; 4],
     /// Where a client's packet goes.
     pub target: Target,
+    /// What the packet changes in the flow.
+    pub touch: Touch,
     /// The packet as it came; of an ICMP error, what it quotes.
     pub datagram: Datagram<A>,
     /// The rest of an ICMP error.

@@ -38,6 +38,14 @@ pub struct Datagram<A> {
     pub identification: [u8; 4],
     /// Nothing.
     pub pad: [u8; 2],
+    /// TCP's sequence number; this and the next two say nothing of UDP and SCTP.
+    pub sequence: u32,
+    /// What it acknowledges, if it does.
+    pub acknowledges: u32,
+    /// The sequence number of what follows it.
+    pub next: u32,
+    /// Nothing.
+    pub pad_numbers: [u8; 4],
 }
 
 impl<A> Datagram<A> {
@@ -109,7 +117,13 @@ pub fn parse<F: Family, P: Packet + ?Sized>(
             let mut header = [0; 20];
             let loaded = packet.load(transport_at, &mut header);
             loaded.map_err(|OutOfPacket| cut_short(datagram.is_first))?;
-            let [s0, s1, d0, d1, _, _, _, _, _, _, _, _, _, tcp_flags, ..] = header;
+            let [s0, s1, d0, d1, numbers @ ..] = header;
+            let [q0, q1, q2, q3, a0, a1, a2, a3, offset, tcp_flags, ..] = numbers;
+            datagram.sequence = u32::from_be_bytes([q0, q1, q2, q3]);
+            datagram.acknowledges = u32::from_be_bytes([a0, a1, a2, a3]);
+            let room = end.saturating_sub(transport_at);
+            let length = segment_length(room, offset, tcp_flags);
+            datagram.next = datagram.sequence.wrapping_add(length);
             ([s0, s1, d0, d1], tcp_flags, 20)
         }
         protocol::UDP => {
@@ -137,6 +151,20 @@ pub fn parse<F: Family, P: Packet + ?Sized>(
     tuple.destination_port = [d0, d1];
     datagram.tcp_flags = tcp_flags;
     Ok(())
+}
+
+/// How many sequence numbers a TCP segment takes that has so many bytes, its header included: its
+/// payload, SYN and FIN. A header that claims to be longer than the segment leaves no payload.
+#[inline(always)]
+fn segment_length(room: usize, data_offset: u8, tcp_flags: u8) -> u32 {
+    let has = |flag: u8| usize::from(tcp_flags & flag != 0);
+    let header = usize::from(data_offset >> 4) << 2;
+    let length = room
+        .saturating_sub(header)
+        .wrapping_add(has(flags::SYN))
+        .wrapping_add(has(flags::FIN));
+    let [l0, l1, l2, l3, ..] = length.to_le_bytes();
+    u32::from_le_bytes([l0, l1, l2, l3])
 }
 
 /// What a packet is that ends before its transport header does.

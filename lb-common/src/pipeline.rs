@@ -7,7 +7,7 @@ mod begin;
 mod errors;
 mod fragments;
 
-use crate::conntrack::{self, Age, Known, Target};
+use crate::conntrack::{self, Age, Known, Step, Target};
 use crate::family::{Family, Own, V4, V6};
 use crate::frame::{Frame, Frames};
 use crate::packet::Packet;
@@ -145,8 +145,7 @@ fn datagram_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
         (None, Some(destination)) => begin(tables, frame, &destination, &node, now_ns)?,
         (Some(known), destination) => {
             if holds(tables, frame, known.stage, &node, now_ns)? {
-                resume(tables, frame, &known, &node, now_ns)?;
-                Reason::Forwarded
+                resume(tables, frame, &known, &node, now_ns)?
             } else {
                 // An entry that nobody has removed yet is as good as none.
                 let over = conntrack::age(&frame.flow, now_ns, &node.timeouts) == Age::Gone;
@@ -177,17 +176,22 @@ fn datagram_to_client<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     let known = conntrack::find_reply(tables, frame)?.ok_or(Reason::NotReply)?;
     let now_ns = tables.now_ns();
     let node = tables.node();
-    let (flow, datagram) = (&frame.flow, &frame.datagram);
-    if conntrack::age(flow, now_ns, &node.timeouts) == Age::Gone {
+    if conntrack::age(&frame.flow, now_ns, &node.timeouts) == Age::Gone {
         return Err(Reason::NotReply);
     }
-    if let Some(touch) = conntrack::step(flow, Side::Backend, datagram, now_ns, &node.timeouts) {
-        tables.touch(known.stage, known.place, flow, touch);
+    let mut end = Reason::Replied;
+    match conntrack::follow::<F>(frame, Side::Backend, now_ns, &node.timeouts) {
+        Step::Touched => {
+            let (flow, touch) = (&frame.flow, &frame.touch);
+            tables.touch(known.stage, known.place, flow, Side::Backend, touch);
+        }
+        Step::Unbelieved => end = Reason::Unbelieved,
+        Step::Nothing => {}
     }
 
     aim_at_client::<F>(frame);
     rewrite::apply::<F, P>(packet, &frame.datagram, &frame.to)?;
-    Ok(Reason::Replied)
+    Ok(end)
 }
 
 /// What a client's packet becomes: one to `frame.target`.
@@ -248,17 +252,18 @@ fn resume<F: Family, T: Tables<F>>(
     known: &Known<T::Place>,
     node: &Node,
     now_ns: u64,
-) -> Result<(), Reason> {
-    let (flow, datagram) = (&frame.flow, &frame.datagram);
-    frame.target = Target::of(flow);
-    match conntrack::step(flow, Side::Client, datagram, now_ns, &node.timeouts) {
-        Some(touch) if conntrack::completes(known.stage, &touch) => {
-            conntrack::promote(tables, frame, &touch)
+) -> Result<Reason, Reason> {
+    frame.target = Target::of(&frame.flow);
+    match conntrack::follow::<F>(frame, Side::Client, now_ns, &node.timeouts) {
+        Step::Touched if conntrack::completes(known.stage, &frame.touch) => {
+            conntrack::promote(tables, frame)?;
         }
-        Some(touch) => {
-            tables.touch(known.stage, known.place, flow, touch);
-            Ok(())
+        Step::Touched => {
+            let (flow, touch) = (&frame.flow, &frame.touch);
+            tables.touch(known.stage, known.place, flow, Side::Client, touch);
         }
-        None => Ok(()),
+        Step::Unbelieved => return Ok(Reason::Unbelieved),
+        Step::Nothing => {}
     }
+    Ok(Reason::Forwarded)
 }

@@ -162,22 +162,11 @@ fn reset<F: Own, P: Packet + ?Sized>(
 ) -> Result<(), OutOfPacket> {
     let mut segment = [0; TCP_LENGTH];
     packet.load(datagram.transport_at, &mut segment)?;
-    let [s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, ..] = segment;
-    let header_length = usize::from(offset >> 4) << 2;
-    let room = datagram.end.wrapping_sub(datagram.transport_at);
-    let has = |flag: u8| datagram.tcp_flags & flag != 0;
-    let (sequence, acknowledgement, flags) = if has(flags::ACK) {
+    let [s0, s1, d0, d1, _, _, _, _, a0, a1, a2, a3, ..] = segment;
+    let (sequence, acknowledgement, flags) = if datagram.tcp_flags & flags::ACK != 0 {
         ([a0, a1, a2, a3], [0; 4], flags::RST)
     } else {
-        // A header that claims to be longer than the segment leaves no payload to acknowledge.
-        let length = room
-            .saturating_sub(header_length)
-            .wrapping_add(usize::from(has(flags::SYN)))
-            .wrapping_add(usize::from(has(flags::FIN)));
-        let [l0, l1, l2, l3, ..] = length.to_le_bytes();
-        let next =
-            u32::from_be_bytes([q0, q1, q2, q3]).wrapping_add(u32::from_le_bytes([l0, l1, l2, l3]));
-        ([0; 4], next.to_be_bytes(), flags::RST | flags::ACK)
+        ([0; 4], datagram.next.to_be_bytes(), flags::RST | flags::ACK)
     };
     let [q0, q1, q2, q3] = sequence;
     let [a0, a1, a2, a3] = acknowledgement;

@@ -12,6 +12,7 @@ use crate::wire::{
     Affinity, Backend, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Range, Reverse,
     Service, Tuple,
 };
+use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 /// A value was overwritten while it was read, twice in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,15 +48,19 @@ pub enum Side {
     Backend,
 }
 
-/// What changes in a flow when a packet passes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What changes in a flow when a packet passes, of the side that has sent it; what stays as it is
+/// in the flow is not written.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, Immutable, KnownLayout)]
 pub struct Touch {
-    /// The side whose `seen` word is written.
-    pub side: Side,
-    /// The new `seen` word of that side.
-    pub seen: u32,
     /// The new `expires_ns`.
     pub expires_ns: u64,
+    /// The new `progress` word of that side.
+    pub progress: u64,
+    /// The new `seen` word of that side.
+    pub seen: u32,
+    /// Nothing.
+    pub pad: u32,
 }
 
 /// Every lookup and update of the packet path, for one family.
@@ -82,7 +87,7 @@ pub trait Tables<F: Family>: Environment {
         flow: &Flow,
     ) -> Result<(), InsertError>;
     /// Writes the changing words of a flow in place.
-    fn touch(&mut self, stage: Stage, place: Self::Place, flow: &Flow, touch: Touch);
+    fn touch(&mut self, stage: Stage, place: Self::Place, flow: &Flow, side: Side, touch: &Touch);
     /// Removes a flow; removing what is not there is fine.
     fn remove_flow(&mut self, stage: Stage, key: &Tuple<F::Address>);
 

@@ -167,6 +167,9 @@ reasons! {
     HairpinForwarded = 44, Pass, "hairpin_forwarded";
     /// Such a pod's answer, on its way back to it; where it leaves the node, it is a reply.
     HairpinReplied = 45, Pass, "hairpin_replied";
+    /// A reset or a FIN whose sequence number is not its flow's: translated as all else, for the
+    /// other end to judge, and the flow goes on.
+    Unbelieved = 46, Pass, "unbelieved";
 }
 
 /// Room for reasons in the counters of one hook.

@@ -24,7 +24,7 @@ pub use account::Account;
 pub use affinity::Affinity;
 pub use backend::{Backend, BackendState};
 pub use expiry::{Expiry, Round, Sweep};
-pub use flow::{Flow, Reverse};
+pub use flow::{Flow, Progress, Reverse};
 pub use foreign::Foreign;
 pub use fragment::{Fragment, FragmentKey};
 pub use frontend::{FrontendKey, Service};
@@ -36,7 +36,7 @@ pub use tuple::Tuple;
 
 /// Version of the layout of all maps together. A change to any type in here, to a map's kind or to
 /// the meaning of a field raises it; pins of other layouts live in folders of their own.
-pub const LAYOUT: u32 = 3;
+pub const LAYOUT: u32 = 4;
 
 /// IP protocol numbers that have ports (IANA protocol numbers).
 pub mod protocol {

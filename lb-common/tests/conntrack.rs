@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tables of segments and the states that they lead to.
 
-use lb_common::conntrack::{Age, State, age, merge, seen, state, step, timeout_ns};
+use lb_common::conntrack::{Age, State, Step, age, merge, seen, state, step, timeout_ns};
 use lb_common::expiry::{BATCH, pause_ns};
 use lb_common::parse::{Datagram, flags};
-use lb_common::tables::Side;
-use lb_common::wire::{Flow, Round, Timeouts, Tuple, protocol};
+use lb_common::tables::{Side, Touch};
+use lb_common::wire::{Flow, Progress, Round, Timeouts, Tuple, protocol};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -33,7 +33,39 @@ fn datagram(protocol: u8, tcp_flags: u8) -> Datagram<[u8; 4]> {
         is_first: 0,
         identification: [0; 4],
         pad: [0; 2],
+        sequence: 0,
+        acknowledges: 0,
+        next: 0,
+        pad_numbers: [0; 4],
     }
+}
+
+/// The same from a side that has sent nothing but its SYN and its FIN.
+fn segment(side: Side, protocol: u8, tcp_flags: u8) -> Datagram<[u8; 4]> {
+    let [own, other] = match side {
+        C => [100, 200],
+        B => [200, 100],
+    };
+    let takes = |flag| u32::from(tcp_flags & flag != 0);
+    Datagram {
+        sequence: own - takes(SYN),
+        acknowledges: other,
+        next: own + takes(FIN),
+        ..datagram(protocol, tcp_flags)
+    }
+}
+
+/// What a packet changes in a flow, if it does.
+fn touch<A>(
+    flow: &Flow,
+    side: Side,
+    datagram: &Datagram<A>,
+    now_ns: u64,
+    timeouts: &Timeouts,
+) -> Option<Touch> {
+    let mut touch = Touch::default();
+    let step = step(flow, side, datagram, now_ns, timeouts, &mut touch);
+    (step == Step::Touched).then_some(touch)
 }
 
 /// A flow after these segments, one a second, and the time then.
@@ -47,19 +79,14 @@ fn after(protocol: u8, segments: &[(Side, u8)]) -> (Flow, u64) {
         ..Flow::default()
     };
     for &(side, tcp_flags) in segments {
-        let touch = step(
-            &flow,
-            side,
-            &datagram(protocol, tcp_flags),
-            now_ns,
-            &timeouts,
-        );
-        if let Some(touch) = touch {
+        let segment = segment(side, protocol, tcp_flags);
+        if let Some(touch) = touch(&flow, side, &segment, now_ns, &timeouts) {
             flow.expires_ns = touch.expires_ns;
-            match touch.side {
-                Side::Client => flow.client_seen = touch.seen,
-                Side::Backend => flow.backend_seen = touch.seen,
-            }
+            let (seen, progress) = match side {
+                C => (&mut flow.client_seen, &mut flow.client_progress),
+                B => (&mut flow.backend_seen, &mut flow.backend_progress),
+            };
+            (*seen, *progress) = (touch.seen, touch.progress);
         }
         now_ns += SECOND;
     }
@@ -97,6 +124,20 @@ fn tcp_opens() {
         "an ACK that answers nothing",
         tcp,
         &[(C, SYN), (C, ACK)],
+        State::HalfOpen,
+        60,
+    );
+    check(
+        "a SYN-ACK that nobody answers",
+        tcp,
+        &[[(C, SYN)].as_slice(), &[(B, SYN | ACK); 31]].concat(),
+        State::HalfOpen,
+        30,
+    );
+    check(
+        "a SYN that is repeated",
+        tcp,
+        &[(C, SYN); 31],
         State::HalfOpen,
         60,
     );
@@ -189,8 +230,8 @@ fn nothing_revives_a_tombstone() {
     let (flow, now_ns) = after(protocol::TCP, &segments);
     assert_eq!(age(&flow, now_ns, &timeouts), Age::Tombstone);
     for side in [C, B] {
-        let late = datagram(protocol::TCP, ACK);
-        assert_eq!(step(&flow, side, &late, now_ns, &timeouts), None);
+        let late = segment(side, protocol::TCP, ACK);
+        assert_eq!(touch(&flow, side, &late, now_ns, &timeouts), None);
     }
     assert_eq!(age(&flow, now_ns + 58 * SECOND, &timeouts), Age::Tombstone);
     assert_eq!(age(&flow, now_ns + 60 * SECOND, &timeouts), Age::Gone);
@@ -202,10 +243,10 @@ fn most_packets_of_a_busy_flow_write_nothing() {
     let (flow, now_ns) = after(protocol::UDP, &[(C, 0), (B, 0)]);
     let soon = now_ns - SECOND + 1;
     assert_eq!(
-        step(&flow, C, &datagram(protocol::UDP, 0), soon, &timeouts),
+        touch(&flow, C, &datagram(protocol::UDP, 0), soon, &timeouts),
         None
     );
-    let later = step(&flow, C, &datagram(protocol::UDP, 0), now_ns, &timeouts);
+    let later = touch(&flow, C, &datagram(protocol::UDP, 0), now_ns, &timeouts);
     assert_eq!(
         later.map(|touch| touch.expires_ns),
         Some(now_ns + 180 * SECOND)
@@ -273,6 +314,22 @@ fn two_tables_make_one_flow() {
         &timeouts,
     );
     assert_eq!(found, None, "another flow of that key");
+}
+
+#[test]
+fn each_side_has_come_as_far_as_either_table_says() {
+    let at = |next, acknowledged| Progress { next, acknowledged }.word();
+    let flow = |client_progress, backend_progress| Flow {
+        born_ns: 1,
+        born_ns_end: 1,
+        client_progress,
+        backend_progress,
+        ..Flow::default()
+    };
+    let known = flow(at(5, 7), at(9, u32::MAX));
+    let other = flow(at(6, 7), at(8, 1));
+    let merged = merge(&known, &other, protocol::TCP, 0, &Timeouts::default());
+    assert_eq!(merged, Some(flow(at(6, 7), at(9, 1))));
 }
 
 #[test]

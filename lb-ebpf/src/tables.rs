@@ -140,22 +140,43 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
     }
 
     #[inline(always)]
-    fn touch(&mut self, _stage: Stage, place: *mut Flow, flow: &Flow, touch: Touch) {
+    fn touch(&mut self, _stage: Stage, place: *mut Flow, flow: &Flow, side: Side, touch: &Touch) {
         // The element may have been freed and reused since it was found.
         let born_ns: *mut u64 = field(place, offset_of!(Flow, born_ns));
         // SAFETY: a map value stays readable while the program runs.
         if unsafe { born_ns.read_volatile() } != flow.born_ns {
             return;
         }
-        let seen: *mut u32 = match touch.side {
-            Side::Client => field(place, offset_of!(Flow, client_seen)),
-            Side::Backend => field(place, offset_of!(Flow, backend_seen)),
+        let (seen_at, seen, progress_at, progress) = match side {
+            Side::Client => (
+                offset_of!(Flow, client_seen),
+                flow.client_seen,
+                offset_of!(Flow, client_progress),
+                flow.client_progress,
+            ),
+            Side::Backend => (
+                offset_of!(Flow, backend_seen),
+                flow.backend_seen,
+                offset_of!(Flow, backend_progress),
+                flow.backend_progress,
+            ),
         };
-        // SAFETY: an aligned word of a map value, written by packets of this direction only.
-        unsafe { seen.write_volatile(touch.seen) };
-        let expires_ns: *mut u64 = field(place, offset_of!(Flow, expires_ns));
-        // SAFETY: an aligned word of a map value; the last writer wins.
-        unsafe { expires_ns.write_volatile(touch.expires_ns) };
+        if touch.progress != progress {
+            let at: *mut u64 = field(place, progress_at);
+            // SAFETY: an aligned word of a map value, written by packets of this direction only.
+            unsafe { at.write_volatile(touch.progress) };
+        }
+        if touch.seen != seen {
+            let at: *mut u32 = field(place, seen_at);
+            // SAFETY: as above.
+            unsafe { at.write_volatile(touch.seen) };
+        }
+        // Not where it stays: the other direction may just have shortened it.
+        if touch.expires_ns != flow.expires_ns {
+            let at: *mut u64 = field(place, offset_of!(Flow, expires_ns));
+            // SAFETY: an aligned word of a map value; the last writer wins.
+            unsafe { at.write_volatile(touch.expires_ns) };
+        }
     }
 
     #[inline(always)]

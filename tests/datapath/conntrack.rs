@@ -1,101 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! How long a flow lives, and what its end means.
 
-use crate::play::{Cast, Play, play};
+use crate::{
+    connection::Connection,
+    play::{Cast, Play, play},
+};
 use lb_common::{
-    verdict::Reason::{Forwarded, NotReply, Replied, Reset},
+    verdict::Reason::{Forwarded, NotReply, Replied},
     wire::protocol::{TCP, UDP},
 };
-use std::net::SocketAddr;
-use tests::packet::{ACKNOWLEDGED, Frame, answers::Reset as Numbers, tcp, udp};
+use tests::packet::{Frame, tcp, udp};
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
-
-/// A TCP connection, as a row sees it.
-struct Connection {
-    client: SocketAddr,
-    service: SocketAddr,
-    pod: SocketAddr,
-}
-
-impl Connection {
-    /// Sends the client's SYN.
-    fn dial(play: &mut Play<'_>) -> Self {
-        let Cast {
-            client,
-            service,
-            pods: [pod, _, _],
-            ..
-        } = play.cast;
-        play.service(service, TCP, &[pod]);
-        play.ingress(&tcp(client, service).syn())
-            .becomes(Forwarded, &tcp(client, pod).syn());
-        Self {
-            client,
-            service,
-            pod,
-        }
-    }
-
-    /// Completes the handshake.
-    fn open(play: &mut Play<'_>) -> Self {
-        let connection = Self::dial(play);
-        connection.pod_sends(play, Frame::syn_ack);
-        connection.client_sends(play, Frame::ack);
-        assert_eq!(play.flows(), [0, 1], "the handshake moves the flow");
-        connection
-    }
-
-    fn client_sends(&self, play: &mut Play<'_>, segment: impl Fn(Frame) -> Frame) {
-        let Self {
-            client,
-            service,
-            pod,
-        } = *self;
-        play.ingress(&segment(tcp(client, service)))
-            .becomes(Forwarded, &segment(tcp(client, pod)));
-    }
-
-    fn pod_sends(&self, play: &mut Play<'_>, segment: impl Fn(Frame) -> Frame) {
-        let Self {
-            client,
-            service,
-            pod,
-        } = *self;
-        play.egress(&segment(tcp(pod, client)))
-            .becomes(Replied, &segment(tcp(service, client)));
-    }
-
-    /// Both ends' segments are still translated, and nothing prolongs that.
-    fn is_translated(&self, play: &mut Play<'_>) {
-        self.client_sends(play, Frame::ack);
-        self.pod_sends(play, Frame::ack);
-    }
-
-    /// Nothing is known of the connection any more.
-    fn is_forgotten(&self, play: &mut Play<'_>) {
-        let Self {
-            client,
-            service,
-            pod,
-        } = *self;
-        play.egress(&tcp(pod, client).ack()).stays(NotReply);
-        let segment = tcp(client, service).ack();
-        let reset = segment.reset(Numbers::At(ACKNOWLEDGED));
-        play.ingress(&segment).answers(Reset, &reset);
-    }
-
-    /// The connection ends by itself after so many seconds, and leaves a tombstone.
-    fn ends_after(&self, play: &mut Play<'_>, seconds: u64) {
-        play.wait(seconds);
-        self.is_translated(play);
-        play.wait(59);
-        self.is_translated(play);
-        play.wait(1);
-        self.is_forgotten(play);
-    }
-}
 
 #[test]
 fn the_handshake_moves_a_flow_out_of_the_half_open_table() {

@@ -146,6 +146,7 @@ fn translates(reason: Reason) -> bool {
         Reason::Forwarded
             | Reason::Unpinned
             | Reason::Replied
+            | Reason::Unbelieved
             | Reason::HairpinForwarded
             | Reason::HairpinReplied
             | Reason::RelatedForwarded

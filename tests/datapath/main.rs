@@ -3,11 +3,13 @@
 //! Needs root: the programs are loaded, but attached to nothing but links made for the purpose.
 
 mod play;
+mod connection;
 mod tear;
 mod twin;
 
 mod forward;
 mod conntrack;
+mod forged;
 mod backends;
 mod affinity;
 mod collisions;

@@ -34,7 +34,7 @@ fn a_service_without_endpoints_resets() {
     nobody(|play, client, service| {
         let syn = tcp(client, service).syn();
         play.ingress(&syn)
-            .answers(Refused, &syn.reset(Reset::After(SEQUENCE + 1)));
+            .answers(Refused, &syn.reset(Reset::After(SEQUENCE)));
         assert_eq!(play.flows(), [0, 0]);
     });
 }
@@ -68,12 +68,12 @@ fn a_reset_has_the_numbers_that_its_receiver_expects() {
             (segment().payload(b"data"), Reset::After(SEQUENCE + 4)),
             (
                 segment().syn().payload(b"early"),
-                Reset::After(SEQUENCE + 6),
+                Reset::After(SEQUENCE + 5),
             ),
             (segment().flags(flag::FIN), Reset::After(SEQUENCE + 1)),
             (
                 segment().syn().tcp_options(&[1; 12]).payload(&[7; 700]),
-                Reset::After(SEQUENCE + 701),
+                Reset::After(SEQUENCE + 700),
             ),
             // More header than segment: nothing to acknowledge.
             (segment().claims_data_offset(15), Reset::After(SEQUENCE)),
@@ -96,7 +96,7 @@ fn headers_that_are_not_plain_are_answered_with_plain_ones() {
         };
         let syn = bent(tcp(client, service).syn());
         play.ingress(&syn)
-            .answers(Refused, &syn.reset(Reset::After(SEQUENCE + 1)));
+            .answers(Refused, &syn.reset(Reset::After(SEQUENCE)));
         // An ICMP error would have to quote all of it.
         play.ingress(&bent(udp(client, service)))
             .stays(Unanswerable);
@@ -134,7 +134,7 @@ fn a_segment_of_no_known_flow_is_reset() {
             (flag::ACK, Reset::At(ACKNOWLEDGED)),
             (flag::SYN | flag::ACK, Reset::At(ACKNOWLEDGED)),
             (flag::FIN | flag::ACK, Reset::At(ACKNOWLEDGED)),
-            (flag::SYN | flag::FIN, Reset::After(SEQUENCE + 2)),
+            (flag::SYN | flag::FIN, Reset::After(SEQUENCE + 1)),
         ] {
             let segment = tcp(client, service).flags(flags);
             play.ingress(&segment)
@@ -201,12 +201,12 @@ fn answers_are_limited_for_the_node() {
     nobody(|play, client, service| {
         play.refusals(Refusals::per_second(10));
         let syn = tcp(client, service).syn();
-        let reset = syn.reset(Reset::After(SEQUENCE + 1));
+        let reset = syn.reset(Reset::After(SEQUENCE));
         // A tenth of a second's worth at once, whoever asks.
         let another = tcp(SocketAddr::new(client.ip(), 7), service).syn();
         play.ingress(&syn).answers(Refused, &reset);
         play.ingress(&another)
-            .answers(Refused, &another.reset(Reset::After(SEQUENCE + 1)));
+            .answers(Refused, &another.reset(Reset::After(SEQUENCE)));
         for _ in 0..3 {
             play.ingress(&syn).stays(AnswerLimit);
         }
@@ -268,6 +268,6 @@ fn the_node_may_be_told_to_answer_nothing() {
         play.ingress(&segment).stays(NoFlow);
         let syn = tcp(client, service).syn();
         play.ingress(&syn)
-            .answers(Refused, &syn.reset(Reset::After(SEQUENCE + 1)));
+            .answers(Refused, &syn.reset(Reset::After(SEQUENCE)));
     });
 }

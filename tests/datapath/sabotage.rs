@@ -10,7 +10,7 @@ use serde_json::json;
 use tests::figures;
 
 /// What is broken, and how.
-const SABOTAGES: [(&str, Change); 7] = [
+const SABOTAGES: [(&str, Change); 9] = [
     (
         "checksum",
         Change {
@@ -36,6 +36,22 @@ const SABOTAGES: [(&str, Change); 7] = [
         },
     ),
     (
+        "reset",
+        Change {
+            file: "lb-common/src/conntrack/numbers.rs",
+            sound: "sequence == other.acknowledged || sequence == own.next",
+            broken: "sequence == other.acknowledged || sequence <= own.next",
+        },
+    ),
+    (
+        "numbers",
+        Change {
+            file: "lb-common/src/conntrack/numbers.rs",
+            sound: "<= 2 * NEAR",
+            broken: "< 2 * NEAR",
+        },
+    ),
+    (
         "time-out",
         Change {
             file: "lb-common/src/conntrack.rs",
@@ -54,9 +70,9 @@ const SABOTAGES: [(&str, Change); 7] = [
     (
         "refusal",
         Change {
-            file: "lb-common/src/refuse.rs",
-            sound: ".wrapping_add(usize::from(has(flags::FIN)))",
-            broken: ".wrapping_sub(usize::from(has(flags::FIN)))",
+            file: "lb-common/src/parse.rs",
+            sound: ".wrapping_add(has(flags::FIN))",
+            broken: ".wrapping_sub(has(flags::FIN))",
         },
     ),
     (

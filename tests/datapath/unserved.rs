@@ -44,7 +44,7 @@ fn a_port_that_a_service_does_not_have_is_refused() {
         for port in [0, 1, 22, 81, 6_443, 65_535] {
             let syn = tcp(client, at_port(service, port)).syn();
             play.ingress(&syn)
-                .answers(PortRefused, &syn.reset(Reset::After(SEQUENCE + 1)));
+                .answers(PortRefused, &syn.reset(Reset::After(SEQUENCE)));
             let datagram = udp(client, at_port(service, port)).payload(&[1; 60]);
             play.ingress(&datagram)
                 .answers(PortRefused, &datagram.port_unreachable());
@@ -164,7 +164,7 @@ fn echoes_are_within_the_rate_of_all_answers() {
         let syn = tcp(client, at_port(service, 1)).syn();
         play.ingress(&request).becomes(Echoed, &reply);
         play.ingress(&syn)
-            .answers(PortRefused, &syn.reset(Reset::After(SEQUENCE + 1)));
+            .answers(PortRefused, &syn.reset(Reset::After(SEQUENCE)));
         play.ingress(&request).stays(AnswerLimit);
         play.ingress(&syn).stays(AnswerLimit);
     });

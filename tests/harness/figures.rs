@@ -98,7 +98,7 @@ pub const FIGURES: &[Figure] = &[
         name: "sabotage",
         what: "broken builds of the programs, each of which the differential catches",
         small: 1,
-        full: 7,
+        full: 9,
     },
     Figure {
         name: "torn-reads",

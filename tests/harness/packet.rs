@@ -6,6 +6,7 @@
 //! the frame stays what it would have been. The builder shares no code with `lb-common`: checksums
 //! come from etherparse, and [`sums`] asks etherparse again about finished bytes.
 
+mod segment;
 mod encode;
 pub mod answers;
 pub mod sums;
@@ -52,18 +53,30 @@ pub struct Frame {
 /// Stations that frames go from and to.
 const MACS: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
 
-/// Sequence number of every segment.
+/// Sequence number of every segment of a client, who sends SYNs and has the higher port; that of
+/// its SYN is the one before. A server's segments acknowledge it.
 pub const SEQUENCE: u32 = 0x0102_0304;
-/// What every segment acknowledges, if it acknowledges anything.
+/// What every segment of a client acknowledges, if it acknowledges anything: the server's number.
 pub const ACKNOWLEDGED: u32 = 0x0506_0708;
 
 /// What follows the IP header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Transport {
-    Tcp { flags: u8, options: Vec<u8> },
-    Udp { checksum: bool },
-    Sctp { checksum: bool },
-    Icmp { kind: [u8; 2], rest: [u8; 4] },
+    Tcp {
+        flags: u8,
+        options: Vec<u8>,
+        numbers: Option<[u32; 2]>,
+    },
+    Udp {
+        checksum: bool,
+    },
+    Sctp {
+        checksum: bool,
+    },
+    Icmp {
+        kind: [u8; 2],
+        rest: [u8; 4],
+    },
     Other(u8),
 }
 
@@ -97,8 +110,12 @@ enum Lie {
 
 /// A TCP segment without flags.
 pub fn tcp(source: SocketAddr, destination: SocketAddr) -> Frame {
-    let options = Vec::new();
-    frame(source, destination, Transport::Tcp { flags: 0, options })
+    let transport = Transport::Tcp {
+        flags: 0,
+        options: Vec::new(),
+        numbers: None,
+    };
+    frame(source, destination, transport)
 }
 
 /// A UDP datagram with a checksum.
@@ -164,64 +181,6 @@ impl Frame {
     /// The whole frame.
     pub fn bytes(&self) -> Vec<u8> {
         encode::bytes(self)
-    }
-
-    /// Adds TCP flags, as in [`flag`].
-    ///
-    /// # Panics
-    ///
-    /// For a frame that is not TCP.
-    #[must_use]
-    pub fn flags(mut self, more: u8) -> Self {
-        match &mut self.transport {
-            Transport::Tcp { flags, .. } => *flags |= more,
-            _ => panic!("only TCP has flags"),
-        }
-        self
-    }
-
-    /// The client's first segment.
-    #[must_use]
-    pub fn syn(self) -> Self {
-        self.flags(flag::SYN)
-    }
-
-    /// The server's answer to it.
-    #[must_use]
-    pub fn syn_ack(self) -> Self {
-        self.flags(flag::SYN | flag::ACK)
-    }
-
-    /// Any segment of an open connection.
-    #[must_use]
-    pub fn ack(self) -> Self {
-        self.flags(flag::ACK)
-    }
-
-    /// The sender's last segment.
-    #[must_use]
-    pub fn fin(self) -> Self {
-        self.flags(flag::FIN | flag::ACK)
-    }
-
-    /// A reset.
-    #[must_use]
-    pub fn rst(self) -> Self {
-        self.flags(flag::RST)
-    }
-
-    /// TCP options; a multiple of four bytes, at most 40.
-    ///
-    /// # Panics
-    ///
-    /// For a frame that is not TCP.
-    #[must_use]
-    pub fn tcp_options(mut self, bytes: &[u8]) -> Self {
-        match &mut self.transport {
-            Transport::Tcp { options, .. } => *options = bytes.to_vec(),
-            _ => panic!("only TCP has options"),
-        }
-        self
     }
 
     /// Leaves the checksum out (RFC 768 and RFC 9653: a zero means none).

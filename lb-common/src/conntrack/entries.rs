@@ -8,9 +8,9 @@ use super::{Age, age, seen, state, timeout_ns};
 use crate::family::{Family, WideAddress};
 use crate::frame::Frame;
 use crate::parse::Datagram;
-use crate::tables::{Found, InsertError, Side, Stage, Tables, Torn, Touch};
+use crate::tables::{Found, InsertError, Stage, Tables, Torn, Touch};
 use crate::verdict::Reason;
-use crate::wire::{Flow, Reverse, Timeouts, Tuple, fingerprint, protocol};
+use crate::wire::{Flow, Progress, Reverse, Timeouts, Tuple, fingerprint, protocol};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 /// Where a flow was found; what it says was copied.
@@ -176,17 +176,17 @@ pub fn open<F: Family, T: Tables<F>>(
     made.map_err(refused)
 }
 
-/// Moves `frame.flow`, whose handshake is complete, to the tables that evict nothing.
+/// Moves `frame.flow`, whose handshake `frame.touch` completes, to the tables that evict nothing.
 #[inline(never)]
 pub fn promote<F: Family, T: Tables<F>>(
     tables: &mut T,
     frame: &mut Frame<F::Address>,
-    touch: &Touch,
 ) -> Result<(), Reason> {
     frame.target = Target::of(&frame.flow);
     write_reverse_key::<F>(&mut frame.reverse_key, &frame.datagram.tuple, &frame.target);
-    frame.flow.client_seen = touch.seen;
-    frame.flow.expires_ns = touch.expires_ns;
+    frame.flow.client_seen = frame.touch.seen;
+    frame.flow.client_progress = frame.touch.progress;
+    frame.flow.expires_ns = frame.touch.expires_ns;
     match insert(tables, frame, Stage::Established) {
         Ok(()) => {}
         // Another processor is at it.
@@ -257,10 +257,10 @@ pub fn forget<F: Family, T: Tables<F>>(
     Ok(())
 }
 
-/// Whether the client's packet completes the handshake of a half-open flow.
+/// Whether what the client's packet changes completes the handshake of a half-open flow.
 #[inline(always)]
 pub fn completes(stage: Stage, touch: &Touch) -> bool {
-    stage == Stage::HalfOpen && touch.side == Side::Client && touch.seen & seen::ACK != 0
+    stage == Stage::HalfOpen && touch.seen & seen::ACK != 0
 }
 
 /// Writes the key of a flow's reverse entry, from the tuple that its client sends.
@@ -331,10 +331,14 @@ fn refused(error: InsertError) -> Reason {
 #[inline(always)]
 fn fill_flow<F: Family>(frame: &mut Frame<F::Address>, now_ns: u64, timeouts: &Timeouts) {
     let (Datagram { tuple, .. }, choice) = (&frame.datagram, frame.choice);
-    let client_seen = if frame.datagram.is_tcp() {
-        seen::SYN
+    let (client_seen, next) = if frame.datagram.is_tcp() {
+        (seen::SYN, frame.datagram.next)
     } else {
-        seen::DATA
+        (seen::DATA, 0)
+    };
+    let client_progress = Progress {
+        next,
+        acknowledged: 0,
     };
     let state = state(tuple.protocol, client_seen, 0);
     let flow = &mut frame.flow;
@@ -350,6 +354,8 @@ fn fill_flow<F: Family>(frame: &mut Frame<F::Address>, now_ns: u64, timeouts: &T
     flow.address = frame.target.address;
     flow.service_id = choice.service_id;
     flow.pad = 0;
+    flow.client_progress = client_progress.word();
+    flow.backend_progress = 0;
     flow.born_ns_end = now_ns;
 }
 

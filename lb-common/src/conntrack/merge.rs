@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One flow in two tables, while packets move from the old one to the new one.
 
-use super::{state, timeout_ns};
-use crate::wire::{Flow, Timeouts};
+use super::{numbers::later, state, timeout_ns};
+use crate::wire::{Flow, Progress, Timeouts};
 
 /// What `known` has to become once `other`, the same flow in another table, is taken into account;
 /// nothing if it knows all that already, or they are different flows of one key.
@@ -31,7 +31,19 @@ pub fn merge(
         expires_ns,
         client_seen,
         backend_seen,
+        client_progress: further(known.client_progress, other.client_progress),
+        backend_progress: further(known.backend_progress, other.backend_progress),
         ..*known
     };
     (flow != *known).then_some(flow)
+}
+
+/// How far a side has come that is this far in one table and that far in another.
+fn further(known: u64, other: u64) -> u64 {
+    let (known, other) = (Progress::of_word(known), Progress::of_word(other));
+    let further = Progress {
+        next: later(known.next, other.next),
+        acknowledged: later(known.acknowledged, other.acknowledged),
+    };
+    further.word()
 }

@@ -55,6 +55,7 @@ pub(super) fn first_fragment<F: Family, T: Tables<F>>(
         Reason::Forwarded
         | Reason::Unpinned
         | Reason::Replied
+        | Reason::Unbelieved
         | Reason::HairpinForwarded
         | Reason::HairpinReplied => {
             fragment::learn(tables, frame, side);

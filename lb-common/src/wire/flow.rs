@@ -8,10 +8,11 @@ use super::seal::sealed;
 use crate::family::WideAddress;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// One tracked connection, keyed by the [`super::Tuple`] that the client sends. 80 bytes.
+/// One tracked connection, keyed by the [`super::Tuple`] that the client sends. 96 bytes.
 ///
-/// `expires_ns`, `client_seen` and `backend_seen` change in place, each a single word with one
-/// writing direction (expiry: last writer wins); all else is written once, when the flow is made.
+/// `expires_ns`, and each side's `seen` and `progress`, change in place, each a single word with
+/// one writing direction (expiry: last writer wins); all else is written once, when the flow is
+/// made.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -42,11 +43,46 @@ pub struct Flow {
     pub service_id: u32,
     /// Always zero.
     pub pad: u32,
+    /// How far the client has come, of TCP: [`Progress::word`].
+    pub client_progress: u64,
+    /// How far the backend has come, likewise.
+    pub backend_progress: u64,
     /// Equal to `born_ns` in a whole value.
     pub born_ns_end: u64,
 }
 
 sealed!(Flow: born_ns, born_ns_end);
+
+/// How far one side of a TCP connection has come, in sequence numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What comes after the last byte, SYN or FIN that it was seen to send.
+    pub next: u32,
+    /// What it was last seen to acknowledge.
+    pub acknowledged: u32,
+}
+
+impl Progress {
+    /// As it is written, so that both change at once.
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        #[expect(clippy::as_conversions, reason = "widens; `From` is not const")]
+        let (next, acknowledged) = (self.next as u64, self.acknowledged as u64);
+        next << 32 | acknowledged
+    }
+
+    /// What a word says.
+    #[inline(always)]
+    pub const fn of_word(word: u64) -> Self {
+        #[expect(
+            clippy::as_conversions,
+            clippy::cast_possible_truncation,
+            reason = "its halves"
+        )]
+        let (next, acknowledged) = ((word >> 32) as u32, word as u32);
+        Self { next, acknowledged }
+    }
+}
 
 /// How a reply finds its flow, keyed by the [`super::Tuple`] that the backend sends. 48 bytes.
 #[repr(C)]
@@ -72,5 +108,5 @@ pub struct Reverse {
 
 sealed!(Reverse: born_ns, born_ns_end);
 
-const _: () = assert!(size_of::<Flow>() == 80);
+const _: () = assert!(size_of::<Flow>() == 96);
 const _: () = assert!(size_of::<Reverse>() == 48);

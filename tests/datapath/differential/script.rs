@@ -11,6 +11,7 @@ use crate::{
     twin::Outcome,
 };
 use lb_common::{
+    conntrack::NEAR,
     verdict::Reason,
     wire::protocol::{SCTP, TCP, UDP},
 };
@@ -55,6 +56,8 @@ struct Conversation {
     other_host: SocketAddr,
     /// How far the connection has come in [`LIFE`].
     step: usize,
+    /// Sequence numbers of what client and pod send next.
+    next: [u32; 2],
 }
 
 /// Who speaks.
@@ -134,6 +137,7 @@ impl Script {
                 stranger: cast.pods[2],
                 other_host: cast.stranger,
                 step: 0,
+                next: [any_number(chance), any_number(chance)],
             }
         });
         Self {
@@ -199,6 +203,28 @@ impl Script {
     }
 }
 
+/// A sequence number; many are about to begin anew.
+fn any_number(chance: &mut Chance) -> u32 {
+    let number = u32::from(chance.half());
+    if chance.one_in(2) {
+        number.wrapping_sub(0x8000)
+    } else {
+        number << 16 | u32::from(chance.half())
+    }
+}
+
+/// How far a number is from the right one: mostly not at all, or as far as counts.
+fn off(chance: &mut Chance) -> u32 {
+    match chance.below(8) {
+        0..3 => 0,
+        3 => u32::from(chance.byte()),
+        4 => u32::from(chance.byte()).wrapping_neg(),
+        5 => NEAR + u32::from(chance.one_in(2)),
+        6 => (NEAR + u32::from(chance.one_in(2))).wrapping_neg(),
+        _ => any_number(chance),
+    }
+}
+
 /// The fragments of a datagram, with what may become of them on their way.
 fn in_pieces(frame: &Frame, chance: &mut Chance) -> Vec<Vec<u8>> {
     let size = 8 * (chance.below(4) + 1);
@@ -236,6 +262,9 @@ impl Conversation {
         let in_turn = calm || chance.below(8) < 6;
         let (speaker, flags) = if in_turn {
             let turn = LIFE[self.step];
+            if self.step == 0 {
+                self.next = [any_number(chance), any_number(chance)];
+            }
             self.step = (self.step + 1) % LIFE.len();
             turn
         } else {
@@ -265,7 +294,21 @@ impl Conversation {
         };
         let payload: Vec<u8> = (0..chance.below(40)).map(|_| chance.byte()).collect();
         let frame = match self.protocol {
-            TCP => tcp(source, destination).flags(flags).payload(&payload),
+            TCP => {
+                let [mut sequence, mut acknowledgement] = self.next;
+                if speaker == Speaker::Pod {
+                    std::mem::swap(&mut sequence, &mut acknowledgement);
+                }
+                if in_turn {
+                    self.sends(speaker, flags, &payload);
+                }
+                if !in_turn || chance.one_in(8) {
+                    sequence = sequence.wrapping_add(off(chance));
+                    acknowledgement = acknowledgement.wrapping_add(off(chance));
+                }
+                let segment = tcp(source, destination).flags(flags).payload(&payload);
+                segment.numbers(sequence, acknowledgement)
+            }
             UDP => udp(source, destination).payload(&payload),
             SCTP => sctp(source, destination).payload(&payload),
             _ => echo_request(source.ip(), destination.ip(), &payload),
@@ -274,6 +317,17 @@ impl Conversation {
             return (speaker, self.complain(speaker, chance));
         }
         (speaker, frame)
+    }
+
+    /// A speaker has sent a segment.
+    fn sends(&mut self, speaker: Speaker, flags: u8, payload: &[u8]) {
+        let length = payload.len() + usize::from(flags & (flag::SYN | flag::FIN) != 0);
+        let [client, pod] = &mut self.next;
+        let next = match speaker {
+            Speaker::Client => client,
+            Speaker::Pod => pod,
+        };
+        *next = next.wrapping_add(u32::try_from(length).expect("payloads are short"));
     }
 
     /// An ICMP error from a speaker's side, about what was sent to it, mostly.

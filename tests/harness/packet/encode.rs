@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A described frame as bytes: headers from the inside out, then the lies.
 
-use super::{ACKNOWLEDGED, Extension, Frame, Lie, MACS, SEQUENCE, Transport};
+use super::{ACKNOWLEDGED, Extension, Frame, Lie, MACS, SEQUENCE, Transport, flag};
 use crc::{CRC_32_ISCSI, Crc};
 use etherparse::checksum::Sum16BitWords;
 use lb_common::wire::protocol;
@@ -66,9 +66,14 @@ pub(super) fn transport(frame: &Frame) -> (u8, Vec<u8>) {
     segment.extend(frame.source.port().to_be_bytes());
     segment.extend(frame.destination.port().to_be_bytes());
     match &frame.transport {
-        Transport::Tcp { flags, options } => {
-            segment.extend(SEQUENCE.to_be_bytes());
-            segment.extend(ACKNOWLEDGED.to_be_bytes());
+        Transport::Tcp {
+            flags,
+            options,
+            numbers,
+        } => {
+            let [sequence, acknowledgement] = numbers.unwrap_or_else(|| numbers_of(frame, *flags));
+            segment.extend(sequence.to_be_bytes());
+            segment.extend(acknowledgement.to_be_bytes());
             segment.extend([narrow(5 + options.len() / 4) << 4, *flags]);
             segment.extend([0xfa, 0xf0, 0, 0, 0, 0]);
             segment.extend(options);
@@ -101,6 +106,17 @@ pub(super) fn transport(frame: &Frame) -> (u8, Vec<u8>) {
         Transport::Icmp { kind, rest } => icmp(frame, *kind, *rest),
         Transport::Other(number) => (*number, frame.payload.clone()),
     }
+}
+
+/// The numbers of a segment whose ends have sent nothing before but their SYNs.
+fn numbers_of(frame: &Frame, flags: u8) -> [u32; 2] {
+    let opens = flags & (flag::SYN | flag::ACK) == flag::SYN;
+    let [own, other] = if opens || frame.source.port() >= frame.destination.port() {
+        [SEQUENCE, ACKNOWLEDGED]
+    } else {
+        [ACKNOWLEDGED, SEQUENCE]
+    };
+    [own - u32::from(flags & flag::SYN != 0), other]
 }
 
 /// An ICMP message of either family (RFC 792, RFC 4443).

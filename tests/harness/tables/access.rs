@@ -100,7 +100,7 @@ where
         )
     }
 
-    fn touch(&mut self, stage: Stage, key: Self::Place, flow: &Flow, touch: Touch) {
+    fn touch(&mut self, stage: Stage, key: Self::Place, flow: &Flow, side: Side, touch: &Touch) {
         let Some(found) = self
             .entries_mut()
             .flows
@@ -114,10 +114,11 @@ where
             return;
         }
         found.expires_ns = touch.expires_ns;
-        match touch.side {
-            Side::Client => found.client_seen = touch.seen,
-            Side::Backend => found.backend_seen = touch.seen,
-        }
+        let (seen, progress) = match side {
+            Side::Client => (&mut found.client_seen, &mut found.client_progress),
+            Side::Backend => (&mut found.backend_seen, &mut found.backend_progress),
+        };
+        (*seen, *progress) = (touch.seen, touch.progress);
     }
 
     fn remove_flow(&mut self, stage: Stage, key: &Tuple<F::Address>) {

@@ -70,14 +70,23 @@ fn a_touch_writes_the_words_of_one_side() {
     let found = Tables::<V4>::flow(&memory, Stage::HalfOpen, &key(1), &mut flow);
     let place = found.expect("it is whole").expect("it was inserted");
     let touch = Touch {
-        side: Side::Backend,
         seen: 3,
+        progress: 7,
         expires_ns: 8,
+        pad: 0,
     };
-    Tables::<V4>::touch(&mut memory, Stage::HalfOpen, place, &flow, touch);
+    Tables::<V4>::touch(
+        &mut memory,
+        Stage::HalfOpen,
+        place,
+        &flow,
+        Side::Backend,
+        &touch,
+    );
     let touched = Flow {
         expires_ns: 8,
         backend_seen: 3,
+        backend_progress: 7,
         ..flow
     };
     assert_eq!(memory.v4.flows.half_open.flows[&key(1)], touched);

@@ -17,6 +17,7 @@ const SCRATCH: &[&str] = &[
     "lb-common/src/parse.rs",
     "lb-common/src/select.rs",
     "lb-common/src/related.rs",
+    "lb-common/src/tables.rs",
 ];
 
 /// `repr(C)` only there (or in [`SCRATCH`]), and never without a size assertion.

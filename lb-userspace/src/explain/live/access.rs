@@ -8,7 +8,7 @@ use crate::{
 };
 use lb_common::{
     family::{Family, V4},
-    tables::{Found, InsertError, Stage, Tables, Torn, Touch},
+    tables::{Found, InsertError, Side, Stage, Tables, Torn, Touch},
     wire::{
         Affinity, Backend, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Range,
         Reverse, Service, Tuple,
@@ -99,7 +99,7 @@ where
     }
 
     // Nothing of this packet's reads what it has just prolonged.
-    fn touch(&mut self, _stage: Stage, _place: (), _flow: &Flow, _touch: Touch) {}
+    fn touch(&mut self, _stage: Stage, _place: (), _flow: &Flow, _side: Side, _touch: &Touch) {}
 
     fn remove_flow(&mut self, stage: Stage, key: &Tuple<F::Address>) {
         self.note(Event::RemoveFlow);
