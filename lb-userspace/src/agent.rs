@@ -157,6 +157,7 @@ async fn work(config: &Config) -> Result<(), AgentError> {
             publisher.takeover(progress);
         }) => match end? {},
         end = publisher.run(handle.status(), reported) => match end? {},
+        end = vitals.watch_pressure(|pressed| publisher.pressed(pressed)) => match end {},
         end = sync(config, takeover, seed, changes, store, report) => end?,
         end = serve::probes(config, &vitals) => match end? {},
         end = serve::metrics(config, &vitals) => match end? {},

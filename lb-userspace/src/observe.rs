@@ -5,11 +5,13 @@
 
 pub mod health;
 pub mod metrics;
+pub mod pressure;
 pub mod server;
 
 use crate::{
     config::SeedKind,
     datapath::edges::EdgeState,
+    observe::pressure::Pressed,
     plan::Planned,
     reconcile::{Failure, Noted, Probe, Report},
     takeover::Progress,
@@ -50,6 +52,9 @@ pub struct Status {
     /// What is left to netfilter while we take over from a kube-proxy.
     #[serde(default)]
     pub takeover: Progress,
+    /// Maps that are nearly full.
+    #[serde(default)]
+    pub pressed: Vec<Pressed>,
 }
 
 /// How far the maps are what they should be.

@@ -4,7 +4,7 @@
 use crate::{
     config::{Config, Source},
     datapath::edges::EdgeState,
-    observe::{Status, StatusError, Sync, metrics::Facts, server::Vitals},
+    observe::{Status, StatusError, Sync, metrics::Facts, pressure::Pressed, server::Vitals},
     reconcile::Report,
     takeover::Progress,
     watch::status::Status as WatchStatus,
@@ -41,6 +41,7 @@ impl Publisher {
             sync: Sync::default(),
             edges: Vec::new(),
             takeover: Progress::default(),
+            pressed: Vec::new(),
         };
         Self {
             status: watch::Sender::new(status),
@@ -63,6 +64,11 @@ impl Publisher {
             status.takeover = progress;
             is_news
         });
+    }
+
+    /// Other maps are nearly full than before.
+    pub(super) fn pressed(&self, pressed: Vec<Pressed>) {
+        self.status.send_modify(|status| status.pressed = pressed);
     }
 
     /// Writes the file, and again after each change.

@@ -121,6 +121,8 @@ fn describe(report: &Report, now_s: u64) -> String {
         }),
     );
     text.list("failures", status.sync.failures.iter().cloned());
+    let pressed = status.pressed.iter().map(|map| map.line(now_s));
+    text.list("maps that are nearly full", pressed);
     let packets = packets.iter().flatten();
     text.list(
         "packets by hook and reason",

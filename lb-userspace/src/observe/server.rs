@@ -9,6 +9,7 @@
 use super::{
     health::{Moment, Probe, Pulse},
     metrics::{Kernel, Metrics},
+    pressure::{Alarms, Pressed},
 };
 use crate::{
     clock,
@@ -52,6 +53,9 @@ const BIND_AGAIN: Duration = Duration::from_secs(5);
 
 /// Flows are not counted more often.
 const COUNT_AGAIN_NS: u64 = 5_000_000_000;
+/// Nor so often that counting takes more than one part in so many of a processor's time, where
+/// nobody asks for it.
+const COUNT_SHARE: u32 = 100;
 
 /// What both servers tell about.
 pub struct Vitals {
@@ -90,6 +94,24 @@ impl Vitals {
     pub fn round(&self, report: &crate::reconcile::Report) {
         self.pulse().beat(report, now());
         self.metrics.round(report);
+    }
+
+    /// Looks at how full the maps are for as long as the agent lives, and reports which are nearly
+    /// full whenever that changes.
+    pub async fn watch_pressure(&self, report: impl Fn(Vec<Pressed>)) -> Infallible {
+        let mut alarms = Alarms::default();
+        loop {
+            let begun_ns = clock::monotonic_ns();
+            self.read_kernel().await;
+            let took = Duration::from_nanos(clock::monotonic_ns().saturating_sub(begun_ns));
+            if alarms.judge(&self.metrics.usages(), clock::unix_s()) {
+                let pressed = alarms.pressed();
+                self.metrics.pressed(&pressed);
+                report(pressed);
+            }
+            let pause = Duration::from_nanos(COUNT_AGAIN_NS).max(took * COUNT_SHARE);
+            tokio::time::sleep(pause).await;
+        }
     }
 
     fn pulse(&self) -> MutexGuard<'_, Pulse> {

@@ -10,7 +10,7 @@ use aya::{
 use lb_common::{
     family::{Family, V4, V6},
     tables::Stage,
-    wire::{Flow, Tuple},
+    wire::{Affinity, Flow, Tuple},
 };
 use std::{
     collections::BTreeMap,
@@ -44,15 +44,18 @@ pub struct Usage {
     pub capacity: u32,
 }
 
-/// The four tables of flows.
+/// The four tables of flows, and those that flows fill as well.
 #[derive(Debug)]
 pub struct KernelFlows {
     v4: [Table<V4>; 2],
     v6: [Table<V6>; 2],
-    /// Of established and of half-open ones.
-    capacity: [u32; 2],
+    affinities_v4: Affinities<V4>,
+    affinities_v6: Affinities<V6>,
+    /// Of established and of half-open ones, and of affinities.
+    capacity: [u32; 3],
 }
 
+type Affinities<F> = HashMap<MapData, Wire<Tuple<<F as Family>::Address>>, Wire<Affinity>>;
 type Table<F> = HashMap<MapData, Wire<Tuple<<F as Family>::Address>>, Wire<Flow>>;
 
 impl KernelFlows {
@@ -61,7 +64,13 @@ impl KernelFlows {
         Ok(Self {
             v4: [open(maps, "FLOWS_V4")?, open(maps, "HALF_OPEN_V4")?],
             v6: [open(maps, "FLOWS_V6")?, open(maps, "HALF_OPEN_V6")?],
-            capacity: [entries(maps, "FLOWS_V4")?, entries(maps, "HALF_OPEN_V4")?],
+            affinities_v4: open(maps, "AFFINITY_V4")?,
+            affinities_v6: open(maps, "AFFINITY_V6")?,
+            capacity: [
+                entries(maps, "FLOWS_V4")?,
+                entries(maps, "HALF_OPEN_V4")?,
+                entries(maps, "AFFINITY_V4")?,
+            ],
         })
     }
 
@@ -73,30 +82,46 @@ impl KernelFlows {
         Ok(all)
     }
 
-    /// How full the tables are. Takes a system call for each flow.
-    pub fn usage(&self) -> Result<Vec<Usage>, StoreError> {
-        let [flows, half_open] = self.capacity;
-        let [flows_v4, half_open_v4] = &self.v4;
-        let [flows_v6, half_open_v6] = &self.v6;
+    /// How full the tables are at a time. Takes a system call for each entry, two for half-open
+    /// flows.
+    pub fn usage(&self, now_ns: u64) -> Result<Vec<Usage>, StoreError> {
+        let [flows, half_open, affinity] = self.capacity;
+        let [of_v4, opening_v4] = &self.v4;
+        let [of_v6, opening_v6] = &self.v6;
+        let usage = |map, entries, capacity| Usage {
+            map,
+            entries,
+            capacity,
+        };
+        let opening = [
+            count_live::<V4>(opening_v4, half_open, now_ns)?,
+            count_live::<V6>(opening_v6, half_open, now_ns)?,
+        ];
+        let pinned = [
+            count(&self.affinities_v4, affinity)?,
+            count(&self.affinities_v6, affinity)?,
+        ];
         Ok(vec![
-            usage::<V4>("flows_v4", flows_v4, flows)?,
-            usage::<V6>("flows_v6", flows_v6, flows)?,
-            usage::<V4>("half_open_v4", half_open_v4, half_open)?,
-            usage::<V6>("half_open_v6", half_open_v6, half_open)?,
+            usage("flows_v4", count(of_v4, flows)?, flows),
+            usage("flows_v6", count(of_v6, flows)?, flows),
+            usage("half_open_v4", opening[0], half_open),
+            usage("half_open_v6", opening[1], half_open),
+            usage("affinity_v4", pinned[0], affinity),
+            usage("affinity_v6", pinned[1], affinity),
         ])
     }
 }
 
-fn usage<F: Family>(
-    map: &'static str,
-    table: &Table<F>,
-    capacity: u32,
-) -> Result<Usage, StoreError> {
-    Ok(Usage {
-        map,
-        entries: count(table, capacity)?,
-        capacity,
-    })
+/// Half-open flows that are not over: the others lie there until somebody needs their place.
+fn count_live<F: Family>(table: &Table<F>, capacity: u32, now_ns: u64) -> Result<u32, StoreError> {
+    let mut live: u32 = 0;
+    let room = usize::try_from(capacity).unwrap_or(usize::MAX);
+    // As below, keys may come twice.
+    for entry in table.iter().take(room) {
+        let (_key, Wire(flow)) = entry.map_err(refused("flows", READING))?;
+        live = live.saturating_add(u32::from(now_ns < flow.expires_ns));
+    }
+    Ok(live)
 }
 
 /// Entries of a hash that packets write. Takes a system call for each.

@@ -2,12 +2,15 @@
 //! What is read from the kernel when somebody asks: packets by hook and reason, and how full the
 //! maps are.
 
+use super::Metrics;
 use crate::{
+    clock,
     datapath::pin::Hook,
     maps::{
         StoreError,
         kernel::{KernelFlows, KernelReasons, Usage},
     },
+    observe::pressure::Pressed,
     reconcile::Report,
 };
 use lb_common::verdict::{REASON_SLOTS, Reason};
@@ -38,7 +41,7 @@ pub struct PacketCount {
 pub struct Kernel {
     /// Every hook and reason.
     pub packets: Vec<PacketCount>,
-    /// The tables of flows.
+    /// The tables of flows and of affinities.
     pub flows: Vec<Usage>,
 }
 
@@ -46,7 +49,21 @@ pub struct Kernel {
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
     pub(super) kernel: Kernel,
+    pub(super) pressed: Vec<Pressed>,
     tables: Vec<Usage>,
+}
+
+impl Metrics {
+    /// Takes in which maps are nearly full.
+    pub fn pressed(&self, pressed: &[Pressed]) {
+        self.reading(|reading| reading.pressed = pressed.to_vec());
+    }
+
+    /// How full the maps were when they were last looked at.
+    pub fn usages(&self) -> Vec<Usage> {
+        let reading = self.kernel.lock().unwrap_or_else(PoisonError::into_inner);
+        reading.usages().copied().collect()
+    }
 }
 
 impl Kernel {
@@ -54,7 +71,7 @@ impl Kernel {
     pub fn read(reasons: &KernelReasons, flows: &KernelFlows) -> Result<Self, StoreError> {
         Ok(Self {
             packets: packets(reasons)?,
-            flows: flows.usage()?,
+            flows: flows.usage(clock::monotonic_ns())?,
         })
     }
 }
@@ -107,7 +124,7 @@ impl Reading {
         ];
     }
 
-    fn usages(&self) -> impl Iterator<Item = &Usage> {
+    pub(super) fn usages(&self) -> impl Iterator<Item = &Usage> {
         self.tables.iter().chain(&self.kernel.flows)
     }
 }
@@ -133,7 +150,7 @@ impl Collector for Collected {
         gauge(
             &mut encoder,
             "map_entries",
-            "Entries in a map; flows are counted at most every 5 s",
+            "Entries in a map, half-open flows that are over left out; counted at most every 5 s",
             reading
                 .usages()
                 .map(|usage| (usage.map, i64::from(usage.entries))),
@@ -153,6 +170,15 @@ impl Collector for Collected {
             reading.usages().map(|usage| {
                 let share = f64::from(usage.entries) / f64::from(usage.capacity.max(1));
                 (usage.map, share)
+            }),
+        )?;
+        gauge(
+            &mut encoder,
+            "map_nearly_full",
+            "1 from the moment a map is 90 % full until it is below 80 %",
+            reading.usages().map(|usage| {
+                let is_pressed = reading.pressed.iter().any(|one| one.map == usage.map);
+                (usage.map, i64::from(is_pressed))
             }),
         )
     }

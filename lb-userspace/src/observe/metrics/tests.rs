@@ -2,7 +2,10 @@
 //! Names, buckets, bounds; and that `docs/metrics.md` tells of all of them.
 
 use super::*;
-use crate::maps::{Capacity, kernel::Usage};
+use crate::{
+    maps::{Capacity, kernel::Usage},
+    observe::pressure::Pressed,
+};
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
 fn metrics() -> Metrics {
@@ -56,6 +59,11 @@ fn full() -> Metrics {
             capacity: 4,
         }],
     });
+    metrics.pressed(&[Pressed {
+        map: "backends".to_owned(),
+        capacity: 17,
+        since_s: 0,
+    }]);
     let mut call = metrics.calls().begin("GET", "10.0.0.1:6443", false);
     call.answered("200");
     for probe in [
@@ -97,6 +105,8 @@ fn what_is_known_is_told() {
         "weiche_map_entries{map=\"backends\"} 4",
         "weiche_map_capacity_entries{map=\"slots\"} 10",
         "weiche_map_pressure{map=\"flows_v4\"} 0.25",
+        "weiche_map_nearly_full{map=\"flows_v4\"} 0",
+        "weiche_map_nearly_full{map=\"backends\"} 1",
         "process_start_time_seconds 1764000000",
     ] {
         assert!(
