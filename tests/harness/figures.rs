@@ -191,6 +191,24 @@ pub const FIGURES: &[Figure] = &[
         full: 60,
     },
     Figure {
+        name: "forged-segments",
+        what: "forged packets on two live connections; 0 changes, 0 untranslated, both go on",
+        small: 2_000,
+        full: 200_000,
+    },
+    Figure {
+        name: "syn-flood",
+        what: "established flows through 2 s (full: 10 s) of SYNs of nobody; none breaks",
+        small: 500,
+        full: 10_000,
+    },
+    Figure {
+        name: "spoofed-affinity",
+        what: "spoofed clients of a Service with affinity; real ones keep their backend",
+        small: 2_000,
+        full: 1_000_000,
+    },
+    Figure {
         name: "both-modes",
         what: "rounds of up to 7 edits; folders and an API server tell the same",
         small: 20,

@@ -5,13 +5,13 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::{
     io::Errno,
     net::{
-        AddressFamily, RecvFlags, SendFlags, SocketType,
+        AddressFamily, MMsgHdr, RecvFlags, SendAncillaryBuffer, SendFlags, SocketType,
         addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque},
-        bind, netdevice, recv, send, socket, sockopt,
+        bind, netdevice, recv, send, sendmmsg, socket, sockopt,
     },
 };
 use std::{
-    io,
+    io::{self, IoSlice},
     os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
 };
 
@@ -61,6 +61,26 @@ impl PacketSocket {
             "{sent} of {} bytes were sent",
             frame.len()
         );
+        Ok(())
+    }
+
+    /// Sends frames in as few system calls as there can be.
+    pub fn send_all(&self, frames: &[Vec<u8>]) -> Result<()> {
+        let slices: Vec<[IoSlice<'_>; 1]> =
+            frames.iter().map(|frame| [IoSlice::new(frame)]).collect();
+        let mut nothing: Vec<SendAncillaryBuffer<'_, '_, '_>> = frames
+            .iter()
+            .map(|_| SendAncillaryBuffer::default())
+            .collect();
+        let messages = slices.iter().zip(&mut nothing);
+        let mut messages: Vec<MMsgHdr<'_>> = messages
+            .map(|(slice, nothing)| MMsgHdr::new(slice, nothing))
+            .collect();
+        let mut rest = messages.as_mut_slice();
+        while !rest.is_empty() {
+            let sent = sendmmsg(&self.0, rest, SendFlags::empty()).context("sending frames")?;
+            rest = rest.get_mut(sent..).unwrap_or_default();
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use std::{
     fs::{self, File},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
+    process::Command,
     time::Duration,
 };
 
@@ -215,6 +216,23 @@ impl Scene {
             }
         }
         routes
+    }
+
+    /// What `weiche status` says.
+    pub(crate) fn status(&self) -> anyhow::Result<Value> {
+        let mut command = Command::new(&self.weiche.program);
+        command.args(["status", "-o", "json"]);
+        let output = command.envs(self.weiche.variables()).output();
+        let output = output.context("starting weiche")?;
+        serde_json::from_slice(&output.stdout).context("reading the status")
+    }
+
+    /// How often packets have ended at a hook for a reason, by its label.
+    pub(crate) fn counted(&self, hook: &str, reason: &str) -> anyhow::Result<u64> {
+        let status = self.status()?;
+        let mut counts = status["packets"].as_array().into_iter().flatten();
+        let count = counts.find(|count| count["hook"] == hook && count["reason"] == reason);
+        Ok(count.map_or(0, |count| count["packets"].as_u64().unwrap_or(0)))
     }
 
     /// That no flow failed, and that each message of each flow was answered exactly once.
