@@ -5,23 +5,24 @@
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, ensure};
 use lb_userspace::{clock, datapath::pin::Pins, maps::kernel::KernelFlows};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use tests::{
     figures::{self, Run},
+    netns::Process,
     packet::tcp,
-    traffic::{Burst, Protocol, Route, burst},
+    traffic::{Protocol, Route},
     wait,
 };
 
 use crate::{
     attacker::{Attacker, serve},
-    scene::Scene,
+    scene::{POD_PORT, Scene},
 };
 
 /// SYNs in a second, if the machine can.
@@ -31,9 +32,11 @@ const BATCH: u32 = 64;
 /// Clients and ports that take turns: twice as many as there is room for.
 const TUPLES: u32 = 65_536;
 /// New connections, after this time.
-const NEW: u64 = 1_000;
+const NEW: usize = 1_000;
 const BREAK: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(20);
+/// A connection that takes longer is a failure.
+const STALL: Duration = Duration::from_secs(1);
 
 /// How it is done.
 struct Size {
@@ -67,9 +70,8 @@ fn a_flood_of_syns_breaks_nothing() {
 
 fn flood(run: Run) -> anyhow::Result<Vec<(&'static str, Value)>> {
     let size = Size::of(run.size);
-    // Two ends of each connection are ours.
-    allow_files(2 * run.size + 2_000)?;
     let (mut scene, attacker) = Attacker::set(2)?;
+    let _servers = servers(&mut scene)?;
     let (half_open, timeout) = (size.half_open.to_string(), format!("{}s", size.timeout_s));
     let flags = [
         "--half-open",
@@ -83,7 +85,7 @@ fn flood(run: Run) -> anyhow::Result<Vec<(&'static str, Value)>> {
     let mut open = Vec::new();
     for number in 0..run.size {
         let route = routes[usize::try_from(number)? % routes.len()];
-        open.push(Open::dial(&scene, route, number)?);
+        open.push(Open::dial(&scene, route)?);
     }
 
     let frames: Vec<Vec<u8>> = (0..TUPLES).map(|number| syn(&routes, number)).collect();
@@ -113,15 +115,23 @@ fn flood(run: Run) -> anyhow::Result<Vec<(&'static str, Value)>> {
     ])
 }
 
-/// Lets this process open so many files, if it may not yet.
-fn allow_files(count: u64) -> anyhow::Result<()> {
-    let limit = getrlimit(Resource::Nofile);
-    let at_least = |limit: Option<u64>| limit.map(|limit| limit.max(count));
-    let limit = Rlimit {
-        current: at_least(limit.current),
-        maximum: at_least(limit.maximum),
-    };
-    setrlimit(Resource::Nofile, limit).context("root may")
+/// A server process in each backend's pod, in place of the threads that serve there otherwise: one
+/// process may not have both ends of so many connections open.
+fn servers(scene: &mut Scene) -> anyhow::Result<Vec<Process>> {
+    scene.servers.clear();
+    let mut servers = Vec::new();
+    for pod in &scene.backends {
+        let mut command = pod.namespace.command(env!("CARGO_BIN_EXE_weiche-demo"));
+        command.args(["pod-server", "--name", &pod.name, "--port"]);
+        command.arg(POD_PORT.to_string()).stdout(Stdio::piped());
+        let mut server = Process::spawn(&mut command)?;
+        let stdout = server.child().stdout.take().context("no pipe")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        ensure!(line == "ready\n", "{}: {line:?}", pod.name);
+        servers.push(server);
+    }
+    Ok(servers)
 }
 
 /// Each connection exchanges a message.
@@ -132,12 +142,11 @@ fn talk(open: &mut [Open]) -> anyhow::Result<()> {
 /// Dials anew; how many times that failed, at most once in a hundred times.
 fn dial_anew(scene: &Scene, routes: &[Route]) -> anyhow::Result<usize> {
     let mut failures = Vec::new();
-    for route in routes {
-        let new = Burst::of(*route, NEW / 2).first_id(1_000_000_000);
-        failures.extend(scene.client.namespace.block_on(|| burst(new))?.failures);
+    for number in 0..NEW {
+        let route = routes[number % routes.len()];
+        failures.extend(Open::dial(scene, route).err());
     }
-    let most = usize::try_from(NEW / 100)?;
-    ensure!(failures.len() <= most, "of {NEW}: {failures:#?}");
+    ensure!(failures.len() <= NEW / 100, "of {NEW}: {failures:#?}");
     Ok(failures.len())
 }
 
@@ -219,40 +228,41 @@ fn emptied(scene: &Scene, since: Instant, timeout_s: u64) -> anyhow::Result<Dura
     Ok(since.elapsed())
 }
 
-/// A connection that stays open.
+/// A connection that stays open, by HTTP.
 struct Open {
     stream: BufReader<TcpStream>,
-    id: u64,
-    said: u64,
+    /// Who answers.
+    pod: Option<String>,
 }
 
 impl Open {
-    fn dial(scene: &Scene, route: Route, id: u64) -> anyhow::Result<Self> {
-        let connect = || TcpStream::connect_timeout(&route.target, PATIENCE);
+    fn dial(scene: &Scene, route: Route) -> anyhow::Result<Self> {
+        let connect = || TcpStream::connect_timeout(&route.target, STALL);
         let stream = scene.client.namespace.run(connect)?;
-        let stream = stream.with_context(|| format!("connection {id}"))?;
+        let stream = stream.with_context(|| format!("dialling {}", route.target))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         let mut open = Self {
-            stream: BufReader::with_capacity(128, stream),
-            id,
-            said: 0,
+            stream: BufReader::with_capacity(256, stream),
+            pod: None,
         };
         open.exchange()?;
         Ok(open)
     }
 
+    /// Asks who serves, which stays the same.
     fn exchange(&mut self) -> anyhow::Result<()> {
-        self.said += 1;
-        let message = format!("{} {}\n", self.id, self.said);
-        self.stream.get_mut().write_all(message.as_bytes())?;
-        let mut answer = String::new();
-        let read = self.stream.read_line(&mut answer);
-        read.with_context(|| format!("connection {}", self.id))?;
-        ensure!(
-            answer.ends_with(&message),
-            "{message:?} was answered {answer:?}"
-        );
+        let request = b"GET /hostname HTTP/1.1\r\nHost: web\r\n\r\n";
+        self.stream.get_mut().write_all(request)?;
+        // The body is the only line that has no end of its own kind.
+        let mut line = String::new();
+        while line.is_empty() || line.ends_with("\r\n") {
+            line.clear();
+            let length = self.stream.read_line(&mut line)?;
+            ensure!(length > 0, "the server closed the connection");
+        }
+        let pod = self.pod.get_or_insert_with(|| line.clone());
+        ensure!(*pod == line, "{line:?} answers instead of {pod:?}");
         Ok(())
     }
 }
