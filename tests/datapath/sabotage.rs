@@ -15,8 +15,8 @@ const SABOTAGES: [(&str, Change); 9] = [
         "checksum",
         Change {
             file: "lb-common/src/rewrite.rs",
-            sound: "(at + UDP_CHECKSUM_AT, true)",
-            broken: "(at + UDP_CHECKSUM_AT, false)",
+            sound: "(datagram.transport_at + UDP_CHECKSUM_AT, true)",
+            broken: "(datagram.transport_at + UDP_CHECKSUM_AT, false)",
         },
     ),
     (

@@ -259,7 +259,8 @@ impl Conversation {
 
     /// What is said next; `again`: as it comes to the other hook, where it is meant for oneself.
     fn speak(&mut self, calm: bool, again: bool, chance: &mut Chance) -> (Speaker, Frame) {
-        let in_turn = calm || chance.below(8) < 6;
+        // Somebody else speaks as well, where all is calm too.
+        let in_turn = !chance.one_in(if calm { 8 } else { 4 });
         let (speaker, flags) = if in_turn {
             let turn = LIFE[self.step];
             if self.step == 0 {

@@ -171,7 +171,7 @@ fn change(memory: &mut Memory, cast: &Cast, chance: &mut Chance) {
     let ids = ids(cast, protocol);
     let index = chance.below(ids.len());
     let service = services(cast)[chance.below(2)];
-    match chance.below(11) {
+    match chance.below(12) {
         state @ 0..4 => {
             let state = [Active, Draining, Quiet, Free][state];
             if memory.backends.contains_key(&ids[index]) {
@@ -183,6 +183,10 @@ fn change(memory: &mut Memory, cast: &Cast, chance: &mut Chance) {
         6 => memory.add_service(service, protocol, &ids[..index]),
         9 => memory.set_flags(services(cast)[2], protocol, Service::ELSEWHERE),
         7 | 8 => memory.set_affinity(service, protocol, *chance.pick(&[0, 1, 60])),
+        10 => {
+            let _gone = memory.backends.remove(&ids[index]);
+            memory.remove_service(service, protocol);
+        }
         _ => memory.remove_service(service, protocol),
     }
 }
