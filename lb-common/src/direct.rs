@@ -33,11 +33,7 @@ pub fn open<F: Family, T: Tables<F>>(
     {
         return Ok(false);
     }
-    frame.choice = Choice {
-        epoch: frame.flow.epoch,
-        backend: frame.flow.backend,
-        service_id: frame.flow.service_id,
-    };
+    frame.choice = Choice::of(&frame.flow);
     select::mark::<F>(node.seed, frame);
     for attempt in 0..ATTEMPTS {
         let tuple = &frame.datagram.tuple;

@@ -7,7 +7,7 @@ mod begin;
 mod errors;
 mod fragments;
 
-use crate::conntrack::{self, Age, Known, Step, Target};
+use crate::conntrack::{self, Age, Known, Step, Target, seen};
 use crate::family::{Family, Own, V4, V6};
 use crate::frame::{Frame, Frames};
 use crate::packet::Packet;
@@ -235,10 +235,12 @@ fn holds<F: Family, T: Tables<F>>(
         .filter(|backend| backend.epoch == flow.epoch);
     let found = backend.map(|backend| BackendState::from_byte(backend.state));
     if !matches!(found, Some(BackendState::Active | BackendState::Draining)) {
-        // An established connection stays where it is, though its backend is not ready or gone:
-        // only the two ends can end it. A datagram goes to a backend that serves, and so does a
+        // A connection stays where it is, though its backend is not ready or gone: only the two
+        // ends can end it. It is one as soon as the backend has answered, since the client may
+        // count itself as connected then. A datagram goes to a backend that serves, and so does a
         // client that begins anew.
-        return Ok(is_tcp && stage == Stage::Established && !opens);
+        let has_answered = stage == Stage::Established || flow.backend_seen & seen::SYN != 0;
+        return Ok(is_tcp && has_answered && !opens);
     }
     // The LRU tables may have dropped the reverse entry alone; a repeated SYN mends that.
     Ok(stage == Stage::Established || !opens || conntrack::is_answerable(tables, frame)?)

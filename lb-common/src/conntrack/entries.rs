@@ -117,6 +117,18 @@ pub struct Choice {
     pub service_id: u32,
 }
 
+impl Choice {
+    /// Who has got this flow.
+    #[inline(always)]
+    pub fn of(flow: &Flow) -> Self {
+        Self {
+            epoch: flow.epoch,
+            backend: flow.backend,
+            service_id: flow.service_id,
+        }
+    }
+}
+
 /// Whether replies to `frame.target` would be told apart from those of all other flows: no other
 /// flow has this backend, this client and the port that the backend sees. A reverse entry whose
 /// flow is gone is removed on the way.
@@ -143,8 +155,8 @@ pub fn is_free<F: Family, T: Tables<F>>(
     Ok(!taken)
 }
 
-/// Makes both entries of a new flow to `frame.choice` at `frame.target`, which takes on another
-/// value where another processor has just opened the same flow.
+/// Makes both entries of a new flow to `frame.choice` at `frame.target`. Both become those of the
+/// other flow where another processor has just opened the same one.
 #[inline(never)]
 pub fn open<F: Family, T: Tables<F>>(
     tables: &mut T,
@@ -164,6 +176,7 @@ pub fn open<F: Family, T: Tables<F>>(
         Err(InsertError::Taken) => {
             let other = find(tables, &frame.datagram.tuple, &mut frame.flow)?;
             frame.target = Target::of(&frame.flow);
+            frame.choice = Choice::of(&frame.flow);
             return other.map(|_| ()).ok_or(Reason::Raced);
         }
     }
