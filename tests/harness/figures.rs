@@ -149,6 +149,18 @@ pub const FIGURES: &[Figure] = &[
         full: 60,
     },
     Figure {
+        name: "port-reuses",
+        what: "connections from 64 ports that are used again at once; no SYN is sent twice",
+        small: 4_000,
+        full: 100_000,
+    },
+    Figure {
+        name: "paired-questions",
+        what: "pairs of datagrams that two processors send from one socket at once; 0 lost",
+        small: 4_000,
+        full: 100_000,
+    },
+    Figure {
         name: "agent-killed",
         what: "new flows, 500/s, while 200 are open and the agent is killed; none fails",
         small: 6_000,

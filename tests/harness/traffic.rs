@@ -11,4 +11,4 @@ mod server;
 
 pub use client::{Answer, Connection, Protocol};
 pub use load::{Burst, Load, Report, Route, burst};
-pub use server::Server;
+pub use server::{HANG_UP, Server};

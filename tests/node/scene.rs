@@ -34,6 +34,17 @@ pub(crate) const POD_PORT: u16 = 8080;
 /// For the agent to do what it was told; under emulation (tests/kernels) that takes long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where a pod is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// It is Ready.
+    Ready,
+    /// It is not.
+    NotReady,
+    /// It is to end, and Ready until then.
+    Terminating,
+}
+
 /// All of it; goes away as a whole.
 #[derive(Debug)]
 pub(crate) struct Scene {
@@ -98,7 +109,12 @@ impl Scene {
 
     /// Writes a pod's manifest with this label `app`; the Service selects `web`.
     pub(crate) fn label(&self, pod: &Pod, app: &str) -> anyhow::Result<()> {
-        self.write(&pod.name, &pod_manifest(pod, app))
+        self.write(&pod.name, &pod_manifest(pod, app, Life::Ready))
+    }
+
+    /// Writes a pod's manifest with where it is in its life.
+    pub(crate) fn set_life(&self, pod: &Pod, life: Life) -> anyhow::Result<()> {
+        self.write(&pod.name, &pod_manifest(pod, "web", life))
     }
 
     /// Takes a pod's manifest away.
@@ -296,17 +312,21 @@ fn service(more: &str) -> String {
     )
 }
 
-fn pod_manifest(pod: &Pod, app: &str) -> String {
+fn pod_manifest(pod: &Pod, app: &str, life: Life) -> String {
     let Pod { name, v4, v6, .. } = pod;
     let mut text =
         format!("apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  labels: {{app: {app}}}\n");
+    if life == Life::Terminating {
+        text.push_str("  deletionTimestamp: '2026-01-01T00:00:00Z'\n");
+    }
+    let ready = if life == Life::NotReady { "False" } else { "True" };
     let node = Node::NAME;
     // Writing to a String cannot fail.
     let _written = write!(
         text,
         "spec:\n  nodeName: {node}\n  containers: [{{name: server, image: none}}]\n\
          status:\n  phase: Running\n  podIP: '{v4}'\n  podIPs: [{{ip: '{v4}'}}, {{ip: '{v6}'}}]\n  \
-         conditions: [{{type: Ready, status: 'True'}}]\n"
+         conditions: [{{type: Ready, status: '{ready}'}}]\n"
     );
     text
 }

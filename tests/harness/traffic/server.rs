@@ -18,6 +18,9 @@ use tokio::{
 
 use crate::netns::Pod;
 
+/// A line over TCP that is not answered: the server closes the connection, before its client does.
+pub const HANG_UP: &str = "hang up";
+
 /// What the server saw: the number of messages of each flow, by the flow's id.
 type Log = Arc<Mutex<BTreeMap<u64, u64>>>;
 
@@ -102,7 +105,7 @@ async fn answer_lines(stream: TcpStream, client: SocketAddr, name: Arc<str>, log
     let _unneeded = stream.set_nodelay(true);
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
-    while matches!(stream.read_line(&mut line).await, Ok(1..)) {
+    while matches!(stream.read_line(&mut line).await, Ok(1..)) && line.trim() != HANG_UP {
         let answer = answer(&name, client, &line, &log);
         if stream.write_all(answer.as_bytes()).await.is_err() {
             return;
