@@ -12,6 +12,7 @@ mod record;
 mod stages;
 mod candidates;
 mod outcome;
+mod aside;
 
 pub use candidates::Candidate;
 pub use question::{BadQuestion, Question, parse_client, parse_dialled};

@@ -231,3 +231,69 @@ fn go_on(
     twin.run(Hook::Ingress, &tcp(client, dialled).flags(flags).bytes())?;
     Ok(())
 }
+
+/// What a stage has decided.
+fn decision<'a>(explanation: &'a Explanation, name: &str) -> Option<&'a str> {
+    let mut stages = explanation.stages.iter();
+    let stage = stages.find(|stage| stage.name == name)?;
+    Some(&stage.decision)
+}
+
+#[test]
+fn pods_that_reach_themselves_or_are_dialled_themselves_are_told() -> Result<()> {
+    let lab = Lab::new("test")?;
+    let pins = lab.mount_bpffs()?;
+    let mut twin = Twin::load_pinned(OBJECT, SIZES, &pins)?;
+    let (store, tables) = (KernelStore::open(&pins)?, KernelTables::open(&pins)?);
+    let maps = Maps {
+        store: &store,
+        tables: &tables,
+    };
+    for family in [4, 6] {
+        twin.reset()?;
+        let cast = cast(family);
+        let [pod, ..] = cast.pods;
+        twin.memory.add_backend(1, pod, TCP);
+        twin.memory.add_service(cast.service, TCP, &[1]);
+        twin.memory.add_address(cast.service.ip());
+        twin.copy()?;
+        let now_ns = twin.memory.now_ns;
+        let told = |client, at, goes_on| -> Result<Explanation> {
+            Ok(explain(&maps, &ask(client, at, TCP, goes_on)?, now_ns)?)
+        };
+
+        let itself = SocketAddr::new(pod.ip(), 40_000);
+        let shown = SocketAddr::new(cast.service.ip(), 40_000);
+        let dialled = told(itself, cast.service, false)?;
+        let said = decision(&dialled, "hairpin").context("no word of it")?;
+        ensure!(said.contains(&shown.to_string()), "{said}");
+        twin.run(Hook::Ingress, &tcp(itself, cast.service).syn().bytes())?;
+        let answered = told(pod, shown, true)?;
+        ensure!(answered.end == Reason::HairpinReplied, "{answered:#?}");
+        let said = decision(&answered, "hairpin").context("no word of it")?;
+        ensure!(
+            said.contains(&format!("{itself} -> {}", cast.service)),
+            "{said}"
+        );
+        ensure!(decision(&answered, "refuse").is_none(), "{answered:#?}");
+
+        let before = told(cast.client, pod, false)?;
+        ensure!(decision(&before, "direct").is_none(), "{before:#?}");
+        twin.run(Hook::Ingress, &tcp(cast.client, cast.service).syn().bytes())?;
+        let beside = told(cast.client, pod, false)?;
+        let [seen, _] = ends_of(&beside.frames[1]).context("no ports")?;
+        let said = decision(&beside, "direct").context("no word of it")?;
+        ensure!(
+            said.contains(&format!("{} -> {}", cast.client, cast.service)),
+            "{said}"
+        );
+        ensure!(said.ends_with(&format!("port {}", seen.port())), "{said}");
+        ensure!(decision(&beside, "flow") == Some("begins, half open"));
+        ensure!(decision(&beside, "refuse").is_none(), "{beside:#?}");
+        twin.memory.node.port_count = 0;
+        twin.copy()?;
+        let full = told(cast.client, pod, false)?;
+        ensure!(full.end == Reason::NoPort && decision(&full, "direct").is_some());
+    }
+    Ok(())
+}

@@ -3,7 +3,7 @@
 
 use super::{
     question::Question,
-    record::{Event, Record},
+    record::{Ends, Event, Record},
 };
 use lb_common::{
     family::{Family, V4, V6},
@@ -64,13 +64,7 @@ pub(super) fn rewrite(question: &Question, end: Reason, after: &[u8]) -> String 
     if end.verdict() == Verdict::Drop {
         return "nothing: it is dropped".to_owned();
     }
-    let mut frames = Frames::new();
-    let now = match ethertype(after) {
-        Ok(V4::ETHERTYPE) => ends::<V4>(after, &mut frames.narrow),
-        Ok(V6::ETHERTYPE) => ends::<V6>(after, &mut frames.wide),
-        Ok(_) | Err(_) => None,
-    };
-    match now {
+    match ends_now(after) {
         Some(now) if now == question.ends() => "nothing: it stays as it is".to_owned(),
         Some([from, to]) if end.verdict() == Verdict::Answer => {
             format!("a reset, {from} -> {to}")
@@ -83,11 +77,20 @@ pub(super) fn rewrite(question: &Question, end: Reason, after: &[u8]) -> String 
     }
 }
 
-/// Who sends a frame to whom, if it has ports.
+/// Who sends a frame of either family to whom, if it has ports.
+pub(super) fn ends_now(frame: &[u8]) -> Option<Ends> {
+    let mut frames = Frames::new();
+    match ethertype(frame) {
+        Ok(V4::ETHERTYPE) => ends::<V4>(frame, &mut frames.narrow),
+        Ok(V6::ETHERTYPE) => ends::<V6>(frame, &mut frames.wide),
+        Ok(_) | Err(_) => None,
+    }
+}
+
 fn ends<F: Family<Address: Into<IpAddr>>>(
     frame: &[u8],
     parsed: &mut Frame<F::Address>,
-) -> Option<[SocketAddr; 2]> {
+) -> Option<Ends> {
     parse::<F, _>(frame, &mut parsed.datagram).ok()?;
     let Datagram { tuple, .. } = parsed.datagram;
     let at = |address: F::Address, port| SocketAddr::new(address.into(), u16::from_be_bytes(port));

@@ -2,6 +2,7 @@
 //! The record in words: a line for each stage that the packet has met.
 
 use super::{
+    aside::{direct, hairpin},
     candidates::{Candidate, candidates},
     outcome::{account, refuse, rewrite},
     record::{Event, Record},
@@ -53,6 +54,13 @@ pub(super) fn tell(record: &Record<'_>, names: &Names, end: Reason, after: &[u8]
     let begins = begins.unwrap_or(record.events.len());
     let (first, rest) = record.events.split_at(begins);
     let candidates = candidates(rest);
+    let (hairpin, direct) = (hairpin(record, end, after), direct(record, end, after));
+    let is_ours = hairpin.is_some() || direct.is_some();
+    let flow = flow(if direct.is_some() {
+        &record.events
+    } else {
+        rest
+    });
     let lines = [
         ("service", service(record, names)),
         ("conntrack", conntrack(record, first)),
@@ -60,8 +68,10 @@ pub(super) fn tell(record: &Record<'_>, names: &Names, end: Reason, after: &[u8]
         ("affinity", affinity(record, rest)),
         ("select", select(&candidates)),
         ("port", port(record, &candidates, end)),
-        ("flow", flow(rest)),
-        ("refuse", refuse(record)),
+        ("hairpin", hairpin),
+        ("direct", direct),
+        ("flow", flow),
+        ("refuse", refuse(record).filter(|_| !is_ours)),
         ("account", account(record, end)),
         ("rewrite", Some(rewrite(record.question, end, after))),
     ];
