@@ -33,8 +33,13 @@ pub struct Frame<A> {
     pub choice: Choice,
     /// What chooses for a new flow.
     pub mark: Mark,
+    /// Number of the reason that a packet of which nothing is known ends for so far.
+    ///
+    /// It stands here and not in a register for the verifier, which would walk what follows once
+    /// for each number.
+    pub end: u8,
     /// Nothing: the rest begins at a whole word.
-    pub pad_mark: [u8; 4],
+    pub pad_mark: [u8; 3],
     /// Where a client's packet goes.
     pub target: Target,
     /// What the packet changes in the flow.

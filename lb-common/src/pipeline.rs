@@ -17,7 +17,7 @@ use crate::tables::{Side, Stage, Tables};
 use crate::verdict::{Reason, Verdict};
 use crate::wire::{BackendState, Node};
 use crate::{refuse, rewrite};
-use aside::{request_to_itself, unknown_to_backend};
+use aside::{is_unknown, request_to_itself, unknown_to_backend};
 use begin::begin;
 use errors::{error_to_backend, error_to_client};
 use fragments::{first_fragment, fragment_to_backend, fragment_to_client};
@@ -64,8 +64,9 @@ fn towards_backend<F: Own, P: Packet + ?Sized, T: Tables<F>>(
         Reason::Fragment => forward_fragment::<F, P, T>(packet, tables, frame),
         end => end,
     };
-    if matches!(end, Reason::NotService | Reason::OtherProtocol) {
-        end = aside::<F, P, T>(packet, tables, frame, end);
+    if is_unknown(end) {
+        frame.end = end.number();
+        end = aside::<F, P, T>(packet, tables, frame);
     }
     if frame.datagram.is_first != 0 {
         end = first_fragment(tables, frame, Side::Client, end);
@@ -99,16 +100,15 @@ fn towards_client<F: Own, P: Packet + ?Sized, T: Tables<F>>(
 /// the compiler learns from the argument's type how the frame is aligned. They return the end
 /// alone: a `Result` of it would be returned by way of a pointer, which the verifier refuses.
 macro_rules! out_of_line {
-    ($($name:ident = $steps:ident($($end:ident)?);)+) => {
+    ($($name:ident = $steps:ident;)+) => {
         $(
             #[inline(never)]
             fn $name<F: Own, P: Packet + ?Sized, T: Tables<F>>(
                 packet: &mut P,
                 tables: &mut T,
                 frame: &mut Frame<F::Address>,
-                $($end: Reason,)?
             ) -> Reason {
-                let end = $steps::<F, P, T>(packet, tables, frame $(, $end)?);
+                let end = $steps::<F, P, T>(packet, tables, frame);
                 end.unwrap_or_else(|reason| reason)
             }
         )+
@@ -116,14 +116,14 @@ macro_rules! out_of_line {
 }
 
 out_of_line! {
-    forward = datagram_to_backend();
-    reply = datagram_to_client();
-    forward_error = error_to_backend();
-    reply_error = error_to_client();
-    forward_fragment = fragment_to_backend();
-    reply_fragment = fragment_to_client();
-    aside = unknown_to_backend(end);
-    hairpin = request_to_itself();
+    forward = datagram_to_backend;
+    reply = datagram_to_client;
+    forward_error = error_to_backend;
+    reply_error = error_to_client;
+    forward_fragment = fragment_to_backend;
+    reply_fragment = fragment_to_client;
+    aside = unknown_to_backend;
+    hairpin = request_to_itself;
 }
 
 /// A client's datagram, to the backend.
@@ -133,6 +133,8 @@ fn datagram_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     tables: &mut T,
     frame: &mut Frame<F::Address>,
 ) -> Result<Reason, Reason> {
+    // Where a packet cannot be read, the one before says nothing.
+    frame.datagram.tuple.destination = F::narrow([0; 16]);
     parse::<F, P>(packet, &mut frame.datagram)?;
     let destination = service::find(tables, frame)?;
     // A flow outlives its Service, so it is looked for even where no Service is.

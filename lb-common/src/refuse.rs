@@ -28,17 +28,16 @@ const QUOTED: usize = 8;
 
 /// What becomes of a packet for a Service's address, but for no port that it has, and of no flow.
 #[inline(always)]
-pub fn unserved<F: Own, P: Packet + ?Sized>(
-    packet: &P,
-    frame: &Frame<F::Address>,
-    left_alone: Reason,
-) -> Reason {
-    let wish = if frame.datagram.tuple.protocol == F::ICMP {
-        Reason::Echoed
-    } else {
-        Reason::PortRefused
+pub fn unserved<F: Own, P: Packet + ?Sized>(packet: &P, frame: &Frame<F::Address>) -> Reason {
+    let wish = match Reason::from_number(frame.end) {
+        Some(Reason::NotRelated | Reason::RelatedFragment) => Reason::RelatedUnknown,
+        Some(Reason::Fragment) => Reason::FragmentEarly,
+        Some(Reason::FragmentShort) => Reason::FragmentShort,
+        Some(Reason::Malformed | Reason::Extension) => Reason::Unanswerable,
+        _ if frame.datagram.tuple.protocol == F::ICMP => Reason::Echoed,
+        _ => Reason::PortRefused,
     };
-    unless_for_host::<F, P>(packet, frame, wish, left_alone)
+    unless_for_host::<F, P>(packet, frame, wish)
 }
 
 /// What becomes of a packet for an address that no Service has, and of no flow.
@@ -47,14 +46,22 @@ pub fn unallocated<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     packet: &P,
     tables: &T,
     frame: &Frame<F::Address>,
-    left_alone: Reason,
 ) -> Reason {
     let destination = F::widen(frame.datagram.tuple.destination);
     let manner = Manner::from_byte(tables.node().refusals.unallocated);
     if manner == Manner::Pass || !tables.range().holds(&destination) {
-        return left_alone;
+        return left_alone(frame);
     }
-    unless_for_host::<F, P>(packet, frame, Reason::Unallocated, left_alone)
+    unless_for_host::<F, P>(packet, frame, Reason::Unallocated)
+}
+
+/// How a packet ends that is none of ours: the receiver judges what is wrong with it.
+#[inline(always)]
+fn left_alone<A>(frame: &Frame<A>) -> Reason {
+    match Reason::from_number(frame.end) {
+        Some(Reason::FragmentShort) | None => Reason::Fragment,
+        Some(end) => end,
+    }
 }
 
 /// What is for this host itself is left alone, whoever else has the address.
@@ -63,12 +70,11 @@ fn unless_for_host<F: Own, P: Packet + ?Sized>(
     packet: &P,
     frame: &Frame<F::Address>,
     wish: Reason,
-    left_alone: Reason,
 ) -> Reason {
     let tuple = &frame.datagram.tuple;
     let (source, destination) = (F::widen(tuple.source), F::widen(tuple.destination));
     if packet.is_for_host(F::NUMBER, &source, &destination) {
-        return left_alone;
+        return left_alone(frame);
     }
     wish
 }

@@ -9,7 +9,7 @@ use crate::csum::{Change, add_to, corrected};
 use crate::family::{Family, NETWORK_AT, Network, Piece};
 use crate::frame::Frame;
 use crate::packet::{OutOfPacket, Packet, Part};
-use crate::parse::malformed;
+use crate::parse::{Datagram, malformed};
 use crate::rewrite;
 use crate::verdict::Reason;
 use crate::wire::{Tuple, protocol};
@@ -66,7 +66,26 @@ pub fn read<F: Family, P: Packet + ?Sized>(
     if !F::is_error(icmp_type) {
         return Err(Reason::OtherProtocol);
     }
+    quoted::<F, P>(packet, datagram, message)
+}
 
+/// Lets `frame.datagram` be the message itself again, as far as its ends go: what it quotes is of
+/// no flow.
+#[inline(always)]
+pub fn give_up<F: Family>(frame: &mut Frame<F::Address>) {
+    let (tuple, message) = (&mut frame.datagram.tuple, &frame.message);
+    tuple.source = message.source;
+    tuple.destination = message.destination;
+    tuple.protocol = F::ICMP;
+}
+
+/// Reads what the message quotes.
+#[inline(always)]
+fn quoted<F: Family, P: Packet + ?Sized>(
+    packet: &P,
+    datagram: &mut Datagram<F::Address>,
+    message: &mut Message<F::Address>,
+) -> Result<(), Reason> {
     let tuple = &mut datagram.tuple;
     let Network {
         protocol,

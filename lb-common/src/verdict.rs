@@ -57,6 +57,15 @@ macro_rules! reasons {
                 )
             }
 
+            /// The reason of a number.
+            #[inline(always)]
+            pub const fn from_number(number: u8) -> Option<Self> {
+                match number {
+                    $($number => Some(Self::$name),)+
+                    _ => None,
+                }
+            }
+
             /// The number, as counters are indexed by it.
             pub const fn number(self) -> u8 {
                 match self {
@@ -137,8 +146,8 @@ reasons! {
     Reset = 28, Answer, "flow_reset";
     /// The client would be told, but this node has answered as often as it may.
     AnswerLimit = 29, Drop, "answer_limit";
-    /// The client would be told, but no answer may be made to such a packet: a reset, or one
-    /// whose source is no single host.
+    /// The client would be told, but no answer may be made to such a packet: a reset, one whose
+    /// source is no single host, or one that cannot be read.
     Unanswerable = 30, Drop, "unanswerable";
     /// The address is in the range that Services get theirs from, and no Service has it.
     Unallocated = 31, Drop, "unallocated";
@@ -163,6 +172,8 @@ reasons! {
     FragmentEarly = 40, Drop, "fragment_early";
     /// A first fragment to a Service's address that ends before its ports and flags do.
     FragmentShort = 41, Drop, "fragment_short";
+    /// An ICMP error to a Service's address, about no flow of ours.
+    RelatedUnknown = 42, Drop, "related_unknown";
     /// A pod that dials a Service has been given itself: it sees the Service as who is calling.
     HairpinForwarded = 44, Pass, "hairpin_forwarded";
     /// Such a pod's answer, on its way back to it; where it leaves the node, it is a reply.

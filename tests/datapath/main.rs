@@ -24,6 +24,7 @@ mod limits;
 mod races;
 mod refuse;
 mod unserved;
+mod astray;
 mod timers;
 mod verifier;
 mod vlan;

@@ -82,7 +82,7 @@ fn an_address_without_an_entry_is_no_service() {
 }
 
 /// The range of the cast's Services.
-fn range(play: &mut Play<'_>) {
+pub(crate) fn range(play: &mut Play<'_>) {
     let mut v4 = Range::default();
     v4.network[..4].copy_from_slice(&[10, 96, 0, 0]);
     v4.mask[..4].copy_from_slice(&[0xff, 0xff, 0xff, 0]);

@@ -15,6 +15,7 @@ mod related;
 mod fragments;
 mod fragment_orders;
 mod unserved;
+mod astray;
 mod backends;
 mod stale;
 mod rollout;

@@ -148,7 +148,7 @@ fn send_late(pod: &Pod, route: Route, number: u32) -> anyhow::Result<()> {
 }
 
 /// Sends a complete IP packet.
-fn send_raw(at: &Namespace, to: IpAddr, packet: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn send_raw(at: &Namespace, to: IpAddr, packet: &[u8]) -> anyhow::Result<()> {
     let family = match to {
         IpAddr::V4(_) => AddressFamily::INET,
         IpAddr::V6(_) => AddressFamily::INET6,

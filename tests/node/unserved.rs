@@ -20,9 +20,9 @@ use tests::{
 use crate::scene::{PORT, Scene, V4, V6};
 
 /// Both addresses of the Service.
-const SERVICE: [IpAddr; 2] = [IpAddr::V4(V4), IpAddr::V6(V6)];
+pub(crate) const SERVICE: [IpAddr; 2] = [IpAddr::V4(V4), IpAddr::V6(V6)];
 /// Addresses where Services have theirs from, and which none has.
-const UNALLOCATED: [IpAddr; 2] = [
+pub(crate) const UNALLOCATED: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(10, 96, 0, 99)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0x10, 0x96, 0, 0, 0, 0, 0x99)),
 ];
@@ -276,7 +276,7 @@ fn ping(target: IpAddr, length: usize) -> IoResult<()> {
 }
 
 /// Looks for anything to an address of Services that leaves the node.
-fn beyond_uplink(scene: &Scene) -> anyhow::Result<Observer> {
+pub(crate) fn beyond_uplink(scene: &Scene) -> anyhow::Result<Observer> {
     let outside = &scene.node.outside.namespace;
     let to_services = "dst net 10.96.0.0/16 or dst net fd00:10:96::/112";
     Observer::start(&scene.lab, outside, "eth0", to_services)
@@ -284,7 +284,7 @@ fn beyond_uplink(scene: &Scene) -> anyhow::Result<Observer> {
 
 /// That nothing did, but for what the observer is shown: the node's own packet, which enters
 /// through no edge.
-fn nothing_left(scene: &Scene, observer: Observer) -> anyhow::Result<()> {
+pub(crate) fn nothing_left(scene: &Scene, observer: Observer) -> anyhow::Result<()> {
     let shown = SocketAddr::new(UNALLOCATED[0], 7);
     scene.node.namespace.run(|| flood(shown, 1))??;
     let seen = observer.stop()?.packets()?;

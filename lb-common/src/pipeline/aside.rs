@@ -9,24 +9,40 @@ use crate::tables::Tables;
 use crate::verdict::Reason;
 use crate::{direct, hairpin, refuse, rewrite, service};
 
-/// A packet of which the trunk knows nothing more than this end: a pod's answer to itself, what
+/// Whether a packet that would pass for this reason is to be looked at again. As it is, it goes to
+/// its destination; but a Service's address is nowhere, so it would go on and on.
+#[inline(always)]
+pub(super) const fn is_unknown(end: Reason) -> bool {
+    matches!(
+        end,
+        Reason::NotService
+            | Reason::OtherProtocol
+            | Reason::Extension
+            | Reason::Malformed
+            | Reason::Fragment
+            | Reason::FragmentShort
+            | Reason::RelatedFragment
+            | Reason::NotRelated
+    )
+}
+
+/// A packet of which the trunk knows nothing more than `frame.end`: a pod's answer to itself, what
 /// must be told apart from a flow of ours, what nobody serves, or none of ours.
 #[inline(always)]
 pub(super) fn unknown_to_backend<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     packet: &mut P,
     tables: &mut T,
     frame: &mut Frame<F::Address>,
-    end: Reason,
 ) -> Result<Reason, Reason> {
-    let may_be_ours = end == Reason::NotService;
+    let may_be_ours = frame.end == Reason::NotService.number();
     let end = if service::has_address(tables, frame)? {
         if !may_be_ours || !hairpin::find_answer(tables, frame)? {
-            return Ok(refuse::unserved::<F, P>(packet, frame, end));
+            return Ok(refuse::unserved::<F, P>(packet, frame));
         }
         Reason::HairpinReplied
     } else {
         if !may_be_ours || !direct::open(tables, frame)? {
-            return Ok(refuse::unallocated::<F, P, T>(packet, tables, frame, end));
+            return Ok(refuse::unallocated::<F, P, T>(packet, tables, frame));
         }
         aim_at_backend::<F>(frame);
         Reason::Forwarded

@@ -9,7 +9,7 @@ use crate::frame::Frame;
 use crate::hairpin;
 use crate::packet::Packet;
 use crate::related;
-use crate::tables::Tables;
+use crate::tables::{Tables, Torn};
 use crate::verdict::Reason;
 
 /// An ICMP error about what a client was sent, to the backend.
@@ -19,17 +19,32 @@ pub(super) fn error_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     tables: &mut T,
     frame: &mut Frame<F::Address>,
 ) -> Result<Reason, Reason> {
-    related::read::<F, P>(packet, frame)?;
-    let known = conntrack::find(tables, &frame.datagram.tuple, &mut frame.flow)?;
-    let timeouts = &tables.node().timeouts;
-    if known.is_some() && conntrack::age(&frame.flow, tables.now_ns(), timeouts) != Age::Gone {
-        frame.target = Target::of(&frame.flow);
-        aim_at_backend::<F>(frame);
-    } else if !hairpin::find_answer(tables, frame)? {
-        return Err(Reason::NotRelated);
+    let quoted = related::read::<F, P>(packet, frame);
+    let is_known = quoted.is_ok() && is_of_flow(tables, frame)?;
+    if !is_known {
+        if quoted != Err(Reason::OtherProtocol) {
+            related::give_up::<F>(frame);
+        }
+        return quoted.and(Err(Reason::NotRelated));
     }
     related::apply::<F, P>(packet, frame)?;
     Ok(Reason::RelatedForwarded)
+}
+
+/// Whether the client was sent what is quoted; then `frame.to` is what answers that.
+#[inline(always)]
+fn is_of_flow<F: Family, T: Tables<F>>(
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Result<bool, Torn> {
+    let known = conntrack::find(tables, &frame.datagram.tuple, &mut frame.flow)?;
+    let timeouts = &tables.node().timeouts;
+    if known.is_none() || conntrack::age(&frame.flow, tables.now_ns(), timeouts) == Age::Gone {
+        return hairpin::find_answer(tables, frame);
+    }
+    frame.target = Target::of(&frame.flow);
+    aim_at_backend::<F>(frame);
+    Ok(true)
 }
 
 /// An ICMP error about what a client has sent, to the client.

@@ -5,7 +5,6 @@ use crate::family::Family;
 use crate::fragment;
 use crate::frame::Frame;
 use crate::packet::Packet;
-use crate::service;
 use crate::tables::{Side, Tables};
 use crate::verdict::Reason;
 
@@ -17,12 +16,7 @@ pub(super) fn fragment_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     frame: &mut Frame<F::Address>,
 ) -> Result<Reason, Reason> {
     if !fragment::find(tables, frame, Side::Client)? {
-        // One to a Service would be routed to an address that nobody has.
-        return Ok(if service::has_address(tables, frame)? {
-            Reason::FragmentEarly
-        } else {
-            Reason::Fragment
-        });
+        return Ok(Reason::Fragment);
     }
     fragment::apply::<F, P>(packet, frame)?;
     Ok(Reason::FragmentForwarded)
@@ -69,13 +63,9 @@ pub(super) fn first_fragment<F: Family, T: Tables<F>>(
         }
         _ => fragment::forget(tables, frame, side),
     }
-    if end != Reason::FragmentShort {
-        return end;
-    }
-    // Where no Service is concerned, it is the receiver who judges it.
-    match service::has_address(tables, frame) {
-        Ok(true) if side == Side::Client => end,
-        Ok(_) => Reason::Fragment,
-        Err(torn) => torn.into(),
+    match side {
+        // A client is who judges what it is sent.
+        Side::Backend if end == Reason::FragmentShort => Reason::Fragment,
+        Side::Backend | Side::Client => end,
     }
 }
