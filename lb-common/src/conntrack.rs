@@ -6,6 +6,7 @@
 
 mod numbers;
 mod entries;
+mod past;
 mod sweep;
 mod merge;
 
@@ -15,6 +16,7 @@ pub use entries::{
 };
 pub use merge::merge;
 pub use numbers::NEAR;
+pub use past::{Past, is_strange};
 pub use sweep::{Swept, end, sweep};
 
 use crate::family::Family;
@@ -35,6 +37,10 @@ pub mod seen {
     pub const RST: u32 = 8;
     /// A datagram (UDP), or an SCTP packet.
     pub const DATA: u32 = 16;
+    /// Of the backend's word, from the start: another flow of the same ends was here before.
+    pub const AGAIN: u32 = 32;
+    /// Of the backend's: to the client's SYN it has answered with a segment of another connection.
+    pub const STRANGE: u32 = 64;
 }
 
 /// Where a flow stands.

@@ -3,8 +3,9 @@
 //! could not tell the two apart, and its answers would come from the Service. So it sees another
 //! port, and what is dialled directly becomes a flow of ours, too.
 //!
-//! Only this way round: nobody knows of connections that are none of ours, so a flow that begins
-//! after such a one cannot step aside.
+//! This is one way round. Nobody knows of connections that are none of ours, so a flow that begins
+//! after such a one learns of it from the pod, which does not answer the SYN as a new one
+//! ([`crate::conntrack::is_strange`]): then the client's next SYN goes by another port.
 
 use crate::conntrack::{self, Age, Choice, Target};
 use crate::family::Family;

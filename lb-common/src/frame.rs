@@ -38,8 +38,10 @@ pub struct Frame<A> {
     /// It stands here and not in a register for the verifier, which would walk what follows once
     /// for each number.
     pub end: u8,
+    /// What was there before a flow that begins: a [`crate::conntrack::Past`], as a byte.
+    pub past: u8,
     /// Nothing: the rest begins at a whole word.
-    pub pad_mark: [u8; 3],
+    pub pad_mark: [u8; 2],
     /// Where a client's packet goes.
     pub target: Target,
     /// What the packet changes in the flow.

@@ -7,7 +7,7 @@ mod begin;
 mod errors;
 mod fragments;
 
-use crate::conntrack::{self, Age, Known, Step, Target, seen};
+use crate::conntrack::{self, Age, Known, Past, Step, Target, seen};
 use crate::family::{Family, Own, V4, V6};
 use crate::frame::{Frame, Frames};
 use crate::packet::Packet;
@@ -136,6 +136,7 @@ fn datagram_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     // Where a packet cannot be read, the one before says nothing.
     frame.datagram.tuple.destination = F::narrow([0; 16]);
     parse::<F, P>(packet, &mut frame.datagram)?;
+    frame.past = Past::Nothing.byte();
     let destination = service::find(tables, frame)?;
     // A flow outlives its Service, so it is looked for even where no Service is.
     let known = conntrack::find(tables, &frame.datagram.tuple, &mut frame.flow)?;
@@ -151,6 +152,7 @@ fn datagram_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
             } else {
                 // An entry that nobody has removed yet is as good as none.
                 let over = conntrack::age(&frame.flow, now_ns, &node.timeouts) == Age::Gone;
+                frame.past = Past::of(&frame.flow).byte();
                 conntrack::forget(tables, frame, known.stage)?;
                 let alone = if over {
                     Reason::NotService
@@ -180,6 +182,14 @@ fn datagram_to_client<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     let node = tables.node();
     if conntrack::age(&frame.flow, now_ns, &node.timeouts) == Age::Gone {
         return Err(Reason::NotReply);
+    }
+    if conntrack::is_strange(&frame.flow, known.stage, &frame.datagram) {
+        let (flow, touch) = (&frame.flow, &mut frame.touch);
+        touch.seen = flow.backend_seen | seen::STRANGE;
+        touch.progress = flow.backend_progress;
+        touch.expires_ns = flow.expires_ns;
+        tables.touch(known.stage, known.place, flow, Side::Backend, touch);
+        return Err(Reason::Beside);
     }
     let mut end = Reason::Replied;
     match conntrack::follow::<F>(frame, Side::Backend, now_ns, &node.timeouts) {
@@ -230,6 +240,8 @@ fn holds<F: Family, T: Tables<F>>(
         Age::Gone => return Ok(false),
         // Stray segments of an ended connection must not leave untranslated; a new one is new.
         Age::Tombstone => return Ok(is_tcp && !opens),
+        // The client's SYN comes again: it met another connection.
+        Age::Live if opens && flow.backend_seen & seen::STRANGE != 0 => return Ok(false),
         Age::Live => {}
     }
     let backend = tables

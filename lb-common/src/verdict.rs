@@ -174,6 +174,9 @@ reasons! {
     FragmentShort = 41, Drop, "fragment_short";
     /// An ICMP error to a Service's address, about no flow of ours.
     RelatedUnknown = 42, Drop, "related_unknown";
+    /// A pod's segment to a client that dials it directly as well, from the port of a flow that is
+    /// about to begin: none of that flow's.
+    Beside = 43, Pass, "beside";
     /// A pod that dials a Service has been given itself: it sees the Service as who is calling.
     HairpinForwarded = 44, Pass, "hairpin_forwarded";
     /// Such a pod's answer, on its way back to it; where it leaves the node, it is a reply.

@@ -2,9 +2,9 @@
 //! Two flows that would look the same to a backend: the same client and port, by way of two
 //! Services, or of a Service and of the pod itself.
 
-use crate::play::{Cast, Play, play};
+use crate::play::{Cast, Play, done, play};
 use lb_common::{
-    verdict::Reason::{Forwarded, NoPort, NotService, Replied},
+    verdict::Reason::{Beside, Forwarded, NoPort, NotReply, NotService, Replied},
     wire::{
         Node,
         protocol::{TCP, UDP},
@@ -246,5 +246,101 @@ fn without_ports_to_give_out_a_pod_is_not_dialled_beside_a_service() {
         play.service(service, UDP, &[a]);
         play.ingress(&udp(client, service));
         play.ingress(&udp(client, a)).stays(NoPort);
+    });
+}
+
+/// The client has a connection to the pod itself, and dials a Service from the same port.
+fn beside_a_connection(row: impl Fn(&mut Play<'_>, SocketAddr, SocketAddr, SocketAddr)) {
+    play(|play| {
+        let Cast {
+            client,
+            service,
+            pods: [a, _, _],
+            ..
+        } = play.cast;
+        play.service(service, TCP, &[a]);
+        for (from, to, segment) in [
+            (client, a, tcp(client, a).syn()),
+            (a, client, tcp(a, client).syn_ack()),
+            (client, a, tcp(client, a).ack()),
+        ] {
+            let reason = if from == client { NotService } else { NotReply };
+            let end = if to == a {
+                play.ingress(&segment)
+            } else {
+                play.egress(&segment)
+            };
+            end.stays(reason);
+        }
+        play.ingress(&tcp(client, service).syn())
+            .becomes(Forwarded, &tcp(client, a).syn());
+        row(play, client, service, a);
+    });
+}
+
+#[test]
+fn a_connection_that_was_there_before_goes_on_and_the_service_s_gets_another_port() {
+    beside_a_connection(|play, client, service, pod| {
+        // To the pod, the SYN is of the connection that it has.
+        for segment in [Frame::ack, Frame::fin] {
+            play.egress(&segment(tcp(pod, client))).stays(Beside);
+            play.ingress(&tcp(client, pod).ack()).stays(NotService);
+        }
+        let [seen, to] = play.ingress(&tcp(client, service).syn()).ends(Forwarded);
+        assert_eq!((to, seen.ip()), (pod, client.ip()));
+        assert_ne!(seen, client);
+        assert_eq!(play.flows(), [1, 0], "the first try is forgotten");
+        play.egress(&tcp(pod, seen).syn_ack())
+            .becomes(Replied, &tcp(service, client).syn_ack());
+        play.ingress(&tcp(client, service).ack())
+            .becomes(Forwarded, &tcp(seen, pod).ack());
+        // Both go on.
+        play.egress(&tcp(pod, client).ack()).stays(NotReply);
+        play.egress(&tcp(pod, seen).ack())
+            .becomes(Replied, &tcp(service, client).ack());
+    });
+}
+
+#[test]
+fn a_pod_that_answers_the_syn_has_no_other_connection() {
+    for answer in [Frame::syn_ack, |frame: Frame| frame.rst().ack()] {
+        beside_a_connection(|play, client, service, pod| {
+            // It had: it has ended meanwhile, and its port is free.
+            play.egress(&answer(tcp(pod, client)))
+                .becomes(Replied, &answer(tcp(service, client)));
+            play.egress(&tcp(pod, client).ack())
+                .becomes(Replied, &tcp(service, client).ack());
+        });
+    }
+}
+
+#[test]
+fn late_segments_of_an_earlier_flow_are_not_taken_for_another_connection_s() {
+    play(|play| {
+        let Cast {
+            client,
+            service,
+            pods: [a, _, _],
+            ..
+        } = play.cast;
+        play.service(service, TCP, &[a]);
+        play.ingress(&tcp(client, service).syn());
+        play.egress(&tcp(a, client).rst().ack())
+            .becomes(Replied, &tcp(service, client).rst().ack());
+        play.ingress(&tcp(client, service).syn())
+            .becomes(Forwarded, &tcp(client, a).syn());
+        play.egress(&tcp(a, client).ack())
+            .becomes(Replied, &tcp(service, client).ack());
+    });
+}
+
+#[test]
+fn without_ports_to_give_out_a_service_is_not_dialled_beside_a_pod() {
+    beside_a_connection(|play, client, service, pod| {
+        play.egress(&tcp(pod, client).ack()).stays(Beside);
+        play.twin.memory.node.port_count = 0;
+        done(play.twin.copy());
+        play.ingress(&tcp(client, service).syn()).stays(NoPort);
+        assert_eq!(play.flows(), [0, 0]);
     });
 }

@@ -38,7 +38,11 @@ fn a_client_alone_completes_no_handshake() {
 
 #[test]
 fn a_half_open_flow_ends_after_a_minute() {
-    play(|play| Connection::dial(play).ends_after(play, 60));
+    play(|play| {
+        let connection = Connection::dial(play);
+        connection.pod_sends(play, Frame::syn_ack);
+        connection.ends_after(play, 60);
+    });
 }
 
 #[test]

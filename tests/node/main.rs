@@ -11,6 +11,7 @@ mod untranslated;
 
 mod cluster_ip;
 mod hairpin;
+mod shared;
 mod related;
 mod fragments;
 mod fragment_orders;

@@ -96,7 +96,11 @@ async fn again_and_again(route: Route, count: u64) -> anyhow::Result<BTreeSet<St
 
 /// One connection with one message: who has answered.
 async fn connection(from: SocketAddr, target: SocketAddr, end: End) -> anyhow::Result<String> {
-    let mut stream = BufReader::new(dial(from, target, end).await?);
+    let stream = dial(from, target).await?;
+    if matches!(end, End::Reset) {
+        stream.set_zero_linger()?;
+    }
+    let mut stream = BufReader::new(stream);
     let mut line = String::new();
     stream.write_all(b"- 1\n").await?;
     ensure!(stream.read_line(&mut line).await? > 0, "no answer");
@@ -109,16 +113,13 @@ async fn connection(from: SocketAddr, target: SocketAddr, end: End) -> anyhow::R
 }
 
 /// Connects from a port as soon as this machine lets it go.
-async fn dial(from: SocketAddr, target: SocketAddr, end: End) -> anyhow::Result<TcpStream> {
+pub(crate) async fn dial(from: SocketAddr, target: SocketAddr) -> anyhow::Result<TcpStream> {
     loop {
         let socket = match target {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
         };
         socket.set_reuseaddr(true)?;
-        if matches!(end, End::Reset) {
-            socket.set_zero_linger()?;
-        }
         socket.bind(from)?;
         match socket.connect(target).await {
             // The pod has not acknowledged the end yet.

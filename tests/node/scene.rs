@@ -27,6 +27,11 @@ use tests::{
 pub(crate) const V4: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 80);
 /// The Service's IPv6 address.
 pub(crate) const V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x10, 0x96, 0, 0, 0, 0, 0x80);
+/// Addresses of another Service of the same pods.
+pub(crate) const OTHER: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(10, 96, 0, 81)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x10, 0x96, 0, 0, 0, 0, 0x81)),
+];
 /// The Service's port; its pods serve [`POD_PORT`].
 pub(crate) const PORT: u16 = 80;
 /// The pods' port.
@@ -81,7 +86,7 @@ impl Scene {
         };
         // With the same seed, the same flows go to the same backends in every run.
         fs::write(scene.lab.dir().join("seed"), [7; 16])?;
-        scene.write("service", &service(""))?;
+        scene.write("service", &service("web", [V4.into(), V6.into()], ""))?;
         for _backend in 0..backends {
             scene.add_backend()?;
         }
@@ -129,7 +134,14 @@ impl Scene {
             "  sessionAffinity: ClientIP\n  \
              sessionAffinityConfig: {{clientIP: {{timeoutSeconds: {seconds}}}}}\n"
         );
-        self.write("service", &service(&stick))
+        self.write("service", &service("web", [V4.into(), V6.into()], &stick))
+    }
+
+    /// Adds a Service of the same pods at [`OTHER`], and waits until it leads to so many.
+    pub(crate) fn add_service(&self, backends: usize) -> anyhow::Result<()> {
+        self.write("other", &service("other", OTHER, ""))?;
+        self.wait_for_backends_of("default/other", backends)
+            .map(drop)
     }
 
     /// From now on, agents follow this API server instead of manifests.
@@ -208,9 +220,14 @@ impl Scene {
 
     /// Waits until every frontend of the Service leads to so many backends.
     pub(crate) fn wait_for_backends(&self, count: usize) -> anyhow::Result<Vec<Frontend>> {
-        let what = format!("4 frontends with {count} backends each");
+        self.wait_for_backends_of("default/web", count)
+    }
+
+    fn wait_for_backends_of(&self, service: &str, count: usize) -> anyhow::Result<Vec<Frontend>> {
+        let what = format!("4 frontends of {service} with {count} backends each");
         let done = wait::until(&what, PATIENCE, || {
-            let frontends = self.weiche.frontends().ok()?;
+            let mut frontends = self.weiche.frontends().ok()?;
+            frontends.retain(|frontend| frontend.object() == service);
             let complete = |frontend: &Frontend| frontend.backends.len() == count;
             (frontends.len() == 4 && frontends.iter().all(complete)).then_some(frontends)
         });
@@ -300,11 +317,11 @@ fn beside_tests() -> anyhow::Result<std::ffi::OsString> {
     Ok(target.join("weiche").into())
 }
 
-/// The Service's manifest; `more` are further lines of its `spec`.
-fn service(more: &str) -> String {
+/// A Service's manifest; `more` are further lines of its `spec`.
+fn service(name: &str, [v4, v6]: [IpAddr; 2], more: &str) -> String {
     format!(
-        "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\nspec:\n  \
-         clusterIPs: ['{V4}', '{V6}']\n  clusterIP: '{V4}'\n  \
+        "apiVersion: v1\nkind: Service\nmetadata:\n  name: {name}\nspec:\n  \
+         clusterIPs: ['{v4}', '{v6}']\n  clusterIP: '{v4}'\n  \
          ipFamilies: [IPv4, IPv6]\n  ipFamilyPolicy: RequireDualStack\n  \
          selector: {{app: web}}\n  ports:\n  \
          - {{name: tcp, port: {PORT}, targetPort: {POD_PORT}}}\n  \
@@ -319,7 +336,11 @@ fn pod_manifest(pod: &Pod, app: &str, life: Life) -> String {
     if life == Life::Terminating {
         text.push_str("  deletionTimestamp: '2026-01-01T00:00:00Z'\n");
     }
-    let ready = if life == Life::NotReady { "False" } else { "True" };
+    let ready = if life == Life::NotReady {
+        "False"
+    } else {
+        "True"
+    };
     let node = Node::NAME;
     // Writing to a String cannot fail.
     let _written = write!(

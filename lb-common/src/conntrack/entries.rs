@@ -4,7 +4,7 @@
 //! The order of writes is such that whoever finds a reverse entry also finds its flow: the flow is
 //! made first, and the reverse entry is removed first.
 
-use super::{Age, age, seen, state, timeout_ns};
+use super::{Age, Past, age, seen, state, timeout_ns};
 use crate::family::{Family, WideAddress};
 use crate::frame::Frame;
 use crate::parse::Datagram;
@@ -361,7 +361,11 @@ fn fill_flow<F: Family>(frame: &mut Frame<F::Address>, now_ns: u64, timeouts: &T
     flow.epoch = choice.epoch;
     flow.backend = choice.backend;
     flow.client_seen = client_seen;
-    flow.backend_seen = 0;
+    flow.backend_seen = if frame.past == Past::Flow.byte() {
+        seen::AGAIN
+    } else {
+        0
+    };
     flow.port = frame.target.port;
     flow.client_port = frame.target.client_port;
     flow.address = frame.target.address;

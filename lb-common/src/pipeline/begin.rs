@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A new flow: the way from a Service to one of its backends.
 
-use crate::conntrack::{self, Choice, Target};
+use crate::conntrack::{self, Choice, Past, Target};
 use crate::family::Family;
 use crate::frame::Frame;
 use crate::service::Destination;
@@ -40,7 +40,13 @@ pub(super) fn begin<F: Family, T: Tables<F>>(
     }
     select::mark::<F>(node.seed, frame);
     let is_pinned = affinity::find(tables, frame, destination)?;
-    let backends = if is_pinned { 1 } else { BACKEND_ATTEMPTS };
+    let backends = if frame.past == Past::Strange.byte() {
+        0
+    } else if is_pinned {
+        1
+    } else {
+        BACKEND_ATTEMPTS
+    };
     for attempt in 0..ATTEMPTS {
         let (choice, client_port) = if attempt < backends {
             (u32::from(attempt), frame.datagram.tuple.source_port)
