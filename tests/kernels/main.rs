@@ -28,6 +28,10 @@ const STEPS: &[(&str, &[&str])] = &[
         &["node", "cluster_ip::checksums_on_the_wire_are_right"],
     ),
     (
+        "bad road",
+        &["node", "road::a_road_loses_doubles_and_mixes_as_it_says"],
+    ),
+    (
         "kill -9",
         &["node", "restart::a_killed_agent_interrupts_nothing"],
     ),
