@@ -51,7 +51,7 @@ impl Size {
         if open < 10_000 {
             return Self {
                 seconds: 2,
-                half_open: 2_048,
+                half_open: 4_096,
                 timeout_s: 15,
             };
         }

@@ -49,8 +49,10 @@ impl Alarms {
                 map,
                 entries,
                 capacity,
+                spare,
             } = *usage;
-            let percent = u64::from(entries).saturating_mul(100) / u64::from(capacity.max(1));
+            let room = capacity.saturating_sub(spare).max(1);
+            let percent = u64::from(entries).saturating_mul(100) / u64::from(room);
             if percent >= ALARM && !self.0.contains_key(map) {
                 let pressed = Pressed {
                     map: map.to_owned(),
@@ -103,14 +105,15 @@ mod tests {
             (9, 90, true, Some(9)),
         ] {
             let usages = [
-                ("half_open_v4", entries, 100),
+                ("half_open_v4", entries, 150, 50),
                 // As one that nobody has made yet.
-                ("flows_v6", 0, 0),
+                ("flows_v6", 0, 0, 0),
             ];
-            let usages = usages.map(|(map, entries, capacity)| Usage {
+            let usages = usages.map(|(map, entries, capacity, spare)| Usage {
                 map,
                 entries,
                 capacity,
+                spare,
             });
             assert_eq!(alarms.judge(&usages, now_s), is_news, "at {now_s}");
             let since: Vec<u64> = alarms.pressed().iter().map(|one| one.since_s).collect();
@@ -119,7 +122,7 @@ mod tests {
         let said = alarms.pressed()[0].line(10);
         assert_eq!(
             said,
-            "half_open_v4, which has room for 100: a larger --half-open makes more (for 1 s)"
+            "half_open_v4, which has room for 150: a larger --half-open makes more (for 1 s)"
         );
     }
 }

@@ -101,9 +101,7 @@ impl Vitals {
     pub async fn watch_pressure(&self, report: impl Fn(Vec<Pressed>)) -> Infallible {
         let mut alarms = Alarms::default();
         loop {
-            let begun_ns = clock::monotonic_ns();
-            self.read_kernel().await;
-            let took = Duration::from_nanos(clock::monotonic_ns().saturating_sub(begun_ns));
+            let took = self.read_kernel().await;
             if alarms.judge(&self.metrics.usages(), clock::unix_s()) {
                 let pressed = alarms.pressed();
                 self.metrics.pressed(&pressed);
@@ -118,24 +116,36 @@ impl Vitals {
         self.pulse.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the kernel, unless that was done a moment ago. Who fails says so in the log and tells
-    /// what was read before.
-    async fn read_kernel(&self) {
+    /// Reads the kernel, unless that was done a moment ago; how long that kept a processor busy.
+    /// Who fails says so in the log and tells what was read before.
+    async fn read_kernel(&self) -> Duration {
         let Some(source) = self.kernel.clone() else {
-            return;
+            return Duration::ZERO;
         };
         let mut read_ns = self.read_ns.lock().await;
         let now_ns = clock::monotonic_ns();
         if read_ns.is_some_and(|read_ns| now_ns.saturating_sub(read_ns) < COUNT_AGAIN_NS) {
-            return;
+            return Duration::ZERO;
         }
-        let read = move || Kernel::read(&source.reasons, &source.flows);
-        match tokio::task::spawn_blocking(read).await {
-            Ok(Ok(kernel)) => self.metrics.kernel(kernel),
-            Ok(Err(error)) => tracing::warn!("metrics: {error}"),
+        let read = move || {
+            let begun_ns = clock::thread_cpu_ns();
+            let kernel = Kernel::read(&source.reasons, &source.flows);
+            (kernel, clock::thread_cpu_ns().saturating_sub(begun_ns))
+        };
+        let read = tokio::task::spawn_blocking(read).await;
+        *read_ns = Some(now_ns);
+        let (kernel, took_ns) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::warn!("metrics: {error}");
+                return Duration::ZERO;
+            }
+        };
+        match kernel {
+            Ok(kernel) => self.metrics.kernel(kernel),
             Err(error) => tracing::warn!("metrics: {error}"),
         }
-        *read_ns = Some(now_ns);
+        Duration::from_nanos(took_ns)
     }
 }
 

@@ -15,6 +15,7 @@ use lb_common::{
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
     path::Path,
 };
 
@@ -42,7 +43,13 @@ pub struct Usage {
     pub entries: u32,
     /// Entries that it has room for.
     pub capacity: u32,
+    /// Of those: how many may stay free while entries give way already.
+    pub spare: u32,
 }
+
+/// Places that each processor may keep to itself in a map whose entries give way to newer ones
+/// (`LOCAL_FREE_TARGET` of the kernel's `bpf_lru_list.h`).
+const SPARE_OF_PROCESSOR: u32 = 128;
 
 /// The four tables of flows, and those that flows fill as well.
 #[derive(Debug)]
@@ -92,6 +99,11 @@ impl KernelFlows {
             map,
             entries,
             capacity,
+            spare: 0,
+        };
+        let evicting = |map, entries| Usage {
+            spare: spare(half_open),
+            ..usage(map, entries, half_open)
         };
         let opening = [
             count_live::<V4>(opening_v4, half_open, now_ns)?,
@@ -104,12 +116,21 @@ impl KernelFlows {
         Ok(vec![
             usage("flows_v4", count(of_v4, flows)?, flows),
             usage("flows_v6", count(of_v6, flows)?, flows),
-            usage("half_open_v4", opening[0], half_open),
-            usage("half_open_v6", opening[1], half_open),
+            evicting("half_open_v4", opening[0]),
+            evicting("half_open_v6", opening[1]),
             usage("affinity_v4", pinned[0], affinity),
             usage("affinity_v6", pinned[1], affinity),
         ])
     }
+}
+
+/// How many places of a table of half-open flows may stay free; half of it at most, as the kernel
+/// keeps less where a table is small.
+fn spare(capacity: u32) -> u32 {
+    // Whoever cannot count them has one.
+    let processors = aya::util::nr_cpus().map_or(1, NonZeroU32::get);
+    let spare = processors.saturating_mul(SPARE_OF_PROCESSOR);
+    spare.min(capacity / 2)
 }
 
 /// Half-open flows that are not over: the others lie there until somebody needs their place.

@@ -103,6 +103,7 @@ impl Reading {
             map,
             entries,
             capacity,
+            spare: 0,
         };
         self.tables = vec![
             table("frontends_v4", capacity.frontends, v4),

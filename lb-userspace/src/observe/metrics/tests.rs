@@ -57,6 +57,7 @@ fn full() -> Metrics {
             map: "flows_v4",
             entries: 1,
             capacity: 4,
+            spare: 0,
         }],
     });
     metrics.pressed(&[Pressed {
