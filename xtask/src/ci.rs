@@ -9,5 +9,5 @@ pub(crate) fn run() -> anyhow::Result<()> {
     step::step("tidy", tidy::run)?;
     step::step("lint", lint::run)?;
     step::step("verifier", || verifier::run(false))?;
-    step::step("test", || test::run(test::Manner::default(), &[]))
+    step::step("test", || test::run(test::Manner::default(), &[]).map(drop))
 }

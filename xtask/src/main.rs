@@ -17,6 +17,7 @@ mod run;
 mod bench;
 mod test;
 mod verifier;
+mod coverage;
 mod semantics;
 
 mod lint;
@@ -84,6 +85,8 @@ enum Verb {
         #[arg(long)]
         bless: bool,
     },
+    /// Count which branches of the packet path the tests take on the host (root)
+    Coverage,
     /// Run the tests behind docs/semantics.md, and write it anew
     Semantics,
     /// Check all that must pass before a change lands (root)
@@ -110,10 +113,12 @@ fn main() -> ExitCode {
                 },
                 &names,
             )
+            .map(drop)
         }
         Some(Verb::Lint) => lint::run(),
         Some(Verb::Tidy) => tidy::run(),
         Some(Verb::Verifier { bless }) => verifier::run(bless),
+        Some(Verb::Coverage) => coverage::run(),
         Some(Verb::Semantics) => semantics::run(),
         Some(Verb::Ci) => ci::run(),
     };

@@ -15,6 +15,7 @@ mod rust;
 pub(crate) use packages::Use;
 
 use crate::step;
+use std::path::PathBuf;
 
 /// Everything.
 pub(crate) fn run() -> anyhow::Result<()> {
@@ -39,6 +40,12 @@ pub(crate) fn tools() -> anyhow::Result<()> {
 /// What `cargo xtask build --static` needs besides.
 pub(crate) fn static_target() -> anyhow::Result<()> {
     rust::set_up_static()
+}
+
+/// What `cargo xtask coverage` needs besides: the folder of programs that read what was counted.
+pub(crate) fn llvm_tools() -> anyhow::Result<PathBuf> {
+    rust::set_up()?;
+    rust::set_up_llvm_tools()
 }
 
 /// What `cargo xtask lint` needs besides.

@@ -13,11 +13,17 @@ mod figures;
 
 use crate::{process, setup, step};
 use anyhow::bail;
+use artifacts::Binary;
+use std::path::PathBuf;
 use suites::Selection;
 use summary::Summary;
 
 /// How tests are run.
 #[derive(Clone, Copy, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a wish of its own, and any may be there with any other"
+)]
 pub(crate) struct Manner {
     /// With the large size of each figure, and without time limits.
     pub(crate) full: bool,
@@ -25,17 +31,19 @@ pub(crate) struct Manner {
     pub(crate) bless: bool,
     /// Showing what they print.
     pub(crate) shown: bool,
+    /// Counting which branches they take.
+    pub(crate) instrumented: bool,
 }
 
-/// Runs all suites, or those in `names`.
-pub(crate) fn run(manner: Manner, names: &[&str]) -> anyhow::Result<()> {
+/// Runs all suites, or those in `names`; returns the binaries that it has run.
+pub(crate) fn run(manner: Manner, names: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
     let selection = Selection::parse(names)?;
     if selection.is_privileged() {
         process::need_root("test", "some suites make namespaces and load BPF programs")?;
         setup::packages(setup::Use::Test)?;
     }
     setup::tools()?;
-    let binaries = step::step("building the tests", artifacts::build)?;
+    let binaries = step::step("building the tests", || artifacts::build(manner))?;
     suites::all_known(&binaries)?;
     let report = figures::Report::begin()?;
     let mut total = Summary::default();
@@ -70,5 +78,10 @@ pub(crate) fn run(manner: Manner, names: &[&str]) -> anyhow::Result<()> {
         println!("This was a part of the tests; `cargo xtask test` runs them all.");
     }
     println!("{} passed, {} failed", total.passed, total.failed);
-    Ok(())
+    let is_run = |binary: &Binary| {
+        let mut suites = selection.chosen().iter();
+        suites.any(|chosen| chosen.suite.name == binary.suite)
+    };
+    let run = binaries.into_iter().filter(is_run);
+    Ok(run.map(|binary| binary.path).collect())
 }

@@ -16,5 +16,5 @@ pub(crate) fn run(bless: bool) -> anyhow::Result<()> {
     };
     let here = "datapath::verifier";
     let names: &[&str] = if bless { &[here, "kernels"] } else { &[here] };
-    test::run(manner, names)
+    test::run(manner, names).map(drop)
 }

@@ -37,6 +37,27 @@ pub(super) fn set_up_static() -> anyhow::Result<()> {
     })
 }
 
+/// Installs LLVM's own programs, of the compiler's release, if they are missing; where they are.
+pub(super) fn set_up_llvm_tools() -> anyhow::Result<PathBuf> {
+    if let Some(folder) = llvm_tools()? {
+        return Ok(folder);
+    }
+    step::step("installing llvm-tools (150 MB)", || {
+        let mut rustup = Command::new("rustup");
+        rustup.args(["component", "add", "--toolchain", toolchain::CHANNEL]);
+        rustup.arg("llvm-tools");
+        process::run_shown(&mut rustup).map_err(refusal::explain)
+    })?;
+    llvm_tools()?.context("rustup has installed llvm-tools, and there is no llvm-cov")
+}
+
+/// The folder of `llvm-cov`, in the toolchain's folder for its own target.
+fn llvm_tools() -> anyhow::Result<Option<PathBuf>> {
+    let targets = std::fs::read_dir(sysroot()?.join("lib/rustlib"))?;
+    let mut folders = targets.filter_map(|target| Some(target.ok()?.path().join("bin")));
+    Ok(folders.find(|folder| folder.join("llvm-cov").is_file()))
+}
+
 /// The pinned toolchain's own folder.
 pub(super) fn sysroot() -> anyhow::Result<PathBuf> {
     let path = process::output(rustc().args(["--print", "sysroot"]))?;

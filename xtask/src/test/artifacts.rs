@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Builds all test binaries and learns from cargo where they are.
 
-use super::suites::UNIT;
-use crate::{process, toolchain};
+use super::{Manner, suites::UNIT};
+use crate::{coverage, process, toolchain};
 use serde_json::Value;
 use std::{path::PathBuf, process::Stdio};
 
@@ -18,9 +18,12 @@ pub(super) struct Binary {
 }
 
 /// Builds the tests, and the programs that the tests start.
-pub(super) fn build() -> anyhow::Result<Vec<Binary>> {
+pub(super) fn build(manner: Manner) -> anyhow::Result<Vec<Binary>> {
     let mut cargo = toolchain::cargo("build");
     cargo.args(["--all-targets", "--message-format=json-render-diagnostics"]);
+    if manner.instrumented {
+        coverage::instrument(&mut cargo);
+    }
     cargo.stderr(Stdio::inherit());
     let messages = process::output(&mut cargo)?;
     Ok(messages.lines().filter_map(binary).collect())

@@ -9,7 +9,7 @@ use super::{
     suites::{Chosen, UNIT},
     summary::Summary,
 };
-use crate::{process, step::Stopwatch, workspace};
+use crate::{coverage, process, step::Stopwatch, workspace};
 use anyhow::{Context as _, bail, ensure};
 use std::{
     io::{BufRead as _, BufReader},
@@ -38,6 +38,9 @@ pub(super) fn run(
             command.env(variable, &suite.path);
         }
         report.hand_to(&mut command, manner.full);
+        if manner.instrumented {
+            coverage::hand_to(&mut command);
+        }
         if manner.bless {
             command.env("WEICHE_BLESS", "1");
         }
