@@ -5,14 +5,12 @@
 //! agent as a process of its own for what it costs in memory; and beside it `nft`, with rules of
 //! the shape that kube-proxy writes.
 
-mod cluster;
 mod maps;
 mod scale;
 mod churn;
 mod driver;
 mod process;
 mod netfilter;
-mod ruleset;
 
 use anyhow::Context as _;
 
@@ -23,7 +21,6 @@ use crate::{
 
 /// Measures all of it.
 pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
-    let bpffs = bench.lab.mount_bpffs()?;
     let mut section = Section {
         title: "Control plane".to_owned(),
         text: TEXT.map(str::to_owned).to_vec(),
@@ -31,9 +28,9 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
         plots: Vec::new(),
     };
     let sizes = Sizes::of(bench.scale);
-    let rows = scale::measure(bench, &bpffs, sizes, report).context("scale")?;
-    churn::measure(bench, &bpffs, sizes, report, &mut section).context("churn")?;
-    process::measure(bench, &bpffs, sizes, report, &mut section).context("the agent's memory")?;
+    let rows = scale::measure(bench, sizes, report).context("scale")?;
+    churn::measure(bench, sizes, report, &mut section).context("churn")?;
+    process::measure(bench, sizes, report, &mut section).context("the agent's memory")?;
     let netfilter = netfilter::measure(bench, sizes, &mut section).context("netfilter")?;
     scale::show(&rows, &netfilter, &mut section);
     report.section(section);
@@ -65,9 +62,6 @@ struct Sizes {
     /// Numbers of Services that nft is given.
     nft: &'static [u32],
 }
-
-/// Endpoints of each Service.
-const ENDPOINTS: u32 = 10;
 
 impl Sizes {
     const fn of(scale: Scale) -> Self {

@@ -104,6 +104,11 @@ impl Effort {
         }
     }
 
+    /// When to give up on a row that stays noisy.
+    pub(crate) fn limit(self) -> Duration {
+        self.limit
+    }
+
     /// Measures until the median is tight or time is up, at least once.
     pub(crate) fn median(
         self,

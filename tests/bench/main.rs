@@ -6,16 +6,24 @@
 //! is shown.
 
 mod control;
+mod path;
+mod packet;
 
+mod agent;
+mod cluster;
+mod compare;
 mod estimate;
 mod machine;
+mod nft;
 mod progress;
 mod report;
+mod ruleset;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
+use compare::Old;
 use estimate::Effort;
 use machine::Machine;
 use progress::Progress;
@@ -38,6 +46,9 @@ struct Arguments {
     /// The program `weiche` [default: the one beside this program].
     #[arg(long, value_name = "FILE")]
     weiche: Option<PathBuf>,
+    /// A report.json of an earlier run: what became better or worse since, beyond the noise.
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
     /// Folder for the report.
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     out: PathBuf,
@@ -48,7 +59,14 @@ struct Arguments {
 enum Part {
     /// From a change of the cluster to the kernel's maps, and what it costs in memory.
     Control,
+    /// What a connection, a request and a datagram cost, beside dialling the pod and beside nft.
+    Path,
+    /// Nanoseconds of a program for one packet, by the number of Services and of flows.
+    Packet,
 }
+
+/// Endpoints of each Service, but where it is said.
+const ENDPOINTS: u32 = 10;
 
 /// What every part works with.
 struct Bench {
@@ -57,6 +75,8 @@ struct Bench {
     weiche: PathBuf,
     /// Owns all that is made outside of this process's memory.
     lab: Lab,
+    /// Where maps are pinned.
+    bpffs: PathBuf,
     progress: Progress,
 }
 
@@ -95,13 +115,16 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         (_, true) => Scale::Smoke,
         _ => Scale::Full,
     };
+    let old = arguments.compare.as_deref().map(Old::read).transpose()?;
     let beside = std::env::current_exe()?.with_file_name("weiche");
     let weiche = arguments.weiche.unwrap_or(beside);
     let machine = Machine::look(&weiche)?;
+    let lab = Lab::new("bench")?;
     let bench = Bench {
         scale,
         weiche,
-        lab: Lab::new("bench")?,
+        bpffs: lab.mount_bpffs()?,
+        lab,
         progress: Progress::new(),
     };
     let mut report = Report::new(machine, &format!("{scale:?}").to_lowercase());
@@ -112,11 +135,16 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     for part in parts {
         match part {
             Part::Control => control::measure(&bench, &mut report).context("part control")?,
+            Part::Packet => packet::measure(&bench, &mut report).context("part packet")?,
+            Part::Path => path::measure(&bench, &mut report).context("part path")?,
         }
     }
     bench.progress.clear();
     report.write(&arguments.out)?;
     print!("{}", terminal::summary(&report));
+    if let Some(old) = old {
+        print!("\n{}", old.compare(&report.value()?));
+    }
     println!(
         "written to {}/report.{{json,html}}",
         arguments.out.display()

@@ -59,6 +59,15 @@ impl Target {
             met: estimate.high <= limit,
         }
     }
+
+    /// A ratio of large to small that is 1 as far as the run can tell: its interval begins at 1 or
+    /// below.
+    pub(crate) fn no_growth(id: &'static str, what: impl Into<String>, ratio: Estimate) -> Self {
+        Self {
+            met: ratio.low <= 1.0,
+            ..Self::at_most(id, what, (1.0, "x"), ratio)
+        }
+    }
 }
 
 /// A target without a figure.
@@ -132,6 +141,11 @@ impl Serialize for Cell {
     }
 }
 
+/// Whether more of a unit is better: of what is done in a second. All else is cost.
+pub(crate) fn is_higher_better(unit: &str) -> bool {
+    unit.ends_with("/s") && unit != "changes/s"
+}
+
 /// Three digits that count, without an exponent.
 pub(crate) fn figure(value: f64) -> String {
     let size = value.abs();
@@ -168,6 +182,11 @@ impl Report {
 
     pub(crate) fn section(&mut self, section: Section) {
         self.sections.push(section);
+    }
+
+    /// As [`crate::compare`] reads it.
+    pub(crate) fn value(&self) -> anyhow::Result<serde_json::Value> {
+        Ok(serde_json::to_value(self)?)
     }
 
     /// Writes `report.json` and `report.html` into a folder.

@@ -39,6 +39,7 @@ const SIZES: Sizes = Sizes {
     frontends: 16,
     affinity: 1,
     foreign: 1,
+    backends: 32,
 };
 
 #[test]

@@ -37,6 +37,7 @@ const SIZES: Sizes = Sizes {
     frontends: 16,
     affinity: 2,
     foreign: 2,
+    backends: 32,
 };
 
 /// Tuples of one sequence at most; each may be followed by one packet that nobody asks about.

@@ -79,8 +79,10 @@ pub struct Sizes {
     pub affinity: u32,
     /// Of `FOREIGN`.
     pub foreign: u32,
-    /// Of `FRONTENDS`.
+    /// Of `FRONTENDS` of each family; there is a chunk of slots for each.
     pub frontends: u32,
+    /// Ids of backends are below this.
+    pub backends: u32,
 }
 
 impl Default for Sizes {
@@ -91,6 +93,7 @@ impl Default for Sizes {
             affinity: 4,
             foreign: 4,
             frontends: 64,
+            backends: 32,
         }
     }
 }
@@ -171,6 +174,8 @@ impl Kernel {
             ("FRAGMENTS_V6", FRAGMENTS),
             ("FRONTENDS_V4", sizes.frontends),
             ("FRONTENDS_V6", sizes.frontends),
+            ("SLOTS", 2 * sizes.frontends),
+            ("BACKENDS", sizes.backends),
         ] {
             loader.map_max_entries(name, size);
         }
@@ -254,7 +259,7 @@ impl Kernel {
         for (index, chunk) in &memory.chunks {
             self.chunks.set(*index, &Wire(*chunk), 0)?;
         }
-        for id in 0..BACKENDS_COPIED {
+        for id in 0..self.sizes.backends {
             let backend = memory.backends.get(&id).copied().unwrap_or_default();
             self.backends.set(id, &Wire(backend), 0)?;
         }
@@ -343,9 +348,6 @@ fn pin(ebpf: &Ebpf, pins: &Path) -> Result<()> {
     }
     Ok(())
 }
-
-/// Backends that tests use have ids below this one.
-const BACKENDS_COPIED: u32 = 32;
 
 /// Whether the kernel found that the frame makes no packet.
 fn is_invalid(error: &ProgramError) -> bool {

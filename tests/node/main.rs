@@ -43,4 +43,5 @@ mod forged;
 mod flood;
 mod spoofed;
 mod churn;
+mod bench;
 mod demo;

@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Changes that do not end: whether the loop keeps up.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
-    ENDPOINTS, Sizes,
-    cluster::Cluster,
+    Sizes,
     driver::{Driver, drive},
     maps::Maps,
 };
 use crate::{
-    Bench,
+    Bench, ENDPOINTS,
+    cluster::Cluster,
     estimate::{Estimate, whole},
     report::{Cell, Report, Section, Table, Target, figure},
 };
@@ -35,7 +32,6 @@ struct Sample {
 /// Sends changes at a steady rate and notes how far behind the loop is.
 pub(super) fn measure(
     bench: &Bench,
-    bpffs: &Path,
     sizes: Sizes,
     report: &mut Report,
     section: &mut Section,
@@ -45,7 +41,7 @@ pub(super) fn measure(
     bench
         .progress
         .now(&format!("control: {name} for {} s", sizes.churn_s));
-    let maps = Maps::new(bpffs, &cluster)?;
+    let maps = Maps::new(&bench.bpffs, &cluster)?;
     let samples = drive(maps.folder(), async |driver| {
         driver.list(&cluster).await?;
         churn(driver, &mut cluster, sizes.churn_s).await

@@ -16,7 +16,7 @@ use lb_userspace::{
 };
 use tokio::sync::{Notify, mpsc};
 
-use super::cluster::{Cluster, NODE};
+use crate::cluster::{Cluster, NODE};
 
 /// As many as the agent's own source may be ahead.
 const CHANGES: usize = 1_024;

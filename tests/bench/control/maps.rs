@@ -12,7 +12,7 @@ use aya::{EbpfLoader, maps::MapData};
 use lb_common::wire::CHUNK_SLOTS;
 use lb_userspace::{datapath::OBJECT, plan::maglev};
 
-use super::cluster::Cluster;
+use crate::cluster::Cluster;
 
 /// Maps that a [`lb_userspace::maps::kernel::KernelStore`] opens.
 const MAPS: [&str; 8] = [

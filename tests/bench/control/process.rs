@@ -2,28 +2,20 @@
 //! The agent as it is shipped, with the sizes that it has by default, in a network namespace of its
 //! own and before an API server: what it takes of the machine's memory.
 
-use std::{
-    fs::{self, File},
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{fs, time::Duration};
 
-use anyhow::{Context as _, bail};
-use lb_userspace::{datapath::pin::Pins, observe::Status};
-use tests::{api_objects, api_server::ApiServer, netns::Process, wait};
+use anyhow::Context as _;
+use lb_userspace::datapath::pin::Pins;
+use tests::{api_server::ApiServer, netns::Namespace, wait};
 
-use super::{
-    ENDPOINTS, Sizes,
-    cluster::{Cluster, NODE},
-    maps,
-};
+use super::{Sizes, maps};
 use crate::{
-    Bench, Scale,
+    Bench, ENDPOINTS, Scale,
+    agent::{self, Agent},
+    cluster::Cluster,
     estimate::Estimate,
     report::{Cell, Report, Section, Table, Target},
 };
-
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long after the last write memory is read.
 const REST: Duration = Duration::from_secs(2);
@@ -44,19 +36,13 @@ struct Taken {
 /// Starts agents, one after another, and asks the kernel what they take.
 pub(super) fn measure(
     bench: &Bench,
-    bpffs: &Path,
     sizes: Sizes,
     report: &mut Report,
     section: &mut Section,
 ) -> anyhow::Result<()> {
     let cluster = Cluster::new(sizes.most_asked, ENDPOINTS);
     let namespace = bench.lab.namespace("node")?;
-    let server = namespace.run(ApiServer::start)??;
-    for change in cluster.objects() {
-        api_objects::tell(&server, &change);
-    }
-    // A server that has been running for long does not know how all came about.
-    server.compact();
+    let server = agent::serve(&namespace, &cluster)?;
     let rounds = match bench.scale {
         Scale::Full => 6,
         Scale::Quick => 2,
@@ -66,9 +52,7 @@ pub(super) fn measure(
     for round in 0..rounds {
         let what = format!("control: memory of the agent, round {round}");
         bench.progress.now(&what);
-        let command = namespace.command(&bench.weiche);
-        let kubeconfig = server.kubeconfig();
-        match start(bench, bpffs, command, &kubeconfig, &cluster) {
+        match start(bench, &namespace, &server, &cluster) {
             Ok(life) => taken.push(life),
             Err(error) => {
                 report.absent("T9-agent", format!("{error:#}"));
@@ -142,53 +126,14 @@ fn table(taken: &[Taken], sizes: Sizes) -> Table {
 /// One life of an agent over maps of its own.
 fn start(
     bench: &Bench,
-    bpffs: &Path,
-    mut command: std::process::Command,
-    kubeconfig: &str,
+    namespace: &Namespace,
+    server: &ApiServer,
     cluster: &Cluster,
 ) -> anyhow::Result<Taken> {
-    let (pins, state) = (bpffs.join("weiche"), bench.lab.dir().join("state"));
-    let (config, log) = (
-        bench.lab.dir().join("kubeconfig"),
-        bench.lab.dir().join("log"),
-    );
-    fs::write(&config, kubeconfig)?;
-    command.args([
-        "run",
-        "--node-name",
-        NODE,
-        "--edge",
-        "none",
-        "--uplink",
-        "none",
-    ]);
-    command.arg("--kubeconfig").arg(&config);
-    command
-        .arg("--pin-dir")
-        .arg(&pins)
-        .arg("--state-dir")
-        .arg(&state);
-    let output = File::create(&log)?;
-    command.stdout(output.try_clone()?).stderr(output);
-    let begin = Instant::now();
-    let mut agent = Process::spawn(&mut command)?;
-    let pid = agent.child().id();
-    let done = wait::until("all Services to be written", PATIENCE, || {
-        if let Ok(Some(status)) = agent.child().try_wait() {
-            return Some(Err(format!("the agent has ended: {status}")));
-        }
-        let sync = Status::read(&state).ok().filter(|it| it.pid == pid)?.sync;
-        let all = sync.services_programmed == usize::try_from(cluster.services).ok()?;
-        match sync.failures.first() {
-            Some(failure) => Some(Err(failure.clone())),
-            None => (sync.listed && all).then_some(Ok(())),
-        }
-    });
-    let start_ms = begin.elapsed().as_secs_f64() * 1e3;
-    if let Err(error) = done.and_then(|done| done.map_err(anyhow::Error::msg)) {
-        bail!("{error}; it says:\n{}", fs::read_to_string(&log)?);
-    }
+    let flags = ["--edge", "none", "--uplink", "none"];
+    let mut agent = Agent::start(bench, namespace, server, cluster, &flags)?;
     wait::pass(REST);
+    let pid = agent.pid();
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -197,15 +142,11 @@ fn start(
         kib.map(|kib| kib * 1024.0)
             .with_context(|| format!("/proc/{pid}/status has no {name}"))
     };
-    let taken = Taken {
+    Ok(Taken {
         resident: field("VmRSS:")?,
         anonymous: field("RssAnon:")?,
         peak: field("VmHWM:")?,
-        start_ms,
-        maps: maps::bytes(&Pins::new(&pins).current().maps())?,
-    };
-    drop(agent);
-    fs::remove_dir_all(&pins).with_context(|| format!("removing {}", pins.display()))?;
-    fs::remove_dir_all(&state).with_context(|| format!("removing {}", state.display()))?;
-    Ok(taken)
+        start_ms: agent.started_in.as_secs_f64() * 1e3,
+        maps: maps::bytes(&Pins::new(agent.pins()).current().maps())?,
+    })
 }

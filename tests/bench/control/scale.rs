@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Cold sync and one change, by the size of the cluster.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use anyhow::ensure;
 use lb_common::wire::Node;
@@ -12,14 +12,14 @@ use lb_userspace::{
 use tests::{control::journal::Journal, wait};
 
 use super::{
-    ENDPOINTS, Sizes,
-    cluster::{Cluster, NODE},
+    Sizes,
     driver::drive,
     maps::{self, Maps},
     netfilter::Loaded,
 };
 use crate::{
-    Bench,
+    Bench, ENDPOINTS,
+    cluster::{Cluster, NODE},
     estimate::Estimate,
     report::{Cell, Line, Plot, Report, Section, Table, Target},
 };
@@ -43,14 +43,13 @@ pub(super) struct Row {
 /// All sizes, and the targets that speak of them.
 pub(super) fn measure(
     bench: &Bench,
-    bpffs: &Path,
     sizes: Sizes,
     report: &mut Report,
 ) -> anyhow::Result<Vec<Row>> {
     let many = sizes.services.iter().map(|services| (*services, ENDPOINTS));
     let mut rows = Vec::new();
     for (services, endpoints) in many.chain([(1, sizes.large)]) {
-        rows.push(row(bench, bpffs, sizes, services, endpoints)?);
+        rows.push(row(bench, sizes, services, endpoints)?);
     }
     let row = |services| rows.iter().find(|row| row.services == services);
     if sizes.are_asked()
@@ -85,24 +84,18 @@ pub(super) fn measure(
     Ok(rows)
 }
 
-fn row(
-    bench: &Bench,
-    bpffs: &Path,
-    sizes: Sizes,
-    services: u32,
-    endpoints: u32,
-) -> anyhow::Result<Row> {
+fn row(bench: &Bench, sizes: Sizes, services: u32, endpoints: u32) -> anyhow::Result<Row> {
     let name = format!("{services} Services x {endpoints}");
     let cluster = Cluster::new(services, endpoints);
     let cold_ms = bench.scale.effort().median(|round| {
         bench
             .progress
             .now(&format!("control: cold sync of {name}, round {round}"));
-        let maps = Maps::new(bpffs, &cluster)?;
+        let maps = Maps::new(&bench.bpffs, &cluster)?;
         let took = drive(maps.folder(), async |driver| driver.list(&cluster).await)?;
         Ok(took.as_secs_f64() * 1e3)
     })?;
-    let maps = Maps::new(bpffs, &cluster)?;
+    let maps = Maps::new(&bench.bpffs, &cluster)?;
     let mut changed = cluster.clone();
     let mut samples = Vec::new();
     drive(maps.folder(), async |driver| {
@@ -127,14 +120,14 @@ fn row(
         cold_ms,
         change_ms: Estimate::median(&samples),
         change_p99_ms: Estimate::quantile(&samples, 0.99),
-        calls: calls(bpffs, &cluster)?,
+        calls: calls(bench, &cluster)?,
         maps_mb: of_services.iter().map(|(_, bytes, _)| bytes).sum::<f64>() / 1e6,
     })
 }
 
 /// How many calls write one change: counted, not timed.
-fn calls(bpffs: &Path, cluster: &Cluster) -> anyhow::Result<u64> {
-    let maps = Maps::new(bpffs, cluster)?;
+fn calls(bench: &Bench, cluster: &Cluster) -> anyhow::Result<u64> {
+    let maps = Maps::new(&bench.bpffs, cluster)?;
     let mut store = KernelStore::open(maps.folder())?;
     let settings = Settings::new(NODE, Node::default());
     let mut reconciler = Reconciler::restore(&store, &settings)?;

@@ -129,7 +129,7 @@ impl Namespace {
 
     /// Waits until a link passes packets: for some milliseconds after it was set up, the kernel
     /// still drops what is sent on it.
-    pub(crate) fn wait_for_link(&self, link: &str) -> anyhow::Result<()> {
+    pub fn wait_for_link(&self, link: &str) -> anyhow::Result<()> {
         let what = format!("link {link} in {}", self.name);
         let show = ["-n", &self.name, "-o", "link", "show", "dev", link];
         wait::until(&what, Duration::from_secs(10), || {

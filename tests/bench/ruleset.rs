@@ -9,7 +9,7 @@ const SERVICES: u32 = 0xac10_0001;
 const PODS: u32 = 0x0a00_0001;
 
 /// What is there once, before any Service.
-pub(super) const BASE: &str = "\
+pub(crate) const BASE: &str = "\
 table ip weiche-bench {
   map service-ips { type ipv4_addr . inet_proto . inet_service : verdict; }
   map no-endpoint-services { type ipv4_addr . inet_proto . inet_service : verdict; }
@@ -36,31 +36,32 @@ table ip weiche-bench {
 }
 ";
 
-/// One transaction that adds Services.
-pub(super) fn add(services: std::ops::Range<u32>, endpoints: u32) -> String {
+/// One transaction that adds Services with port 80 of a protocol.
+pub(crate) fn add(services: std::ops::Range<u32>, endpoints: u32, protocol: &str) -> String {
     let mut text = String::new();
     // Chains first: what leads to them must find them.
     for service in services.clone() {
         line(
             &mut text,
-            format_args!("add chain ip weiche-bench {}", chain(service)),
+            format_args!("add chain ip weiche-bench {}", chain(service, protocol)),
         );
         for pod in 0..endpoints {
             let pod = service * endpoints + pod;
-            endpoint(&mut text, service, pod);
+            endpoint(&mut text, service, pod, protocol);
         }
         draw(
             &mut text,
             service,
             (0..endpoints).map(|pod| service * endpoints + pod),
+            protocol,
         );
         line(
             &mut text,
             format_args!(
                 "add element ip weiche-bench cluster-ips {{ {} }}\n\
-                 add element ip weiche-bench service-ips {{ {0} . tcp . 80 : goto {} }}",
+                 add element ip weiche-bench service-ips {{ {0} . {protocol} . 80 : goto {} }}",
                 address(SERVICES, service),
-                chain(service)
+                chain(service, protocol)
             ),
         );
     }
@@ -68,16 +69,22 @@ pub(super) fn add(services: std::ops::Range<u32>, endpoints: u32) -> String {
 }
 
 /// One transaction that replaces a Service's first pod.
-pub(super) fn change(service: u32, endpoints: u32, old: u32, new: u32) -> String {
+pub(crate) fn change(service: u32, endpoints: u32, old: u32, new: u32) -> String {
+    let protocol = "tcp";
     let mut text = String::new();
-    endpoint(&mut text, service, new);
+    endpoint(&mut text, service, new, protocol);
     line(
         &mut text,
-        format_args!("flush chain ip weiche-bench {}", chain(service)),
+        format_args!("flush chain ip weiche-bench {}", chain(service, protocol)),
     );
     let others = (1..endpoints).map(|pod| service * endpoints + pod);
-    draw(&mut text, service, [new].into_iter().chain(others));
-    let gone = endpoint_chain(service, old);
+    draw(
+        &mut text,
+        service,
+        [new].into_iter().chain(others),
+        protocol,
+    );
+    let gone = endpoint_chain(service, old, protocol);
     line(
         &mut text,
         format_args!("flush chain ip weiche-bench {gone}\ndelete chain ip weiche-bench {gone}"),
@@ -85,30 +92,30 @@ pub(super) fn change(service: u32, endpoints: u32, old: u32, new: u32) -> String
     text
 }
 
-fn endpoint(text: &mut String, service: u32, pod: u32) {
-    let (chain, address) = (endpoint_chain(service, pod), address(PODS, pod));
+fn endpoint(text: &mut String, service: u32, pod: u32, protocol: &str) {
+    let (chain, address) = (endpoint_chain(service, pod, protocol), address(PODS, pod));
     line(
         text,
         format_args!(
             "add chain ip weiche-bench {chain}\n\
              add rule ip weiche-bench {chain} ip saddr {address} jump mark-for-masquerade\n\
-             add rule ip weiche-bench {chain} meta l4proto tcp dnat to {address}:8080"
+             add rule ip weiche-bench {chain} meta l4proto {protocol} dnat to {address}:8080"
         ),
     );
 }
 
-fn draw(text: &mut String, service: u32, pods: impl Iterator<Item = u32>) {
-    let (chain, address) = (chain(service), address(SERVICES, service));
+fn draw(text: &mut String, service: u32, pods: impl Iterator<Item = u32>, protocol: &str) {
+    let (chain, address) = (chain(service, protocol), address(SERVICES, service));
     let targets: Vec<_> = (0..)
         .zip(pods)
         .map(|(number, pod): (u32, u32)| {
-            format!("{number} : goto {}", endpoint_chain(service, pod))
+            format!("{number} : goto {}", endpoint_chain(service, pod, protocol))
         })
         .collect();
     line(
         text,
         format_args!(
-            "add rule ip weiche-bench {chain} ip daddr {address} tcp dport 80 \
+            "add rule ip weiche-bench {chain} ip daddr {address} {protocol} dport 80 \
              ip saddr != 10.0.0.0/8 jump mark-for-masquerade\n\
              add rule ip weiche-bench {chain} numgen random mod {} vmap {{ {} }}",
             targets.len(),
@@ -117,16 +124,16 @@ fn draw(text: &mut String, service: u32, pods: impl Iterator<Item = u32>) {
     );
 }
 
-fn chain(service: u32) -> String {
+fn chain(service: u32, protocol: &str) -> String {
     format!(
-        "service-{:08X}-ns/service-{service}/tcp/http",
+        "service-{:08X}-ns/service-{service}/{protocol}/http",
         hashed(service)
     )
 }
 
-fn endpoint_chain(service: u32, pod: u32) -> String {
+fn endpoint_chain(service: u32, pod: u32, protocol: &str) -> String {
     format!(
-        "endpoint-{:08X}-ns/service-{service}/tcp/http__{}/8080",
+        "endpoint-{:08X}-ns/service-{service}/{protocol}/http__{}/8080",
         hashed(pod),
         address(PODS, pod)
     )

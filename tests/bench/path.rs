@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The path part: what a connection, a request, a datagram and a stream cost through a Service,
+//! beside the same to a pod and beside netfilter's rules, in rounds that take turns.
+//!
+//! Each contender has a world of namespaces of its own, so none has to be switched on and off.
+
+mod cpu;
+mod load;
+mod rows;
+mod server;
+mod world;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use crate::{
+    Bench, Scale,
+    estimate::{Effort, Estimate},
+    nft,
+    report::{Report, Section},
+};
+use load::{Tally, Workload};
+use rows::Row;
+use world::{Contender, Serving, World};
+
+/// What a run measures.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    /// Numbers of Services.
+    services: &'static [u32],
+    /// The most that netfilter is given.
+    nft_most: u32,
+    /// How long one contender is measured before the next has its turn.
+    turn: Duration,
+}
+
+impl Sizes {
+    const fn of(scale: Scale) -> Self {
+        match scale {
+            Scale::Full => Self {
+                services: &[1, 100, 1_000, 10_000, 50_000],
+                nft_most: 10_000,
+                turn: Duration::from_millis(300),
+            },
+            Scale::Quick => Self {
+                services: &[1, 1_000],
+                nft_most: 1_000,
+                turn: Duration::from_millis(200),
+            },
+            Scale::Smoke => Self {
+                services: &[1, 20],
+                nft_most: 20,
+                turn: Duration::from_millis(10),
+            },
+        }
+    }
+}
+
+const TEXT: [&str; 4] = [
+    "A client, a node and a backend are network namespaces, joined by veth; each contender has \
+     three of its own. Client and server are one thread each, on the last processor, one operation \
+     at a time, over epoll: 64 bytes asked, 128 answered.",
+    "CPU is what client, server and the kernel's own thread (ksoftirqd) have used on that \
+     processor for one operation: all work that veth makes of a packet is done by one of them.",
+    "A ratio is that of a turn to the turn of `direct` in the same round; rounds go on until the \
+     95 % interval of each ratio's median is within 3 %, or time is up. Contenders change places \
+     from round to round.",
+    "nft: rules of kube-proxy's shape, generated from its public description, so conntrack is on. \
+     `direct` has neither rules nor conntrack.",
+];
+
+/// Measures all of it.
+pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let sizes = Sizes::of(bench.scale);
+    let processor = cpu::last()?;
+    let mut contenders = vec![Contender::Direct, Contender::Weiche];
+    if nft::is_there() {
+        contenders.push(Contender::Netfilter);
+    }
+    let worlds = contenders.into_iter();
+    let worlds = worlds.map(|contender| World::new(bench, contender, processor));
+    let worlds: Vec<_> = worlds.collect::<anyhow::Result<_>>()?;
+    let mut all = Vec::new();
+    for &services in sizes.services {
+        let what = format!("{services} Services");
+        all.extend(scale(bench, &worlds, sizes, services, processor).context(what)?);
+    }
+    let mut section = Section {
+        title: "Packet path".to_owned(),
+        text: TEXT.map(str::to_owned).to_vec(),
+        tables: Vec::new(),
+        plots: Vec::new(),
+    };
+    rows::show(&all, &mut section);
+    rows::targets(&all, bench.scale, report);
+    report.section(section);
+    Ok(())
+}
+
+/// All workloads at one number of Services.
+fn scale(
+    bench: &Bench,
+    worlds: &[World],
+    sizes: Sizes,
+    services: u32,
+    processor: usize,
+) -> anyhow::Result<Vec<Row>> {
+    let mut served = Vec::new();
+    for world in worlds {
+        let contender = world.contender;
+        if contender == Contender::Netfilter && services > sizes.nft_most {
+            continue;
+        }
+        let name = contender.name();
+        let what = format!("path: {name} learns of {services} Services");
+        bench.progress.now(&what);
+        if let Some(serving) = world.serve(bench, services).context(name)? {
+            served.push((world, serving));
+        }
+    }
+    let mut rows = Vec::new();
+    for workload in Workload::ALL {
+        let mut row = Row::new(
+            services,
+            workload,
+            served.iter().map(|(it, _)| it.contender),
+        );
+        let round = |number: usize, row: &mut Row| {
+            bench.progress.now(&format!(
+                "path: {}, {services} Services, round {number}",
+                workload.name()
+            ));
+            let tallies = turns(&served, workload, processor, sizes.turn, number)?;
+            row.add(tallies)
+        };
+        rows_until_tight(bench.scale.effort(), &mut row, round)?;
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+/// Each contender's turn of one round, in an order of the round's own.
+fn turns(
+    served: &[(&World, Serving)],
+    workload: Workload,
+    processor: usize,
+    time: Duration,
+    round: usize,
+) -> anyhow::Result<Vec<Tally>> {
+    let count = served.len();
+    let mut tallies: Vec<_> = (0..count).map(|_| None).collect();
+    for turn in 0..count {
+        let at = (turn + round) % count;
+        let (world, _serving) = &served[at];
+        let tally = load::run(world, workload, processor, time);
+        let name = world.contender.name();
+        tallies[at] = Some(tally.with_context(|| format!("{name}, {}", workload.name()))?);
+    }
+    Ok(tallies.into_iter().flatten().collect())
+}
+
+fn rows_until_tight(
+    effort: Effort,
+    row: &mut Row,
+    mut round: impl FnMut(usize, &mut Row) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    for number in 0.. {
+        round(number, row)?;
+        let is_tight = row.ratios().all(|ratio| Estimate::median(ratio).is_tight());
+        if is_tight || begin.elapsed() >= effort.limit() {
+            break;
+        }
+    }
+    Ok(())
+}
