@@ -36,7 +36,7 @@ use tokio::sync::{oneshot, watch as channel};
 
 use self::{ask::Ask, faults::Climate, objects::Objects};
 pub use self::{
-    faults::{Faults, HalfLine, Strike},
+    faults::{Faults, HalfLine, NoList, Strike},
     objects::Resource,
 };
 
@@ -360,9 +360,14 @@ async fn answer(
     if ask.is_watch() {
         return watch::answer(shared, resource, ask);
     }
-    let most = shared.climate.of(resource).borrow().faults.page;
-    match list::answer(&shared.objects(), resource, ask, most) {
-        Ok(body) => axum::Json(body).into_response(),
+    let faults = shared.climate.of(resource).borrow().faults.clone();
+    match list::answer(&shared.objects(), resource, ask, faults.page) {
+        Ok(mut body) => {
+            if let Some(no_list) = faults.no_list {
+                no_list.bend(&mut body);
+            }
+            axum::Json(body).into_response()
+        }
         Err(refused) => refused.into_response(),
     }
 }

@@ -278,6 +278,12 @@ async fn a_start_that_cannot_be_says_what_was_tried() -> anyhow::Result<()> {
         ("missing", None),
         ("broken", Some("clusters: [")),
         ("empty", Some("")),
+        // What stands beside a mistake may be a secret.
+        (
+            "a secret before it",
+            Some("users:\n- user:\n    token: SECRET\nclusters: ["),
+        ),
+        ("a secret of another type", Some("users:\n- user: SECRET\n")),
     ] {
         let path = bed.folder.path().join(what);
         if let Some(text) = text {
@@ -296,6 +302,8 @@ async fn a_start_that_cannot_be_says_what_was_tried() -> anyhow::Result<()> {
             panic!("{what}: {error}");
         };
         assert_eq!(*named, path);
+        let said = format!("{:#}", anyhow::Error::from(error));
+        assert!(!said.contains("SECRET"), "{said}");
     }
     let (sender, _changes) = mpsc::channel(1);
     let error = cluster::spawn(Settings::default(), sender)

@@ -10,7 +10,7 @@ use lb_userspace::{
 };
 use serde_json::json;
 use tests::{
-    api_server::{ApiServer, HalfLine, Resource, Strike},
+    api_server::{ApiServer, HalfLine, NoList, Resource, Strike},
     wait,
 };
 use tokio::time::Instant;
@@ -291,4 +291,40 @@ async fn a_server_that_has_moved_is_found_by_its_new_kubeconfig() -> anyhow::Res
     let found = |seen: &Seen| has(seen, "b") && has(seen, "c");
     stream.until("the new server's objects", found).await?;
     stream.status_until("no trouble", well).await
+}
+
+#[tokio::test]
+async fn what_is_no_list_of_it_takes_nothing_away() -> anyhow::Result<()> {
+    for (no_list, said) in [
+        (
+            NoList::OtherKind,
+            "services: ServiceList was asked for, \"PodList\" came",
+        ),
+        (
+            NoList::NoVersion,
+            "services: a list came without its version",
+        ),
+    ] {
+        let bed = Bed::new(server_with(&["a", "b"])?)?;
+        let mut stream = bed.started().await?;
+        bed.server
+            .faults_of(Resource::Services, |faults| faults.no_list = Some(no_list));
+        bed.server.strike_at(Resource::Services, Strike::Error(410));
+        stream
+            .status_until("a word about it", |status| {
+                status
+                    .problems
+                    .iter()
+                    .any(|noted| noted.line(0).starts_with(said))
+            })
+            .await?;
+        assert_eq!(stream.seen.listed[&Kind::Service], 1, "{no_list:?}");
+        assert!(has(&stream.seen, "a") && has(&stream.seen, "b"));
+        bed.server
+            .faults_of(Resource::Services, |faults| faults.no_list = None);
+        let relisted = |seen: &Seen| seen.listed[&Kind::Service] == 2;
+        stream.until("a list", relisted).await?;
+        assert!(has(&stream.seen, "a") && has(&stream.seen, "b"));
+    }
+    Ok(())
 }

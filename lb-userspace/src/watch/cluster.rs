@@ -16,12 +16,10 @@ mod source;
 use std::path::PathBuf;
 
 use axum::http::uri::InvalidUri;
-use kube::{
-    Client,
-    config::{InClusterError, KubeconfigError},
-};
+use kube::{Client, config::InClusterError};
 use tokio::sync::{mpsc, watch};
 
+pub use self::door::BadKubeconfig;
 use self::{calls::Calls, door::Door, source::Told};
 use super::{Handle, status::Status};
 use crate::model::Change;
@@ -68,7 +66,7 @@ pub enum StartError {
         path: PathBuf,
         /// Why not.
         #[source]
-        cause: KubeconfigError,
+        cause: BadKubeconfig,
     },
     /// The URL that was given is none.
     #[error("--master {master} is no URL")]

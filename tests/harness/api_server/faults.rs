@@ -16,6 +16,8 @@ use axum::{
 };
 use tokio::sync::watch as channel;
 
+use serde_json::{Value, json};
+
 use super::{Shared, objects::Resource, refusal::Refusal};
 use crate::wait;
 
@@ -38,8 +40,30 @@ pub struct Faults {
     pub replay: u64,
     /// Show no more objects than this on a page, whatever was asked for: servers may.
     pub page: Option<usize>,
+    /// Answer lists by something that is none of this resource.
+    pub no_list: Option<NoList>,
     /// Wait so long before each answer, and before each line of a watch.
     pub pause: Duration,
+}
+
+/// What comes in place of a list, both without any object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoList {
+    /// A list of another kind.
+    OtherKind,
+    /// A list that says nothing of its version.
+    NoVersion,
+}
+
+impl NoList {
+    /// Makes it of a list.
+    pub(super) fn bend(self, list: &mut Value) {
+        list["items"] = json!([]);
+        match self {
+            Self::OtherKind => list["kind"] = "PodList".into(),
+            Self::NoVersion => list["metadata"] = json!({}),
+        }
+    }
 }
 
 /// What follows upon half a line.

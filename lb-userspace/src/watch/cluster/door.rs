@@ -2,16 +2,21 @@
 //! The way to the API server, which can be made anew: kubeconfig, token and certificates may be
 //! replaced while we run, and connections may be dead without a word.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use hyper::http::uri::Scheme;
 use kube::{
     Client, Config,
     client::ClientBuilder,
-    config::{KubeConfigOptions, Kubeconfig},
+    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 
 use super::{StartError, calls::Calls};
+use crate::yaml::{self, BadYaml};
 
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -110,5 +115,41 @@ async fn from_file(path: PathBuf) -> Result<Config, StartError> {
         Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await
     };
     let config = read().await;
-    config.map_err(|cause| StartError::Kubeconfig { path, cause })
+    config.map_err(|cause| StartError::Kubeconfig {
+        cause: BadKubeconfig::of(cause, &path),
+        path,
+    })
+}
+
+/// Why a kubeconfig does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum BadKubeconfig {
+    /// It is no YAML.
+    #[error(transparent)]
+    Syntax(BadYaml),
+    /// It is, and not a kubeconfig. What stands there may be a token, so it is not shown.
+    #[error("line {line}: what stands there is not what a kubeconfig has at that place")]
+    Shape {
+        /// From 1.
+        line: u64,
+    },
+    /// Anything else.
+    #[error(transparent)]
+    Other(KubeconfigError),
+}
+
+impl BadKubeconfig {
+    /// The parser's own messages show the lines around, secrets included.
+    fn of(error: KubeconfigError, path: &Path) -> Self {
+        let KubeconfigError::Parse(error) = error else {
+            return Self::Other(error);
+        };
+        let text = fs::read_to_string(path).unwrap_or_default();
+        match yaml::parse(&text) {
+            Err(error) => Self::Syntax(error),
+            Ok(_) => Self::Shape {
+                line: error.location().map_or(1, |location| location.line()),
+            },
+        }
+    }
 }

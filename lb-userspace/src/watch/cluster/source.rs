@@ -155,6 +155,7 @@ impl<K: Object> Source<K> {
         let mut begun = false;
         loop {
             let page: ObjectList<Read<K>> = self.page(&params).await?;
+            let version = version_of(&page)?;
             // Not before the first answer: an attempt that fails changes nothing.
             if !begun {
                 begun = true;
@@ -173,8 +174,7 @@ impl<K: Object> Source<K> {
             self.doubted = false;
             self.report.listed();
             self.well();
-            let none = || Trouble::lost("a list came without its version").into();
-            return metadata.resource_version.ok_or_else(none);
+            return Ok(version);
         }
     }
 
@@ -353,4 +353,19 @@ fn is_older(version: &str, than: &str) -> bool {
     number(version)
         .zip(number(than))
         .is_some_and(|(a, b)| a < b)
+}
+
+/// The version of a list, if it is one of what was asked for: one of something else would tell
+/// that nothing is there.
+fn version_of<K: Object>(page: &ObjectList<Read<K>>) -> Result<String, Trouble> {
+    let (kind, wanted) = (&page.types.kind, K::kind(&()));
+    if kind.strip_suffix("List") != Some(&*wanted) {
+        let said = format!("{wanted}List was asked for, {kind:?} came");
+        return Err(Trouble::lost(&said));
+    }
+    let version = page.metadata.resource_version.clone();
+    let none = || Trouble::lost("a list came without its version");
+    version
+        .filter(|version| !version.is_empty())
+        .ok_or_else(none)
 }

@@ -54,6 +54,9 @@ impl<K: Resource> Read<K> {
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Read<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
+        if let Some(refused) = Refused::by_name(&value) {
+            return Ok(Self::Refused(refused));
+        }
         Ok(match K::deserialize(&value) {
             Ok(object) => Self::Whole(object),
             Err(error) => Self::Refused(Refused::of::<K>(&value, &error)),
@@ -61,7 +64,28 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Read<K> {
     }
 }
 
+/// Characters of an object's name at most (RFC 1123, as Kubernetes reads it).
+const LONGEST: usize = 253;
+
 impl Refused {
+    /// Names that no API server gives out: in a log or on a terminal, they could be anything.
+    fn by_name(value: &Value) -> Option<Self> {
+        let metadata = &value["metadata"];
+        let is_name = |text: &str| {
+            let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+            text.len() <= LONGEST && text.bytes().all(known)
+        };
+        ["name", "namespace"].into_iter().find_map(|field| {
+            let text = metadata[field].as_str().filter(|text| !is_name(text))?;
+            let some: String = text.chars().take(60).collect();
+            Some(Self {
+                name: None,
+                version: metadata["resourceVersion"].as_str().map(str::to_owned),
+                why: format!("metadata.{field}: {some:?} is no name of an object"),
+            })
+        })
+    }
+
     fn of<K: DeserializeOwned>(value: &Value, error: &serde_json::Error) -> Self {
         let metadata = &value["metadata"];
         let text = |field: &str| metadata[field].as_str().filter(|text| !text.is_empty());
@@ -111,6 +135,11 @@ mod tests {
                 json!({"metadata": {"name": "a", "labels": {"\u{1b}[2J": 1}}}),
                 Some(Name::new("", "a")),
                 "metadata.labels.\\u{1b}[2J: invalid type: integer `1`, expected a string",
+            ),
+            (
+                json!({"metadata": {"name": "a\n\u{1b}[31mb"}}),
+                None,
+                "metadata.name: \"a\\n\\u{1b}[31mb\" is no name of an object",
             ),
         ] {
             let read: Read<Service> = serde_json::from_value(object).expect("it is never an error");

@@ -3,6 +3,8 @@
 
 use std::{error::Error, time::Duration};
 
+use kube::core::Status;
+
 /// No wish of the server's makes us wait longer.
 const LONGEST_WISH: Duration = Duration::from_secs(30);
 
@@ -47,9 +49,33 @@ impl Trouble {
     }
 }
 
+/// What an answer that is an error says, and what helps.
+fn answer(status: &Status) -> String {
+    let Status {
+        code,
+        reason,
+        message,
+        ..
+    } = status;
+    let advice = match code {
+        401 => {
+            "; the token or certificate may have expired: look at the kubeconfig, or at the \
+                service account"
+        }
+        403 => "; the account needs the rights that deploy/ lists: list and watch",
+        _ => "",
+    };
+    // Its text may hold anything, and goes to terminals.
+    let message = message.replace(char::is_control, " ");
+    format!("the server says {code} {reason}: {message}{advice}")
+}
+
 impl From<kube::Error> for Trouble {
     fn from(error: kube::Error) -> Self {
-        let said = chain(&error);
+        let said = match &error {
+            kube::Error::Api(status) => answer(status),
+            error => chain(error),
+        };
         match error {
             // 410: the version is older than what the server remembers. Servers say it inside a
             // stream or as its status (kubernetes#104171).
