@@ -217,6 +217,7 @@ impl Reconciler {
             backends_free: self.actual.backend_ids.free(),
             chunks_free: self.actual.runs.free(),
             node_leaving: self.world.node_leaving(),
+            node_known: self.world.node_known(),
             changes: self.changes,
             ..Report::default()
         }

@@ -15,6 +15,12 @@ use tokio::sync::watch;
 /// Changes that come together are written together.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// As `status.json` calls the mode.
+const CLUSTER: &str = "cluster";
+
+/// Between two lines of the log about the same.
+const LOG_PAUSE: Duration = Duration::from_secs(10);
+
 /// The one place where the parts' states meet.
 pub(super) struct Publisher {
     status: watch::Sender<Status>,
@@ -26,7 +32,7 @@ impl Publisher {
     pub(super) fn new(config: &Config, facts: &Facts, vitals: Arc<Vitals>) -> Self {
         let mode = match config.source {
             Source::Manifests(_) => "standalone",
-            Source::Cluster(_) => "cluster",
+            Source::Cluster(_) => CLUSTER,
         };
         let status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -77,8 +83,14 @@ impl Publisher {
         source: watch::Receiver<WatchStatus>,
         reports: watch::Receiver<Report>,
     ) -> Result<Infallible, StatusError> {
-        let ((), (), end) = tokio::join!(self.watch(source), self.sync(reports), self.write());
+        let said = say(self.is_cluster(), reports.clone());
+        let ((), (), (), end) =
+            tokio::join!(self.watch(source), self.sync(reports), said, self.write());
         end
+    }
+
+    fn is_cluster(&self) -> bool {
+        self.status.borrow().mode == CLUSTER
     }
 
     async fn watch(&self, mut states: watch::Receiver<WatchStatus>) {
@@ -109,6 +121,84 @@ impl Publisher {
                 // We hold the sender ourselves.
                 std::future::pending::<()>().await;
             }
+        }
+    }
+}
+
+/// Says in the log that something is not as it should be, when how much of it there is has
+/// changed: who reads only the log should know that there is more to read.
+async fn say(is_cluster: bool, mut reports: watch::Receiver<Report>) {
+    let mut said = Wrong::default();
+    while reports.changed().await.is_ok() {
+        let found = Wrong::of(is_cluster, &reports.borrow_and_update());
+        if found.is_like(&said) {
+            continue;
+        }
+        found.say();
+        said = found;
+        tokio::time::sleep(LOG_PAUSE).await;
+    }
+}
+
+/// What is not as it should be: how much, and the first of it.
+#[derive(Debug, Default)]
+struct Wrong {
+    failures: usize,
+    failure: String,
+    problems: usize,
+    problem: String,
+    no_node: bool,
+}
+
+impl Wrong {
+    fn of(is_cluster: bool, report: &Report) -> Self {
+        let failure = report.failures.first();
+        let failure = failure.map(|failure| format!("{}: {}", failure.about, failure.reason));
+        let problem = report.problems.first().map(|noted| &noted.problem);
+        let problem = problem.map(|problem| format!("{}: {}", problem.object, problem.fault));
+        Self {
+            failures: report.failure_count,
+            failure: failure.unwrap_or_default(),
+            problems: report.problem_count,
+            problem: problem.unwrap_or_default(),
+            no_node: is_cluster && report.listed && !report.node_known,
+        }
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        let numbers = |it: &Self| (it.failures, it.problems, it.no_node);
+        numbers(self) == numbers(other)
+    }
+
+    fn say(&self) {
+        let Self {
+            failures,
+            failure,
+            problems,
+            problem,
+            no_node,
+        } = self;
+        if *failures > 0 {
+            tracing::warn!(
+                failures,
+                "Services are not served as they should be; the first: {failure}. \
+                 `weiche status` lists them"
+            );
+        }
+        if *problems > 0 {
+            tracing::warn!(
+                problems,
+                "parts of objects are left out; the first: {problem}. `weiche status` lists them"
+            );
+        }
+        if *no_node {
+            tracing::warn!(
+                "no Node has this node's name: traffic policies and topology hints that look at \
+                 it find nothing here; give --node-name as the Node is called"
+            );
+        }
+        if *failures == 0 && *problems == 0 && !no_node {
+            tracing::info!("nothing is left out or waits any more");
         }
     }
 }

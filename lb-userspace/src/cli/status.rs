@@ -65,21 +65,10 @@ fn counts(pins: &PinDir) -> Option<Vec<PacketCount>> {
 
 fn describe(report: &Report, now_s: u64) -> String {
     let Report {
-        alive,
-        status,
-        packets,
+        status, packets, ..
     } = report;
     let mut text = Text::default();
-    let life = if *alive {
-        let since = now_s.saturating_sub(status.started_s);
-        format!("running as pid {} for {since} s", status.pid)
-    } else {
-        format!(
-            "NOT running (was pid {}); what it pinned goes on serving",
-            status.pid
-        )
-    };
-    text.line("agent", &life);
+    text.line("agent", &life(report, now_s));
     text.line("version", &status.version);
     text.line("node", &status.node_name);
     text.line("mode", &format!("{}, {}", status.mode, status.watch.source));
@@ -129,6 +118,19 @@ fn describe(report: &Report, now_s: u64) -> String {
         packets.map(|count| format!("{} {} {}", count.hook, count.reason, count.packets)),
     );
     text.0
+}
+
+/// Whether an agent runs, and what is left of it if not.
+fn life(report: &Report, now_s: u64) -> String {
+    let Status { pid, started_s, .. } = &report.status;
+    if report.alive {
+        let since = now_s.saturating_sub(*started_s);
+        format!("running as pid {pid} for {since} s")
+    } else if report.packets.is_some() {
+        format!("NOT running (was pid {pid}); what it pinned goes on serving")
+    } else {
+        format!("NOT running (was pid {pid}), and nothing is pinned: what follows was so before")
+    }
 }
 
 fn seed(kind: SeedKind) -> &'static str {

@@ -44,6 +44,7 @@ pub struct World {
     node: NodeFacts,
     /// Kept apart from the facts: no plan depends on it.
     node_leaving: bool,
+    node_known: bool,
     /// Of Services.
     names: Shared<Parts>,
     places: Shared<Place>,
@@ -66,6 +67,7 @@ impl World {
                 ..NodeFacts::default()
             },
             node_leaving: false,
+            node_known: false,
             names: Shared::default(),
             places: Shared::default(),
             words: Shared::default(),
@@ -121,6 +123,11 @@ impl World {
     /// gone does not come back.
     pub fn node_leaving(&self) -> bool {
         self.node_leaving
+    }
+
+    /// Whether there is a Node object of this node's name.
+    pub fn node_known(&self) -> bool {
+        self.node_known
     }
 
     fn put_service(&mut self, mut service: Arc<ServiceObject>) -> Touched {
@@ -222,6 +229,7 @@ impl World {
             return Touched::none();
         }
         self.node_leaving = node.leaving;
+        self.node_known = true;
         self.turn_into(NodeFacts {
             name: node.name.clone(),
             zone: node.zone.clone(),
@@ -234,6 +242,7 @@ impl World {
         if *name != self.node.name {
             return Touched::none();
         }
+        self.node_known = false;
         self.turn_into(NodeFacts {
             name: name.clone(),
             ..NodeFacts::default()

@@ -56,6 +56,8 @@ pub struct Report {
     pub chunks_free: u32,
     /// This node is being deleted, or marked for deletion.
     pub node_leaving: bool,
+    /// There is a Node object of this node's name.
+    pub node_known: bool,
     /// Changes of Services that were seen so far, and of slices.
     pub changes: [u64; 2],
     /// When the last change was taken in, in nanoseconds since 1970; 0 = never.
