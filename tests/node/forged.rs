@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use etherparse::{SlicedPacket, TransportSlice};
+use rustix::net::sockopt::set_socket_linger;
 use serde::Deserialize;
 use serde_json::json;
 use tests::{
@@ -45,7 +46,8 @@ struct Listed {
 
 /// A connection, its ends as everybody knows them, and the numbers that nobody should.
 struct Target {
-    stream: BufReader<TcpStream>,
+    /// Until it is ended.
+    stream: Option<BufReader<TcpStream>>,
     client: SocketAddr,
     service: SocketAddr,
     pod: SocketAddr,
@@ -94,10 +96,10 @@ fn forge(run: Run) -> anyhow::Result<Vec<(&'static str, serde_json::Value)>> {
         target.exchange().context("long after the attack")?;
     }
     go_on(&scene, &targets)?;
-    for target in &mut targets {
-        let (stream, client) = (target.stream.get_ref(), target.client);
-        let closed = stream.shutdown(std::net::Shutdown::Both);
-        closed.with_context(|| format!("closing {client}"))?;
+    let mut ways = [Target::close, Target::reset].into_iter().cycle();
+    let ended = targets.iter_mut().zip(&mut ways);
+    for (target, end) in ended {
+        end(target).with_context(|| format!("ending {}", target.client))?;
     }
     wait::until("both flows to have ended", PATIENCE, || {
         (states(&scene, &targets).ok()? == ["tombstone, for 0 s"; 2]).then_some(())
@@ -145,7 +147,7 @@ fn connect(scene: &Scene) -> anyhow::Result<Vec<Target>> {
             client: from,
             service: route.target,
             pod: SocketAddr::new(pod, POD_PORT),
-            stream: BufReader::new(stream),
+            stream: Some(BufReader::new(stream)),
             numbers: [0; 2],
             said: 0,
         };
@@ -176,11 +178,11 @@ impl Target {
     fn exchange(&mut self) -> anyhow::Result<()> {
         self.said += 1;
         let message = format!("{} {}\n", self.client.port(), self.said);
-        self.stream.get_mut().write_all(message.as_bytes())?;
+        let stream = self.stream.as_mut().context("it has ended")?;
+        stream.get_mut().write_all(message.as_bytes())?;
         let mut answer = String::new();
-        self.stream
-            .read_line(&mut answer)
-            .context("waiting for an answer")?;
+        let read = stream.read_line(&mut answer);
+        read.context("waiting for an answer")?;
         ensure!(
             answer.ends_with(&message),
             "{message:?} was answered {answer:?}"
@@ -188,6 +190,19 @@ impl Target {
         self.numbers[0] = self.numbers[0].wrapping_add(u32::try_from(message.len())?);
         self.numbers[1] = self.numbers[1].wrapping_add(u32::try_from(answer.len())?);
         Ok(())
+    }
+
+    /// Ends it as all do.
+    fn close(&mut self) -> anyhow::Result<()> {
+        drop(self.stream.take().context("it has ended")?);
+        Ok(())
+    }
+
+    /// Ends it by a reset, right behind what the backend has not acknowledged yet.
+    fn reset(&mut self) -> anyhow::Result<()> {
+        let mut stream = self.stream.take().context("it has ended")?.into_inner();
+        set_socket_linger(&stream, Some(Duration::ZERO))?;
+        Ok(stream.write_all(b"1 1\n")?)
     }
 
     /// A packet in the name of one of the two ends; the hook that is to doubt it, if it says that
