@@ -89,6 +89,8 @@ fn widen(length: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Node;
+    use core::ops::Deref;
 
     const SECOND: u64 = 1_000_000_000;
 
@@ -130,5 +132,79 @@ mod tests {
         }
         assert!(answered > asked * 9 / 10, "short ones are answered in turn");
         assert_eq!(owing(owed, 60, 40), (owed - 20, true), "others always are");
+    }
+
+    /// An account of which another processor changes a word whenever we want to, so many times.
+    struct Contended {
+        account: [u64; 2],
+        word: Word,
+        races: u8,
+    }
+
+    struct Settings(Node);
+
+    impl Deref for Settings {
+        type Target = Node;
+
+        fn deref(&self) -> &Node {
+            &self.0
+        }
+    }
+
+    impl Contended {
+        fn place(&mut self, word: Word) -> &mut u64 {
+            let [paid_until_ns, owed] = &mut self.account;
+            match word {
+                Word::PaidUntil => paid_until_ns,
+                Word::Owed => owed,
+            }
+        }
+    }
+
+    impl Environment for Contended {
+        fn now_ns(&self) -> u64 {
+            SECOND
+        }
+
+        fn node(&self) -> impl Deref<Target = Node> + use<> {
+            Settings(Node::default())
+        }
+
+        fn account(&self, word: Word) -> u64 {
+            let [paid_until_ns, owed] = self.account;
+            match word {
+                Word::PaidUntil => paid_until_ns,
+                Word::Owed => owed,
+            }
+        }
+
+        fn settle(&mut self, word: Word, from: u64, to: u64) -> bool {
+            if word == self.word && self.races > 0 {
+                self.races -= 1;
+                *self.place(word) += 1;
+                return false;
+            }
+            let place = self.place(word);
+            assert_eq!(*place, from, "what was read is what is there");
+            *place = to;
+            true
+        }
+    }
+
+    #[test]
+    fn whoever_is_always_too_late_to_pay_answers_nothing() {
+        for word in [Word::PaidUntil, Word::Owed] {
+            for races in 0..=TRIES {
+                let mut tables = Contended {
+                    account: [0, 0],
+                    word,
+                    races,
+                };
+                let refusals = tables.node().refusals;
+                let now_ns = tables.now_ns();
+                let paid = pay(&mut tables, &refusals, now_ns, 28, 56);
+                assert_eq!(paid, races < TRIES, "{word:?}, {races} times too late");
+            }
+        }
     }
 }

@@ -25,6 +25,7 @@ mod races;
 mod refuse;
 mod unserved;
 mod astray;
+mod own;
 mod timers;
 mod verifier;
 mod vlan;

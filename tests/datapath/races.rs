@@ -5,9 +5,11 @@
 use crate::play::done;
 use anyhow::{Result, ensure};
 use lb_common::{
-    conntrack::{Choice, Target, open},
+    affinity,
+    conntrack::{self, Choice, Target, open},
     family::{Family, V4, V6},
     frame::{Frame, Frames},
+    service::Destination,
     tables::Tables,
     verdict::Reason,
     wire::{
@@ -126,4 +128,85 @@ where
 #[test]
 fn a_flow_whose_replies_another_has_taken_meanwhile_is_undone() {
     race(reply_taken::<V4>, reply_taken::<V6>);
+}
+
+/// The queue was full when the sweep put an entry back, of a flow that lives.
+fn ended_by_the_sweep<F: Family>(
+    memory: &mut Memory,
+    frame: &mut Frame<F::Address>,
+    protocol: u8,
+) -> Result<()>
+where
+    Memory: Tables<F> + Holds<F>,
+{
+    if protocol != UDP {
+        // Half-open flows have no entries in the queue.
+        return Ok(());
+    }
+    let first = begin::<F>(memory, frame, protocol, 80, 10);
+    ensure!(first == Ok(()), "{first:?}");
+    let entry = frame.expiry;
+    // Another flow has its place by now: that one has an entry of its own.
+    frame.expiry.born_ns = [0xff; 8];
+    conntrack::end(memory, frame);
+    ensure!(flows::<F>(memory) == [1, 1]);
+    frame.expiry = entry;
+    conntrack::end(memory, frame);
+    ensure!(flows::<F>(memory) == [0, 0]);
+    conntrack::end(memory, frame);
+    Ok(())
+}
+
+#[test]
+fn a_flow_whose_entry_finds_no_place_ends_and_no_other() {
+    race(ended_by_the_sweep::<V4>, ended_by_the_sweep::<V6>);
+}
+
+/// Two flows of a client that two processors begin, before either has pinned it.
+fn pinned_twice<F: Family>(
+    memory: &mut Memory,
+    frame: &mut Frame<F::Address>,
+    protocol: u8,
+) -> Result<()>
+where
+    Memory: Tables<F> + Holds<F>,
+{
+    let destination = Destination {
+        service_id: 7,
+        first_chunk: 0,
+        slot_count: 1,
+        flags: 0,
+        affinity_s: 100,
+    };
+    let begun = begin::<F>(memory, frame, protocol, 80, 10);
+    ensure!(begun == Ok(()), "{begun:?}");
+    let known = affinity::find(memory, frame, &destination);
+    ensure!(known == Ok(false), "{known:?}");
+    ensure!(affinity::pin(memory, frame, &destination) == Reason::Forwarded);
+    let entry = frame.expiry;
+    // The other one had looked before, too.
+    frame.affinity.born_ns = 0;
+    frame.choice.backend = 11;
+    ensure!(affinity::pin(memory, frame, &destination) == Reason::Forwarded);
+    let pinned: Vec<u32> = memory
+        .entries()
+        .affinities
+        .values()
+        .map(|affinity| affinity.backend)
+        .collect();
+    ensure!(pinned == [10], "pinned to {pinned:?}");
+    // It ends with its own entry alone.
+    frame.expiry.born_ns = [0xff; 8];
+    conntrack::end(memory, frame);
+    ensure!(memory.entries().affinities.len() == 1);
+    frame.expiry = entry;
+    conntrack::end(memory, frame);
+    ensure!(memory.entries().affinities.is_empty());
+    conntrack::end(memory, frame);
+    Ok(())
+}
+
+#[test]
+fn a_client_that_two_processors_pin_is_the_firsts() {
+    race(pinned_twice::<V4>, pinned_twice::<V6>);
 }
