@@ -161,6 +161,12 @@ pub const FIGURES: &[Figure] = &[
         full: 100_000,
     },
     Figure {
+        name: "soak",
+        what: "seconds of flows, churn, fragments, floods and forged packets; nothing is left",
+        small: 12,
+        full: 600,
+    },
+    Figure {
         name: "agent-killed",
         what: "new flows, 500/s, while 200 are open and the agent is killed; none fails",
         small: 6_000,

@@ -43,5 +43,6 @@ mod forged;
 mod flood;
 mod spoofed;
 mod churn;
+mod soak;
 mod bench;
 mod demo;
