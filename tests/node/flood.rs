@@ -6,10 +6,11 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     process::Stdio,
+    thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use lb_userspace::{clock, datapath::pin::Pins, maps::kernel::KernelFlows};
 use serde_json::{Value, json};
 use tests::{
@@ -27,6 +28,8 @@ use crate::{
 
 /// SYNs in a second, if the machine can.
 const RATE: u32 = 200_000;
+/// Threads that send them.
+const SENDERS: usize = 2;
 /// SYNs in a system call.
 const BATCH: u32 = 64;
 /// Clients and ports that take turns: twice as many as there is room for.
@@ -150,13 +153,30 @@ fn dial_anew(scene: &Scene, routes: &[Route]) -> anyhow::Result<usize> {
     Ok(failures.len())
 }
 
-/// Sends SYNs at the rate for so many seconds; how many.
+/// Sends SYNs at the rate for so many seconds, from several processors; how many.
 fn send(attacker: &Attacker, frames: &[Vec<u8>], seconds: u32) -> anyhow::Result<u32> {
+    let halves = frames.chunks(frames.len() / SENDERS);
+    thread::scope(|scope| {
+        let senders = halves.map(|frames| scope.spawn(|| send_some(attacker, frames, seconds)));
+        // Collected first, so that all of them run before the first one is waited for.
+        let senders: Vec<_> = senders.collect();
+        let mut sent = 0;
+        for sender in senders {
+            let ended = sender.join();
+            sent += ended.map_err(|_panic| anyhow!("a sender panicked"))??;
+        }
+        Ok(sent)
+    })
+}
+
+/// One sender's part of it.
+fn send_some(attacker: &Attacker, frames: &[Vec<u8>], seconds: u32) -> anyhow::Result<u32> {
     let begun = Instant::now();
     let length = Duration::from_secs(u64::from(seconds));
+    let each_s = RATE / u32::try_from(SENDERS)? / BATCH;
     let mut sent: u32 = 0;
     for batch in frames.chunks(usize::try_from(BATCH)?).cycle() {
-        let due = Duration::from_secs(1) * (sent / BATCH) / (RATE / BATCH);
+        let due = Duration::from_secs(1) * (sent / BATCH) / each_s;
         wait::pass(due.saturating_sub(begun.elapsed()));
         if begun.elapsed() >= length {
             break;
@@ -219,13 +239,10 @@ fn emptied(scene: &Scene, since: Instant, timeout_s: u64) -> anyhow::Result<Dura
     };
     ensure!(half_open()? > 0, "none is half open: was there a flood?");
     wait::pass(limit.saturating_sub(since.elapsed()));
+    let gone = since.elapsed();
     let left = half_open()?;
-    ensure!(
-        left == 0,
-        "{left} half-open flows are left after {:?}",
-        since.elapsed()
-    );
-    Ok(since.elapsed())
+    ensure!(left == 0, "{left} half-open flows are left after {gone:?}");
+    Ok(gone)
 }
 
 /// A connection that stays open, by HTTP.
