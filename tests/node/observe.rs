@@ -53,6 +53,9 @@ fn the_agent_tells_what_it_does() -> anyhow::Result<()> {
     wait::until("readiness", Duration::from_secs(30), || {
         curl(&scene.node.namespace, &ready).ok()
     })?;
+    let status = scene.status()?;
+    let not_served = status["not_served"].to_string();
+    ensure!(not_served.contains("processes of the node"), "{status:#}");
     let before = scrape(&scene)?;
     let value = |samples: &[Sample], name: &str, labels: &[(&str, &str)]| {
         let found = openmetrics::value(samples, name, labels);

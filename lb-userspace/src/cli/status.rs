@@ -39,14 +39,20 @@ struct Report {
     /// Whether the agent that wrote `status` lives.
     alive: bool,
     status: Status,
+    /// Clients that this version does not serve, whatever their Services.
+    not_served: &'static [&'static str],
     /// How often packets ended for which reason; absent where the maps cannot be read.
     packets: Option<Vec<PacketCount>>,
 }
+
+/// Their packets pass no edge.
+const NOT_SERVED: [&str; 1] = ["processes of the node itself, pods on the host's network included"];
 
 pub(super) fn execute(args: &StatusArgs) -> anyhow::Result<()> {
     let status = Status::read(&args.state.state_dir)?;
     let report = Report {
         alive: status.alive(),
+        not_served: &NOT_SERVED,
         packets: counts(&args.pins),
         status,
     };
@@ -79,6 +85,8 @@ fn describe(report: &Report, now_s: u64) -> String {
         text.line("take-over", &progress);
     }
     text.list("edges", status.edges.iter().map(edge));
+    let not_served = report.not_served.iter().map(ToString::to_string);
+    text.list("clients that this version does not serve", not_served);
     text.list("foreign programs", status.edges.iter().flat_map(foreign));
     let pending = status.watch.pending.iter();
     text.list(

@@ -20,8 +20,8 @@ pub struct Lock {
 pub enum LockError {
     /// Somebody else has it.
     #[error(
-        "another weiche ({holder}) works with {path}: stop it first, or give this one its own \
-         --pin-dir and --state-dir"
+        "another weiche ({holder}) works with {path}: stop it first; a second agent on one node \
+         needs a --pin-dir and a --state-dir of its own"
     )]
     Held {
         /// `pid N`, or that it cannot be told.
