@@ -27,6 +27,8 @@ use crate::{
 };
 
 /// For tcpdump to start, to write what it has, and to answer.
+/// Answers in a row that say the same, 10 ms apart at least: nothing more is on its way.
+const SETTLED: u32 = 30;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running tcpdump.
@@ -92,11 +94,20 @@ impl Observer {
     /// Ends the capture and reads it. An observer that missed something is an error.
     pub fn stop(mut self) -> anyhow::Result<Capture> {
         // An interrupt ends it at once, with packets still in its buffer: let it write them first.
+        let (mut last, mut repeated) = ([0; 2], 0);
         wait::until("tcpdump to catch up", PATIENCE, || {
             self.tcpdump.signal(Signal::USR1).ok()?;
             let line = self.messages.recv_timeout(PATIENCE).ok()?;
             let [captured, received, dropped] = counts(&line)?;
-            (captured == received && dropped == 0).then_some(())
+            repeated = if last == [captured, received] {
+                repeated + 1
+            } else {
+                0
+            };
+            last = [captured, received];
+            // What came before the filter was in force counts as received for ever.
+            let is_done = captured == received || repeated >= SETTLED;
+            (is_done && dropped == 0).then_some(())
         })?;
         self.tcpdump.signal(Signal::INT)?;
         self.tcpdump.wait()?;

@@ -43,17 +43,16 @@ pub(super) fn of_thread_ns(thread: i32) -> anyhow::Result<u64> {
         .with_context(|| format!("{path} has no time"))
 }
 
-/// The kernel's own thread for what packets leave to be done on a processor.
-pub(super) fn kernel_thread(processor: usize) -> anyhow::Result<i32> {
+/// The kernel's own thread for what packets leave to be done on a processor; none where it cannot
+/// be seen, as in a PID namespace.
+pub(super) fn kernel_thread(processor: usize) -> anyhow::Result<Option<i32>> {
     let wanted = format!("ksoftirqd/{processor}");
     let mut threads = fs::read_dir("/proc")?.filter_map(|entry| {
         let thread: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
         let name = fs::read_to_string(format!("/proc/{thread}/comm")).ok()?;
         (name.trim() == wanted).then_some(thread)
     });
-    threads
-        .next()
-        .with_context(|| format!("there is no {wanted}"))
+    Ok(threads.next())
 }
 
 /// The last processor: interrupts of devices mostly go to the first.

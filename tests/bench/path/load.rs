@@ -69,10 +69,12 @@ pub(super) fn run(
     processor: usize,
     time: Duration,
 ) -> anyhow::Result<Tally> {
-    let others = [world.server.thread_id, cpu::kernel_thread(processor)?];
+    let server = Some(world.server.thread_id);
+    let others = [server, cpu::kernel_thread(processor)?];
     let all = || {
         others
             .into_iter()
+            .flatten()
             .map(cpu::of_thread_ns)
             .sum::<anyhow::Result<u64>>()
     };
