@@ -71,16 +71,21 @@ pub const fn state(protocol: u8, client_seen: u32, backend_seen: u32) -> State {
             State::Unanswered
         };
     }
-    let either = client_seen | backend_seen;
-    if either & seen::RST != 0 || client_seen & backend_seen & seen::FIN != 0 {
+    if is_closed(client_seen, backend_seen) {
         State::Closed
-    } else if either & seen::FIN != 0 {
+    } else if (client_seen | backend_seen) & seen::FIN != 0 {
         State::HalfClosed
     } else if client_seen & seen::ACK != 0 {
         State::Established
     } else {
         State::HalfOpen
     }
+}
+
+/// Whether a connection is over: both sides have sent FIN, or one a RST.
+#[inline(always)]
+const fn is_closed(client_seen: u32, backend_seen: u32) -> bool {
+    (client_seen | backend_seen) & seen::RST != 0 || client_seen & backend_seen & seen::FIN != 0
 }
 
 /// How long a flow in a state may be silent. An ended flow is a tombstone at once.
@@ -108,15 +113,26 @@ pub enum Age {
 }
 
 /// How far a flow's life has gone at a time.
+///
+/// What both sides have sent counts before the time: where their last segments meet on two
+/// processors, each writes down the time of a flow that is half closed.
 #[inline(always)]
 pub const fn age(flow: &Flow, now_ns: u64, timeouts: &Timeouts) -> Age {
-    if now_ns < flow.expires_ns {
+    if outlives_itself(flow, now_ns) {
+        Age::Tombstone
+    } else if now_ns < flow.expires_ns {
         Age::Live
     } else if now_ns < flow.expires_ns.saturating_add(timeouts.tombstone_ns) {
         Age::Tombstone
     } else {
         Age::Gone
     }
+}
+
+/// Whether a flow is over and its time says otherwise, see [`age`]: whoever meets it mends that.
+#[inline(always)]
+const fn outlives_itself(flow: &Flow, now_ns: u64) -> bool {
+    now_ns < flow.expires_ns && is_closed(flow.client_seen, flow.backend_seen)
 }
 
 /// How much a packet must prolong a flow's life before that is written down: most packets of a busy
@@ -148,7 +164,7 @@ pub fn follow<F: Family>(
     step(flow, side, datagram, now_ns, timeouts, touch)
 }
 
-/// What a packet from one side means for a flow; nothing for a tombstone, which no packet revives.
+/// What a packet from one side means for a flow; a tombstone is revived by none.
 #[inline(always)]
 pub fn step<A>(
     flow: &Flow,
@@ -158,15 +174,19 @@ pub fn step<A>(
     timeouts: &Timeouts,
     touch: &mut Touch,
 ) -> Step {
-    if !matches!(age(flow, now_ns, timeouts), Age::Live) {
-        return Step::Nothing;
-    }
     let (before, progress) = match side {
         Side::Client => (flow.client_seen, flow.client_progress),
         Side::Backend => (flow.backend_seen, flow.backend_progress),
     };
     touch.seen = before;
     touch.progress = progress;
+    if outlives_itself(flow, now_ns) {
+        touch.expires_ns = now_ns;
+        return Step::Touched;
+    }
+    if !matches!(age(flow, now_ns, timeouts), Age::Live) {
+        return Step::Nothing;
+    }
     if datagram.is_tcp() {
         let shown = numbers::judge(flow, side, datagram);
         if shown.is_believed {

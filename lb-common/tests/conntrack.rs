@@ -353,3 +353,38 @@ fn the_sweep_hurries_when_many_flows_end() {
         assert_eq!(pause_ms(kept, ended), ms, "{kept} kept, {ended} ended");
     }
 }
+
+#[test]
+fn a_flow_whose_ends_have_crossed_is_over() {
+    let timeouts = Timeouts::default();
+    let open = seen::SYN | seen::ACK;
+    for (client, backend, is_over) in [
+        (seen::FIN, seen::FIN, true),
+        (seen::FIN, seen::RST, true),
+        (seen::RST, 0, true),
+        (seen::FIN, 0, false),
+        (0, seen::FIN, false),
+        (0, 0, false),
+    ] {
+        // Each processor has written the time of a flow that is half closed.
+        let (flow, now_ns) = after(protocol::TCP, &OPEN);
+        let flow = Flow {
+            client_seen: open | client,
+            backend_seen: seen::SYN | backend,
+            expires_ns: now_ns + timeouts.close_wait_ns,
+            ..flow
+        };
+        let expected = if is_over { Age::Tombstone } else { Age::Live };
+        assert_eq!(
+            age(&flow, now_ns, &timeouts),
+            expected,
+            "{client} {backend}"
+        );
+        for side in [C, B] {
+            let last = segment(side, protocol::TCP, ACK);
+            let mended = touch(&flow, side, &last, now_ns, &timeouts);
+            let time = mended.filter(|touch| touch.expires_ns == now_ns);
+            assert_eq!(time.is_some(), is_over, "{client} {backend} {side:?}");
+        }
+    }
+}

@@ -6,7 +6,7 @@ use crate::play::done;
 use anyhow::{Result, ensure};
 use lb_common::{
     affinity,
-    conntrack::{self, Choice, Target, open},
+    conntrack::{self, Choice, Swept, Target, open, seen},
     family::{Family, V4, V6},
     frame::{Frame, Frames},
     service::Destination,
@@ -160,6 +160,43 @@ where
 #[test]
 fn a_flow_whose_entry_finds_no_place_ends_and_no_other() {
     race(ended_by_the_sweep::<V4>, ended_by_the_sweep::<V6>);
+}
+
+/// Both sides' last segments have met, and the time says that the flow is half closed.
+fn over_before_its_time<F: Family>(
+    memory: &mut Memory,
+    frame: &mut Frame<F::Address>,
+    protocol: u8,
+) -> Result<()>
+where
+    Memory: Tables<F> + Holds<F>,
+{
+    if protocol != TCP {
+        return Ok(());
+    }
+    let first = begin::<F>(memory, frame, protocol, 80, 10);
+    ensure!(first == Ok(()), "{first:?}");
+    frame.touch.seen = seen::SYN | seen::ACK;
+    frame.touch.expires_ns = frame.flow.expires_ns;
+    let moved = conntrack::promote(memory, frame);
+    ensure!(moved == Ok(()), "{moved:?}");
+    let timeouts = Timeouts::default();
+    let later_ns = memory.now_ns + timeouts.close_wait_ns;
+    for flow in memory.entries_mut().flows.established.flows.values_mut() {
+        flow.client_seen |= seen::FIN;
+        flow.backend_seen |= seen::FIN;
+        flow.expires_ns = later_ns;
+    }
+    ensure!(conntrack::sweep(memory, frame) == Swept::Alive);
+    memory.now_ns += timeouts.tombstone_ns;
+    ensure!(conntrack::sweep(memory, frame) == Swept::Gone);
+    ensure!(flows::<F>(memory) == [0, 0]);
+    Ok(())
+}
+
+#[test]
+fn a_flow_whose_ends_have_crossed_goes_as_any_other() {
+    race(over_before_its_time::<V4>, over_before_its_time::<V6>);
 }
 
 /// Two flows of a client that two processors begin, before either has pinned it.

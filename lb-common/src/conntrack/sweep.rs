@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The end of an established flow, whose two entries go, and of an affinity.
 
-use super::{Age, Target, age, write_reverse_key};
+use super::{Age, Target, age, outlives_itself, write_reverse_key};
 use crate::affinity;
 use crate::family::Family;
 use crate::frame::Frame;
-use crate::tables::{Stage, Tables};
+use crate::tables::{Side, Stage, Tables};
 
 /// What the sweep has found of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +30,21 @@ pub fn sweep<F: Family, T: Tables<F>>(tables: &mut T, frame: &mut Frame<F::Addre
         return Swept::Gone;
     }
     let born_ns = u64::from_ne_bytes(frame.expiry.born_ns);
-    match tables.flow(Stage::Established, &frame.expiry.key, &mut frame.flow) {
+    let place = match tables.flow(Stage::Established, &frame.expiry.key, &mut frame.flow) {
         // Unreadable now, not for ever.
         Err(_torn) => return Swept::Alive,
-        Ok(Some(_)) if frame.flow.born_ns == born_ns => {}
+        Ok(Some(known)) if frame.flow.born_ns == born_ns => known,
         Ok(_) => return Swept::Gone,
-    }
-    if age(&frame.flow, tables.now_ns(), &tables.node().timeouts) != Age::Gone {
+    };
+    let now_ns = tables.now_ns();
+    if age(&frame.flow, now_ns, &tables.node().timeouts) != Age::Gone {
+        if outlives_itself(&frame.flow, now_ns) {
+            let (flow, touch) = (&frame.flow, &mut frame.touch);
+            touch.seen = flow.client_seen;
+            touch.progress = flow.client_progress;
+            touch.expires_ns = now_ns;
+            tables.touch(Stage::Established, place, flow, Side::Client, touch);
+        }
         return Swept::Alive;
     }
     remove(tables, frame);
