@@ -48,7 +48,9 @@ pub trait Packet {
     /// on who does it. What a sender or a NIC has left half made of checksums is forgotten.
     fn blank(&mut self, length: usize) -> Result<(), OutOfPacket>;
 
-    /// Whether a VLAN tag stands outside the bytes (the kernel keeps the outer one aside).
+    /// Whether a VLAN tag stands outside the bytes (the kernel keeps the outer one aside) and names
+    /// a VLAN: one that does not, of a priority alone, the kernel takes off and goes on as if it
+    /// had not been there (IEEE 802.1Q, section 6.9; `__netif_receive_skb_core`).
     fn has_offloaded_tag(&self) -> bool {
         false
     }

@@ -74,7 +74,16 @@ pub fn ethertype<P: Packet + ?Sized>(packet: &P) -> Result<u16, Reason> {
         .map_err(malformed)?;
     match u16::from_be_bytes(ethertype) {
         // IEEE 802.1Q and 802.1ad.
-        0x8100 | 0x88a8 => Err(Reason::Tagged),
+        0x8100 | 0x88a8 => {
+            let mut tag = [0; 2];
+            packet.load(NETWORK_AT, &mut tag).map_err(malformed)?;
+            let vlan = u16::from_be_bytes(tag) & 0x0fff;
+            if vlan == 0 {
+                Err(Reason::TaggedTwice)
+            } else {
+                Err(Reason::Tagged)
+            }
+        }
         ethertype => Ok(ethertype),
     }
 }
@@ -134,7 +143,8 @@ pub fn parse<F: Family, P: Packet + ?Sized>(
             ([s0, s1, d0, d1], 0, 8)
         }
         // A correction of CRC32c depends on how much follows, which a first fragment does not tell.
-        protocol::SCTP if datagram.is_first == 0 => {
+        protocol::SCTP if datagram.is_first != 0 => return Err(Reason::FragmentShort),
+        protocol::SCTP => {
             let mut header = [0; sctp::HEADER];
             packet.load(transport_at, &mut header).map_err(malformed)?;
             let [s0, s1, d0, d1, ..] = header;

@@ -170,7 +170,8 @@ reasons! {
     /// A later fragment to a Service's address, of whose first nothing is known: it has not come
     /// yet, was dropped itself, or came too long ago.
     FragmentEarly = 40, Drop, "fragment_early";
-    /// A first fragment to a Service's address that ends before its ports and flags do.
+    /// A first fragment to a Service's address that ends before its ports and flags do, or one of
+    /// SCTP, whose checksum is not corrected without knowing how much follows.
     FragmentShort = 41, Drop, "fragment_short";
     /// An ICMP error to a Service's address, about no flow of ours.
     RelatedUnknown = 42, Drop, "related_unknown";
@@ -184,6 +185,9 @@ reasons! {
     /// A reset or a FIN whose sequence number is not its flow's: translated as all else, for the
     /// other end to judge, and the flow goes on.
     Unbelieved = 46, Pass, "unbelieved";
+    /// A tag that names no VLAN, behind another tag: the kernel would take both off behind us and
+    /// route what is in them, to a Service's address too. Nobody sends such.
+    TaggedTwice = 47, Drop, "tagged_twice";
 }
 
 /// Room for reasons in the counters of one hook.

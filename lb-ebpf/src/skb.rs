@@ -109,7 +109,10 @@ impl Packet for Skb {
     #[inline(always)]
     fn has_offloaded_tag(&self) -> bool {
         // SAFETY: the kernel hands every TC program a valid context.
-        (unsafe { (*self.skb).vlan_present }) != 0
+        let is_tagged = (unsafe { (*self.skb).vlan_present }) != 0;
+        // SAFETY: as above.
+        let vlan = (unsafe { (*self.skb).vlan_tci }) & 0x0fff;
+        is_tagged && vlan != 0
     }
 
     #[inline(always)]

@@ -5,7 +5,7 @@ use crate::play::{Cast, Play, play};
 use lb_common::{
     verdict::Reason::{
         self, Extension as ForeignExtension, Forwarded, Malformed, NotIp, OtherProtocol, Replied,
-        Tagged,
+        Tagged, TaggedTwice,
     },
     wire::protocol::{TCP, UDP},
 };
@@ -168,6 +168,13 @@ fn extension_headers_that_hide_the_destination_are_not_looked_behind() {
 fn tagged_frames_are_left_alone() {
     left_alone(Tagged, |frame| frame.tagged(0x8100, 5));
     left_alone(Tagged, |frame| frame.tagged(0x88a8, 5).tagged(0x8100, 6));
+}
+
+#[test]
+fn a_tag_without_a_vlan_behind_another_tag_is_dropped() {
+    // The outer one is not among the bytes by then.
+    left_alone(TaggedTwice, |frame| frame.tagged(0x8100, 0));
+    left_alone(TaggedTwice, |frame| frame.tagged(0x88a8, 0xe000));
 }
 
 #[test]

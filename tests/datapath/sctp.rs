@@ -3,7 +3,7 @@
 
 use crate::play::{Cast, play};
 use lb_common::{
-    verdict::Reason::{Forwarded, Malformed, Replied},
+    verdict::Reason::{Forwarded, FragmentShort, Malformed, Replied},
     wire::{BackendState, protocol::SCTP},
 };
 use tests::packet::sctp;
@@ -73,5 +73,22 @@ fn a_header_that_is_cut_short_is_left_alone() {
             play.ingress(&sctp(client, service).claims_length(headers + length))
                 .stays(Malformed);
         }
+    });
+}
+
+#[test]
+fn pieces_of_a_packet_reach_nobody_and_are_not_answered() {
+    play(|play| {
+        let Cast {
+            client,
+            service,
+            pods: [a, b, _],
+            ..
+        } = play.cast;
+        play.service(service, SCTP, &[a]);
+        play.addresses(&[service]);
+        let first = |to| sctp(client, to).payload(&[7; 100]).pieces(64).remove(0);
+        play.ingress(&first(service)).stays(FragmentShort);
+        play.ingress(&first(b)).passes();
     });
 }
