@@ -86,6 +86,13 @@ impl Transport {
     }
 }
 
+/// Sequence numbers of both sides' SYNs, the same in all flows.
+const CLIENT: u32 = 1_000;
+const BACKEND: u32 = 2_000;
+
+/// What packets carry after that.
+const DATA: [u8; 18] = [0; 18];
+
 /// Loaded programs, with the Services in their maps.
 pub(super) struct Ring {
     kernel: Kernel,
@@ -150,7 +157,10 @@ impl Ring {
         }
         self.forget()?;
         let answer = match self.transport {
-            Transport::Tcp => self.backward().syn_ack().bytes(),
+            Transport::Tcp => {
+                let answer = self.backward().syn_ack().numbers(BACKEND, CLIENT + 1);
+                answer.bytes()
+            }
             Transport::Udp => self.reply(),
         };
         for (hook, frame) in [
@@ -206,7 +216,7 @@ impl Ring {
     /// What opens a flow.
     pub(super) fn first(&self) -> Vec<u8> {
         match self.transport {
-            Transport::Tcp => self.forward().syn().bytes(),
+            Transport::Tcp => self.forward().syn().numbers(CLIENT, 0).bytes(),
             Transport::Udp => self.forward().bytes(),
         }
     }
@@ -214,7 +224,10 @@ impl Ring {
     /// What comes later.
     pub(super) fn later(&self) -> Vec<u8> {
         match self.transport {
-            Transport::Tcp => self.forward().ack().bytes(),
+            Transport::Tcp => {
+                let later = self.forward().ack().numbers(CLIENT + 1, BACKEND + 1);
+                later.payload(&DATA).bytes()
+            }
             Transport::Udp => self.forward().bytes(),
         }
     }
@@ -222,7 +235,10 @@ impl Ring {
     /// What a backend answers.
     pub(super) fn reply(&self) -> Vec<u8> {
         match self.transport {
-            Transport::Tcp => self.backward().ack().bytes(),
+            Transport::Tcp => {
+                let reply = self.backward().ack().numbers(BACKEND + 1, CLIENT + 1);
+                reply.payload(&DATA).bytes()
+            }
             Transport::Udp => self.backward().bytes(),
         }
     }
@@ -236,10 +252,9 @@ impl Ring {
     }
 
     fn frame(&self, from: SocketAddr, to: SocketAddr) -> Frame {
-        let frame = match self.transport {
+        match self.transport {
             Transport::Tcp => packet::tcp(from, to),
-            Transport::Udp => packet::udp(from, to),
-        };
-        frame.payload(&[0; 18])
+            Transport::Udp => packet::udp(from, to).payload(&DATA),
+        }
     }
 }
