@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Builds the BPF object of the bad road, which the harness embeds: `$OUT_DIR/impair-bpf`. As
-//! `lb-userspace/build.rs` builds that of `weiche`, which says why so.
+//! Builds the tests' own BPF objects, which the harness embeds: `$OUT_DIR/road-bpf` and
+//! `source-bpf`. As `lb-userspace/build.rs` builds that of `weiche`, which says why so.
 
 use std::{env, fs, path::PathBuf};
 
@@ -9,16 +9,18 @@ use aya_build::{Package, Toolchain, build_ebpf};
 
 fn main() -> Result<()> {
     let out = PathBuf::from(env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?);
-    let object = out.join("impair-bpf");
-    if !object.exists() {
-        // Replaced below, unless the build is skipped: `include_bytes!` needs a file.
-        fs::write(&object, [])?;
+    for name in ["road-bpf", "source-bpf"] {
+        let object = out.join(name);
+        if !object.exists() {
+            // Replaced below, unless the build is skipped: `include_bytes!` needs a file.
+            fs::write(&object, [])?;
+        }
     }
     let toolchain = env::var("RUSTUP_TOOLCHAIN").context(
         "RUSTUP_TOOLCHAIN is not set: build through rustup's cargo, or by `cargo xtask build`",
     )?;
     let programs = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").context("cargo sets it")?);
-    let programs = programs.join("impair");
+    let programs = programs.join("ebpf");
     // SAFETY: a build script's main has started no thread that could read the environment.
     unsafe { env::set_var("RUSTC_BOOTSTRAP", "1") };
     // Cargo would show each line of the nested cargo's progress as a warning, at every build.
@@ -26,7 +28,7 @@ fn main() -> Result<()> {
     unsafe { env::set_var("CARGO_TERM_QUIET", "true") };
     build_ebpf(
         [Package {
-            name: "impair-ebpf",
+            name: "tests-ebpf",
             root_dir: programs
                 .to_str()
                 .context("the checkout's path is not UTF-8")?,
@@ -35,5 +37,5 @@ fn main() -> Result<()> {
         }],
         Toolchain::Custom(&toolchain),
     )
-    .context("building the bad road failed; `cargo xtask setup` installs what it needs")
+    .context("building the tests' BPF programs failed; `cargo xtask setup` installs what it needs")
 }

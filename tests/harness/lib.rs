@@ -14,6 +14,7 @@ pub mod road;
 pub mod observer;
 pub mod packet;
 pub mod script;
+pub mod source;
 pub mod tables;
 pub mod traffic;
 pub mod verifier;

@@ -2,9 +2,9 @@
 //! A bad road between a pod and its node: packets get lost, come twice, are held up and overtake
 //! each other, in both directions alike. Neither end can tell it from a bad link.
 //!
-//! The pod's link is cut in two, in a namespace of the road's own. A BPF program there
-//! (`tests/impair`) takes each packet that comes in at one end and sends it out at the other,
-//! twice or never. What is to be held up leaves by a *siding*: a link at whose end the delay line
+//! The pod's link is cut in two, in a namespace of the road's own. A BPF program there, of
+//! `tests/ebpf`, takes each packet that comes in at one end and sends it out at the other, twice or
+//! never. What is to be held up leaves by a *siding*: a link at whose end the delay line
 //! waits, in user space, since not every kernel has a queue that holds packets back (netem, fq).
 //!
 //! The road decides over packets as links see them: with offloads on, TCP hands over 64 KiB at
@@ -24,7 +24,8 @@ use aya::{
     },
 };
 use delay::{DelayLine, Siding};
-use impair_ebpf::{Shares, count, setting};
+
+use tests_ebpf::fate::{Shares, count, setting};
 
 use crate::{
     link,
@@ -33,7 +34,7 @@ use crate::{
 };
 
 /// The program, which is no part of `weiche`.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/impair-bpf"));
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/road-bpf"));
 /// The ends of the road, towards the pod and towards the node.
 const ENDS: [&str; 2] = ["near", "far"];
 /// Where packets of each direction are held up: the program's end and the delay line's.
@@ -202,7 +203,7 @@ impl Way {
         let settings = map(&mut ebpf, "SETTINGS")?.try_into()?;
         let next = map(&mut ebpf, "NEXT")?.try_into()?;
         let counts = map(&mut ebpf, "COUNTS")?.try_into()?;
-        let program = ebpf.program_mut("impair").context("no such program")?;
+        let program = ebpf.program_mut("road").context("no such program")?;
         let program: &mut SchedClassifier = program.try_into()?;
         program.load()?;
         namespace.run(|| attach(program, from))??;

@@ -15,7 +15,7 @@ use crate::scene::Scene;
 /// The pod, and its link.
 #[derive(Debug)]
 pub(crate) struct Attacker {
-    _pod: Pod,
+    pod: Pod,
     socket: PacketSocket,
 }
 
@@ -29,7 +29,12 @@ impl Attacker {
         let set = format!("link set {link} address 02:00:00:00:00:02\n");
         scene.node.namespace.ip(&set)?;
         let socket = pod.namespace.run(|| PacketSocket::open("eth0"))??;
-        Ok((scene, Self { _pod: pod, socket }))
+        Ok((scene, Self { pod, socket }))
+    }
+
+    /// The node's end of its link.
+    pub(crate) fn link(&self) -> &str {
+        &self.pod.link
     }
 
     /// Sends a frame.

@@ -17,6 +17,7 @@ use tests::{
     figures::{self, Run},
     netns::Process,
     packet::tcp,
+    source::Source,
     traffic::{Protocol, Route},
     wait,
 };
@@ -28,12 +29,8 @@ use crate::{
 
 /// SYNs in a second, if the machine can.
 const RATE: u32 = 200_000;
-/// Threads that send them.
-const SENDERS: usize = 2;
 /// SYNs in a system call.
-const BATCH: u32 = 64;
-/// Clients and ports that take turns: twice as many as there is room for.
-const TUPLES: u32 = 65_536;
+const BATCH: u32 = 1_024;
 /// New connections, after this time.
 const NEW: usize = 1_000;
 const BREAK: Duration = Duration::from_secs(5);
@@ -91,10 +88,11 @@ fn flood(run: Run) -> anyhow::Result<Vec<(&'static str, Value)>> {
         open.push(Open::dial(&scene, route)?);
     }
 
-    let frames: Vec<Vec<u8>> = (0..TUPLES).map(|number| syn(&routes, number)).collect();
+    let sources = routes.iter().map(|route| source(&scene, &attacker, *route));
+    let sources = sources.collect::<anyhow::Result<Vec<_>>>()?;
     let before = scene.counted("ingress", "forwarded")?;
     let begun = Instant::now();
-    let sent = send(&attacker, &frames, size.seconds)?;
+    let sent = send(&scene, &sources, size.seconds)?;
     let (took, ended) = (begun.elapsed(), Instant::now());
     let seen = scene.counted("ingress", "forwarded")? - before;
     talk(&mut open).context("right after the flood")?;
@@ -153,57 +151,59 @@ fn dial_anew(scene: &Scene, routes: &[Route]) -> anyhow::Result<usize> {
     Ok(failures.len())
 }
 
-/// Sends SYNs at the rate for so many seconds, from several processors; how many.
-fn send(attacker: &Attacker, frames: &[Vec<u8>], seconds: u32) -> anyhow::Result<u32> {
-    let halves = frames.chunks(frames.len() / SENDERS);
+/// Sends SYNs at the rate for so many seconds, each source from a processor; how many.
+fn send(scene: &Scene, sources: &[Source], seconds: u32) -> anyhow::Result<u32> {
+    let each_s = RATE / u32::try_from(sources.len())?;
+    let node = &scene.node.namespace;
     thread::scope(|scope| {
-        let senders = halves.map(|frames| scope.spawn(|| send_some(attacker, frames, seconds)));
+        let senders = sources
+            .iter()
+            .map(|source| scope.spawn(move || node.run(|| send_some(source, each_s, seconds))));
         // Collected first, so that all of them run before the first one is waited for.
         let senders: Vec<_> = senders.collect();
         let mut sent = 0;
         for sender in senders {
             let ended = sender.join();
-            sent += ended.map_err(|_panic| anyhow!("a sender panicked"))??;
+            sent += ended.map_err(|_panic| anyhow!("a sender panicked"))???;
         }
         Ok(sent)
     })
 }
 
 /// One sender's part of it.
-fn send_some(attacker: &Attacker, frames: &[Vec<u8>], seconds: u32) -> anyhow::Result<u32> {
+fn send_some(source: &Source, each_s: u32, seconds: u32) -> anyhow::Result<u32> {
     let begun = Instant::now();
     let length = Duration::from_secs(u64::from(seconds));
-    let each_s = RATE / u32::try_from(SENDERS)? / BATCH;
     let mut sent: u32 = 0;
-    for batch in frames.chunks(usize::try_from(BATCH)?).cycle() {
-        let due = Duration::from_secs(1) * (sent / BATCH) / each_s;
+    while begun.elapsed() < length {
+        source.send(BATCH)?;
+        sent += BATCH;
+        let due = Duration::from_secs(1) * sent / each_s;
         wait::pass(due.saturating_sub(begun.elapsed()));
-        if begun.elapsed() >= length {
-            break;
-        }
-        attacker.sends_all(batch)?;
-        sent += u32::try_from(batch.len())?;
     }
     Ok(sent)
 }
 
-/// A SYN of a client that does not exist.
-fn syn(routes: &[Route], number: u32) -> Vec<u8> {
-    let [_, _, high, low] = number.to_be_bytes();
-    let route = routes[usize::from(low) % routes.len()];
-    let address = match route.target.ip() {
-        // RFC 2544: for benchmarks; RFC 3849: for documents.
-        IpAddr::V4(_) => IpAddr::from(Ipv4Addr::new(198, 18, high, low)),
+/// Sends SYNs of 65,536 clients that do not exist: twice as many as there is room for.
+fn source(scene: &Scene, attacker: &Attacker, route: Route) -> anyhow::Result<Source> {
+    // RFC 2544: for benchmarks; RFC 3849: for documents. Behind the Ethernet header, the last half
+    // of the source's address is told apart, the sequence number's first half balances that, and
+    // IPv4's identification does so for its header's own checksum.
+    let (client, places) = match route.target.ip() {
+        IpAddr::V4(_) => {
+            let client = IpAddr::from(Ipv4Addr::new(198, 18, 0, 0));
+            (client, [14 + 14, 14 + 20 + 4, 14 + 4])
+        }
         IpAddr::V6(_) => {
-            let [high, low] = [high, low].map(u16::from);
-            IpAddr::from(Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, high, low))
+            let client = IpAddr::from(Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 0));
+            (client, [14 + 22, 14 + 40 + 4, 14 + 40 + 4])
         }
     };
-    let client = SocketAddr::new(address, 50_000 + u16::from(high));
-    tcp(client, route.target)
+    let syn = tcp(SocketAddr::new(client, 50_000), route.target)
         .syn()
-        .numbers(number.wrapping_mul(0x9e37_79b9), 0)
-        .bytes()
+        .identified(0xffff)
+        .numbers(0xffff_0000, 0);
+    Source::open(&scene.node.namespace, attacker.link(), &syn.bytes(), places)
 }
 
 /// Which maps the agent says are nearly full, which it must say; and once in its log.

@@ -11,7 +11,6 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use impair_ebpf::Shares;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use serde_json::{Value, json};
 use tests::{
@@ -22,6 +21,7 @@ use tests::{
     traffic::Server,
     wait,
 };
+use tests_ebpf::fate::Shares;
 
 use crate::{
     scene::{POD_PORT, PORT, Scene, V4, V6},

@@ -14,13 +14,13 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use impair_ebpf::Shares;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tests::{
     netns::{Lab, Node, Pod, RpFilter},
     road::{Counts, Road, Weather},
     wait,
 };
+use tests_ebpf::fate::Shares;
 
 const PORT: u16 = 8080;
 /// Datagrams of one run.
@@ -187,7 +187,7 @@ fn judge(arrived: &[u32], counts: Counts) -> anyhow::Result<BTreeSet<u32>> {
         ("overtook", counts.overtook, STORM.shares.overtaking),
     ] {
         // Six standard deviations and more of a share of 2 %.
-        let even = u64::from(DATAGRAMS) * share / impair_ebpf::SCALE;
+        let even = u64::from(DATAGRAMS) * share / tests_ebpf::fate::SCALE;
         ensure!(count.abs_diff(even) <= even, "{what}: {count} of {even}");
         ensure!(count > 0, "none {what}");
     }

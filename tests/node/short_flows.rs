@@ -14,7 +14,6 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use impair_ebpf::Shares;
 use rustix::net::{Shutdown as Ways, shutdown};
 use serde_json::{Value, json};
 use tests::{
@@ -24,6 +23,7 @@ use tests::{
     road::{Road, Weather},
     traffic::Server,
 };
+use tests_ebpf::fate::Shares;
 
 use crate::{
     scene::{POD_PORT, PORT, Scene, V4, V6},

@@ -29,9 +29,9 @@ fn clippy_bpf() -> Command {
         "--package",
         "lb-ebpf",
         "--package",
-        "impair-ebpf",
+        "tests-ebpf",
         "--features",
-        "impair-ebpf/kernel",
+        "tests-ebpf/kernel",
         "--target",
         "bpfel-unknown-none",
     ]);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A bad road for tests, at TC ingress of one of its ends: packets are lost, doubled, held up or
-//! let overtake, and what is left of them leaves by the other end. Chance is `lib.rs`'s; how long
+//! let overtake, and what is left of them leaves by the other end. Chance is `fate.rs`'s; how long
 //! packets are held up is decided by who listens to the siding.
 #![no_std]
 #![no_main]
@@ -18,7 +18,7 @@ use aya_ebpf::{
     maps::{Array, PerCpuArray},
     programs::TcContext,
 };
-use impair_ebpf::{Fate, Shares, count, fate, setting};
+use tests_ebpf::fate::{Fate, Shares, count, fate, setting};
 
 /// `TC_ACT_SHOT`, `TCX_DROP`.
 const DROP: i32 = 2;
@@ -39,7 +39,7 @@ static NEXT: Array<u64> = Array::with_max_entries(1, 0);
 static COUNTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(count::PLACES, 0);
 
 #[classifier]
-pub fn impair(ctx: TcContext) -> i32 {
+pub fn road(ctx: TcContext) -> i32 {
     // SAFETY: a plain static; volatile because the loader writes it behind the compiler's back.
     let onward = unsafe { core::ptr::read_volatile(&raw const ONWARD) };
     if !is_of_a_flow(&ctx) {

@@ -2,8 +2,7 @@
 //! What becomes of a packet on a bad road: by a seed and the packet's number and by nothing else,
 //! so that packets with the same numbers meet the same fate in every run.
 //!
-//! The program (`main.rs`) and the harness share this; neither packets nor maps are known here.
-#![cfg_attr(not(test), no_std)]
+//! The program (`road.rs`) and the harness share this; neither packets nor maps are known here.
 
 /// Places in the program's map `SETTINGS`.
 pub mod setting {

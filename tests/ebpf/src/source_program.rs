@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A source of packets, as an XDP program that makes one out of whatever it is run on, and hands it
+//! to the stack. With live frames (`BPF_F_TEST_XDP_LIVE_FRAMES`), the kernel runs it as often as it
+//! is told, and the packets arrive at a link as if that had received them.
+#![no_std]
+#![no_main]
+#![expect(
+    clippy::as_conversions,
+    clippy::needless_pass_by_value,
+    missing_docs,
+    unreachable_pub,
+    reason = "packets are where integers say; and in what the macro makes of a program"
+)]
+
+use aya_ebpf::{
+    bindings::xdp_action::{XDP_ABORTED, XDP_PASS},
+    macros::{map, xdp},
+    maps::Array,
+    programs::XdpContext,
+};
+use tests_ebpf::source::{LENGTH, Places};
+
+/// Frames are copied by words.
+const WORDS: usize = LENGTH / 8;
+
+/// Set at load.
+#[unsafe(no_mangle)]
+static PLACES: Places = [0; 3];
+
+#[map]
+static FRAME: Array<[u64; WORDS]> = Array::with_max_entries(1, 0);
+/// The number of the next packet.
+#[map]
+static NEXT: Array<u64> = Array::with_max_entries(1, 0);
+
+#[xdp]
+pub fn source(ctx: XdpContext) -> u32 {
+    make(&ctx).map_or(XDP_ABORTED, |()| XDP_PASS)
+}
+
+/// Frames are used again as the stack has left them, so all of it is written.
+fn make(ctx: &XdpContext) -> Option<()> {
+    let (begin, end) = (ctx.data(), ctx.data_end());
+    if begin + LENGTH > end {
+        return None;
+    }
+    let frame = FRAME.get(0)?;
+    for (at, word) in frame.iter().enumerate() {
+        let to = (begin + at * 8) as *mut u64;
+        // SAFETY: within the frame, whose length was checked.
+        unsafe { to.write_unaligned(*word) };
+    }
+    let next = NEXT.get_ptr_mut(0)?;
+    // SAFETY: an element of a map, which stays readable while the program runs.
+    let number = unsafe { next.read_volatile() };
+    // SAFETY: as above, and writable; nobody else runs this object's program.
+    unsafe { next.write_volatile(number.wrapping_add(1)) };
+    let [.., high, low] = number.to_be_bytes();
+    let number = u16::from_ne_bytes([high, low]);
+    // SAFETY: a plain static; volatile because the loader writes it behind the compiler's back.
+    let places = unsafe { (&raw const PLACES).read_volatile() };
+    for (at, half) in places.into_iter().zip([number, !number, !number]) {
+        let at = usize::from(at);
+        if at > LENGTH - 2 {
+            return None;
+        }
+        let to = (begin + at) as *mut u16;
+        // SAFETY: within the frame, whose length was checked.
+        unsafe { to.write_unaligned(half) };
+    }
+    Some(())
+}
+
+/// The verifier refuses a program from which this can be reached, so none can.
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// No helper here is for GPL-compatible programs only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 4] = *b"MIT\0";

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A source of more packets than a packet socket can send: they arrive at a link as if it had
+//! received them, and cost hardly more than what the stack does with them.
+
+use anyhow::{Context as _, Result, ensure};
+use aya::{
+    Ebpf, EbpfLoader, TestRun as _,
+    maps::Array,
+    programs::{TestRunAttrs, TestRunOptions, Xdp},
+};
+use tests_ebpf::source::{LENGTH, Places};
+
+use crate::{link, netns::Namespace};
+
+/// The program, which is no part of `weiche`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/source-bpf"));
+/// Packets that the stack gets at once: as many as a NIC's driver hands it (`NAPI_POLL_WEIGHT`).
+const BATCH: u32 = 64;
+
+/// What sends packets, all alike but for a number.
+pub struct Source {
+    ebpf: Ebpf,
+    frame: [u8; LENGTH],
+    link: u32,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").finish_non_exhaustive()
+    }
+}
+
+impl Source {
+    /// One whose packets arrive at a link of a namespace. The frame has 0 where the number comes,
+    /// and 0xffff where its complement does.
+    pub fn open(namespace: &Namespace, link: &str, packet: &[u8], places: Places) -> Result<Self> {
+        let mut frame = [0; LENGTH];
+        let head = frame.get_mut(..packet.len());
+        head.with_context(|| format!("a source's packets are of at most {LENGTH} bytes"))?
+            .copy_from_slice(packet);
+        let mut ebpf = EbpfLoader::new()
+            .override_global("PLACES", places.as_slice(), true)
+            .load(OBJECT)
+            .context("loading the object; this needs root")?;
+        let map = ebpf.map_mut("FRAME").context("no map FRAME")?;
+        let mut words = [0_u64; LENGTH / 8];
+        for (word, bytes) in words.iter_mut().zip(frame.as_chunks().0) {
+            *word = u64::from_ne_bytes(*bytes);
+        }
+        Array::<_, [u64; LENGTH / 8]>::try_from(map)?.set(0, &words, 0)?;
+        let program: &mut Xdp = ebpf
+            .program_mut("source")
+            .context("no such program")?
+            .try_into()?;
+        program.load()?;
+        let link = namespace.run(|| link::index(link))??;
+        Ok(Self { ebpf, frame, link })
+    }
+
+    /// Sends so many, as fast as the stack takes them. The caller's thread is in the namespace.
+    pub fn send(&self, count: u32) -> Result<()> {
+        let program: &Xdp = self
+            .ebpf
+            .program("source")
+            .context("no such program")?
+            .try_into()?;
+        // `xdp_md` of `uapi/linux/bpf.h`: data, its end, no metadata, the link it comes in by, its
+        // queue, and no link to leave by.
+        let context = [0, u32::try_from(LENGTH)?, 0, self.link, 0, 0];
+        let context: Vec<u8> = context.into_iter().flat_map(u32::to_ne_bytes).collect();
+        let ran = program.test_run(TestRunOptions {
+            data_in: Some(&self.frame),
+            ctx_in: Some(&context),
+            repeat: count,
+            attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
+            ..TestRunOptions::default()
+        })?;
+        ensure!(ran.return_value == 0, "the source failed: {ran:?}");
+        Ok(())
+    }
+}
