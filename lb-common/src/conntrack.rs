@@ -73,12 +73,12 @@ pub const fn state(protocol: u8, client_seen: u32, backend_seen: u32) -> State {
     }
     if is_closed(client_seen, backend_seen) {
         State::Closed
+    } else if client_seen & seen::ACK == 0 {
+        State::HalfOpen
     } else if (client_seen | backend_seen) & seen::FIN != 0 {
         State::HalfClosed
-    } else if client_seen & seen::ACK != 0 {
-        State::Established
     } else {
-        State::HalfOpen
+        State::Established
     }
 }
 

@@ -169,6 +169,25 @@ fn a_half_open_flow_ends_by_who_knows_its_numbers() {
     }
 }
 
+#[test]
+fn a_backend_may_be_done_before_the_handshake_is() {
+    // The client's data came with its SYN (RFC 7413).
+    for (numbers, ends) in [
+        ([501, 111], State::Closed),
+        // Whoever guesses; the first of these is no answer to anything.
+        ([501, 112], State::HalfOpen),
+        ([501 + 2 * NEAR, 111], State::HalfClosed),
+    ] {
+        let mut middle = Middle::new(110);
+        middle.sees(B, &segment(SYN | ACK, [500, 111], 0));
+        let answer = segment(FIN | ACK, numbers, 20);
+        middle.sees(B, &answer);
+        assert_eq!(middle.state(), State::HalfOpen, "{numbers:?}");
+        middle.sees(C, &segment(FIN | ACK, [111, answer.next], 0));
+        assert_eq!(middle.state(), ends, "{numbers:?}");
+    }
+}
+
 /// Nothing comes of it; or the flow ends, or this side of it.
 const NOTHING: Option<State> = None;
 const ALL: Option<State> = Some(State::Closed);

@@ -131,7 +131,13 @@ fn half_open<A>(
             let is_syn_ack = has(flags::SYN) && has(flags::ACK);
             let syn = if is_syn_ack { seen::SYN } else { 0 };
             let follows = is_answered && has(flags::ACK);
-            (backend_seen | syn, spoken, is_syn_ack || follows)
+            // It has answered data that came with the SYN (RFC 7413), and is done.
+            let ends = follows
+                && has(flags::FIN)
+                && datagram.acknowledges == other.next
+                && is_near(datagram.sequence, own.next);
+            let fin = if ends { seen::FIN } else { 0 };
+            (backend_seen | syn | fin, spoken, is_syn_ack || follows)
         }
     };
     Shown {
