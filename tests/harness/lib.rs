@@ -7,6 +7,7 @@ pub mod chance;
 pub mod control;
 pub mod figures;
 pub mod kernel;
+mod hook;
 pub mod link;
 pub mod netns;
 pub mod foreign;

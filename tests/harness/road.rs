@@ -12,23 +12,20 @@
 
 mod delay;
 
-use std::{ffi::CString, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, Map, MapData, PerCpuArray, PerCpuValues},
-    programs::{
-        LinkOrder, SchedClassifier, TcAttach, TcAttachType,
-        tc::{self, NlOptions, TcHandle},
-    },
+    programs::SchedClassifier,
 };
 use delay::{DelayLine, Siding};
 
 use tests_ebpf::fate::{Shares, count, setting};
 
 use crate::{
-    link,
+    hook, link,
     netns::{Lab, Namespace, Node, Pod},
     wait,
 };
@@ -206,7 +203,7 @@ impl Way {
         let program = ebpf.program_mut("road").context("no such program")?;
         let program: &mut SchedClassifier = program.try_into()?;
         program.load()?;
-        namespace.run(|| attach(program, from))??;
+        namespace.run(|| hook::attach(program, from))??;
         Ok(Self {
             settings,
             next,
@@ -252,27 +249,4 @@ impl Way {
 fn map(ebpf: &mut Ebpf, name: &str) -> Result<Map> {
     ebpf.take_map(name)
         .with_context(|| format!("no map {name}"))
-}
-
-/// By tcx, or by a filter where the kernel has no tcx yet.
-fn attach(program: &mut SchedClassifier, link: &str) -> Result<()> {
-    let tcx = TcAttach::Tcx {
-        attach_type: TcAttachType::Ingress,
-        order: LinkOrder::first(),
-    };
-    let link = CString::new(link)?;
-    if program.attach(link.as_c_str(), tcx).is_ok() {
-        return Ok(());
-    }
-    tc::qdisc_add_clsact(&link)?;
-    let filter = TcAttach::Netlink {
-        parent: TcAttachType::Ingress.into(),
-        options: NlOptions {
-            priority: 1,
-            handle: TcHandle::AUTO_ASSIGN,
-            classid: None,
-        },
-    };
-    program.attach(link.as_c_str(), filter)?;
-    Ok(())
 }

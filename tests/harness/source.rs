@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A source of more packets than a packet socket can send: they arrive at a link as if it had
-//! received them, and cost hardly more than what the stack does with them.
+//! received them, and cost hardly more than what the stack does with them. And a sink for them.
 
 use anyhow::{Context as _, Result, ensure};
 use aya::{
     Ebpf, EbpfLoader, TestRun as _,
-    maps::Array,
-    programs::{TestRunAttrs, TestRunOptions, Xdp},
+    maps::{Array, MapData, PerCpuArray},
+    programs::{SchedClassifier, TestRunAttrs, TestRunOptions, Xdp},
 };
-use tests_ebpf::source::{LENGTH, Places};
+use tests_ebpf::source::{Bits, LENGTH, Places};
 
-use crate::{link, netns::Namespace};
+use crate::{hook, link, netns::Namespace};
 
-/// The program, which is no part of `weiche`.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/source-bpf"));
+/// The programs, which are no part of `weiche`.
+static SOURCE: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/source-bpf"));
+static SINK: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sink-bpf"));
 /// Packets that the stack gets at once: as many as a NIC's driver hands it (`NAPI_POLL_WEIGHT`).
 const BATCH: u32 = 64;
 
@@ -33,14 +34,20 @@ impl std::fmt::Debug for Source {
 impl Source {
     /// One whose packets arrive at a link of a namespace. The frame has 0 where the number comes,
     /// and 0xffff where its complement does.
-    pub fn open(namespace: &Namespace, link: &str, packet: &[u8], places: Places) -> Result<Self> {
+    pub fn open(
+        namespace: &Namespace,
+        link: &str,
+        packet: &[u8],
+        (places, bits): (Places, Bits),
+    ) -> Result<Self> {
         let mut frame = [0; LENGTH];
         let head = frame.get_mut(..packet.len());
         head.with_context(|| format!("a source's packets are of at most {LENGTH} bytes"))?
             .copy_from_slice(packet);
         let mut ebpf = EbpfLoader::new()
             .override_global("PLACES", places.as_slice(), true)
-            .load(OBJECT)
+            .override_global("BITS", bits.as_slice(), true)
+            .load(SOURCE)
             .context("loading the object; this needs root")?;
         let map = ebpf.map_mut("FRAME").context("no map FRAME")?;
         let mut words = [0_u64; LENGTH / 8];
@@ -77,5 +84,40 @@ impl Source {
         })?;
         ensure!(ran.return_value == 0, "the source failed: {ran:?}");
         Ok(())
+    }
+}
+
+/// What takes all packets of IP that come to a link, and counts them, as long as it lives.
+pub struct Sink {
+    taken: PerCpuArray<MapData, u64>,
+    _program: Ebpf,
+}
+
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sink").finish_non_exhaustive()
+    }
+}
+
+impl Sink {
+    /// Puts one at a link of a namespace.
+    pub fn open(namespace: &Namespace, link: &str) -> Result<Self> {
+        let mut ebpf = Ebpf::load(SINK).context("loading the object; this needs root")?;
+        let taken = ebpf.take_map("TAKEN").context("no map TAKEN")?.try_into()?;
+        let program: &mut SchedClassifier = ebpf
+            .program_mut("sink")
+            .context("no such program")?
+            .try_into()?;
+        program.load()?;
+        namespace.run(|| hook::attach(program, link))??;
+        Ok(Self {
+            taken,
+            _program: ebpf,
+        })
+    }
+
+    /// How many packets it has taken.
+    pub fn taken(&self) -> Result<u64> {
+        Ok(self.taken.get(&0, 0)?.iter().sum())
     }
 }

@@ -203,7 +203,13 @@ fn source(scene: &Scene, attacker: &Attacker, route: Route) -> anyhow::Result<So
         .syn()
         .identified(0xffff)
         .numbers(0xffff_0000, 0);
-    Source::open(&scene.node.namespace, attacker.link(), &syn.bytes(), places)
+    let numbers = (places, [u16::MAX, 0]);
+    Source::open(
+        &scene.node.namespace,
+        attacker.link(),
+        &syn.bytes(),
+        numbers,
+    )
 }
 
 /// Which maps the agent says are nearly full, which it must say; and once in its log.

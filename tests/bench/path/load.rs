@@ -16,6 +16,7 @@ use mio::{
 
 use super::{
     cpu,
+    packets::Packets,
     server::{ANSWER, CLOSE, KEEP, REQUEST, SINK, would_block},
     world::World,
 };
@@ -31,14 +32,17 @@ pub(super) enum Workload {
     Datagrams,
     /// As many bytes as one connection takes.
     Stream,
+    /// Datagrams of many flows, one way.
+    Packets,
 }
 
 impl Workload {
-    pub(super) const ALL: [Self; 4] = [
+    pub(super) const ALL: [Self; 5] = [
         Self::Connections,
         Self::Requests,
         Self::Datagrams,
         Self::Stream,
+        Self::Packets,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -47,6 +51,7 @@ impl Workload {
             Self::Requests => "TCP request and answer",
             Self::Datagrams => "UDP request and answer",
             Self::Stream => "TCP stream",
+            Self::Packets => "UDP, one way",
         }
     }
 }
@@ -78,9 +83,13 @@ pub(super) fn run(
             .map(cpu::of_thread_ns)
             .sum::<anyhow::Result<u64>>()
     };
-    world.client.run(|| {
+    let place = match workload {
+        Workload::Packets => &world.node,
+        _ => &world.client,
+    };
+    place.run(|| {
         cpu::pin(processor)?;
-        let mut client = Client::new(world.target(), workload)?;
+        let mut client = Client::new(world, workload)?;
         // One for what is not there yet: a neighbour, a route, a flow.
         client.once().context("the first time")?;
         let (own, others) = (cpu::own_ns(), all()?);
@@ -96,12 +105,17 @@ pub(super) fn run(
                 break;
             }
         }
-        let seconds = begin.elapsed().as_secs_f64();
-        let cpu_ns = cpu::own_ns() - own + (all()? - others);
+        let elapsed = begin.elapsed();
+        let used = Duration::from_nanos(cpu::own_ns() - own + (all()? - others));
+        let time = match workload {
+            // The processor's own time: it has nothing to wait for.
+            Workload::Packets => used,
+            _ => elapsed,
+        };
         Ok(Tally {
             operations,
-            seconds,
-            cpu_ns: Duration::from_nanos(cpu_ns).as_secs_f64() * 1e9,
+            seconds: time.as_secs_f64(),
+            cpu_ns: used.as_secs_f64() * 1e9,
             latencies,
         })
     })?
@@ -118,6 +132,7 @@ enum Client {
     Requests(Socket<TcpStream>),
     Datagrams(Socket<UdpSocket>),
     Stream(Socket<TcpStream>),
+    Packets(Box<Packets>),
 }
 
 /// Something to wait for, and what waits.
@@ -129,11 +144,13 @@ struct Socket<S> {
 }
 
 impl Client {
-    fn new(target: SocketAddr, workload: Workload) -> anyhow::Result<Self> {
+    fn new(world: &World, workload: Workload) -> anyhow::Result<Self> {
+        let target = world.target();
         Ok(match workload {
             Workload::Connections => Self::Connections(Socket::over(target, CLOSE)?),
             Workload::Requests => Self::Requests(Socket::over(connect(target)?, KEEP)?.ready()?),
             Workload::Stream => Self::Stream(Socket::over(connect(target)?, SINK)?.ready()?),
+            Workload::Packets => Self::Packets(Box::new(Packets::new(world)?)),
             Workload::Datagrams => {
                 let socket = UdpSocket::bind(SocketAddr::from(([0, 0, 0, 0], 0)))?;
                 socket.connect(target)?;
@@ -152,6 +169,7 @@ impl Client {
             Self::Requests(socket) => socket.request().map(|()| 1.0),
             Self::Datagrams(socket) => socket.datagram().map(|()| 1.0),
             Self::Stream(socket) => socket.piece(),
+            Self::Packets(packets) => packets.piece(),
         }
     }
 }

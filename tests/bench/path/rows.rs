@@ -81,10 +81,10 @@ pub(super) fn show(rows: &[Row], section: &mut Section) {
     for workload in Workload::ALL {
         let of = rows.iter().filter(|row| row.workload == workload);
         let cells = of.flat_map(|row| row.seen.iter().map(|seen| cells(row, seen)));
-        let unit = if workload == Workload::Stream {
-            "MB/s"
-        } else {
-            "per second"
+        let unit = match workload {
+            Workload::Stream => "MB/s",
+            Workload::Packets => "per second and processor",
+            _ => "per second",
         };
         section.tables.push(Table {
             title: workload.name().to_owned(),
@@ -123,8 +123,8 @@ pub(super) fn show(rows: &[Row], section: &mut Section) {
 }
 
 fn cells(row: &Row, seen: &Seen) -> Vec<Cell> {
-    let is_stream = row.workload == Workload::Stream;
-    let (unit, per_second) = if is_stream {
+    let is_one_way = matches!(row.workload, Workload::Stream | Workload::Packets);
+    let (unit, per_second) = if row.workload == Workload::Stream {
         ("µs/MB", "MB/s")
     } else {
         ("µs", "/s")
@@ -137,7 +137,7 @@ fn cells(row: &Row, seen: &Seen) -> Vec<Cell> {
         Cell::Figure(Estimate::median(&seen.per_second), per_second),
     ];
     cells.extend([0.5, 0.9, 0.99, 0.999].map(|at| {
-        if is_stream {
+        if is_one_way {
             // How long the kernel keeps a writer waiting says nothing.
             return Cell::text("");
         }

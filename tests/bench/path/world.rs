@@ -51,8 +51,8 @@ pub(super) struct World {
     pub(super) client: Namespace,
     /// Ends before its namespace does.
     pub(super) server: Arc<Server>,
-    node: Namespace,
-    _backend: Namespace,
+    pub(super) node: Namespace,
+    pub(super) backend: Namespace,
 }
 
 /// The Service that is dialled; which one it is makes no difference to a hash.
@@ -72,6 +72,11 @@ pub(super) enum Serving {
 }
 
 impl World {
+    /// The client's address.
+    pub(super) const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 255, 0, 2);
+    /// The node's end of the client's link.
+    pub(super) const CLIENT_LINK: &str = "veth2";
+
     /// The links, without any Service.
     pub(super) fn new(bench: &Bench, contender: Contender, cpu: usize) -> anyhow::Result<Self> {
         let label = contender.label();
@@ -85,7 +90,7 @@ impl World {
             "link add name veth2 netns {n} type veth peer name eth0 netns {c}\n\
              link add name veth3 netns {n} type veth peer name eth0 netns {b}\n\
              addr add 10.255.0.1/32 dev lo\n\
-             link set veth2 up\n\
+             link set veth2 address 02:00:00:00:00:02 up\n\
              link set veth3 up\n\
              route add 10.255.0.2/32 dev veth2\n\
              route add 10.255.0.3/32 dev veth3\n"
@@ -110,7 +115,7 @@ impl World {
             client,
             server,
             node,
-            _backend: backend,
+            backend,
         })
     }
 

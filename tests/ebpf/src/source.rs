@@ -9,3 +9,6 @@ pub const LENGTH: usize = 96;
 /// A number and its complement add up to nothing in an Internet checksum (RFC 1071): so a checksum
 /// that covers one of each is right in all frames if it is so in the one with 0 and 0xffff.
 pub type Places = [u16; 3];
+
+/// Which numbers there are: the bits of a counter that count, and those that are always set.
+pub type Bits = [u16; 2];

@@ -18,7 +18,7 @@ use aya_ebpf::{
     maps::Array,
     programs::XdpContext,
 };
-use tests_ebpf::source::{LENGTH, Places};
+use tests_ebpf::source::{Bits, LENGTH, Places};
 
 /// Frames are copied by words.
 const WORDS: usize = LENGTH / 8;
@@ -26,6 +26,9 @@ const WORDS: usize = LENGTH / 8;
 /// Set at load.
 #[unsafe(no_mangle)]
 static PLACES: Places = [0; 3];
+/// Likewise.
+#[unsafe(no_mangle)]
+static BITS: Bits = [0; 2];
 
 #[map]
 static FRAME: Array<[u64; WORDS]> = Array::with_max_entries(1, 0);
@@ -56,8 +59,11 @@ fn make(ctx: &XdpContext) -> Option<()> {
     // SAFETY: as above, and writable; nobody else runs this object's program.
     unsafe { next.write_volatile(number.wrapping_add(1)) };
     let [.., high, low] = number.to_be_bytes();
-    let number = u16::from_ne_bytes([high, low]);
     // SAFETY: a plain static; volatile because the loader writes it behind the compiler's back.
+    let [counting, always] = unsafe { (&raw const BITS).read_volatile() };
+    let number = u16::from_be_bytes([high, low]) & counting | always;
+    let number = number.to_be();
+    // SAFETY: as above.
     let places = unsafe { (&raw const PLACES).read_volatile() };
     for (at, half) in places.into_iter().zip([number, !number, !number]) {
         let at = usize::from(at);

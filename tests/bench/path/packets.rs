@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Datagrams of many flows, one way: from a source at the node's end of the client's link to a sink
+//! in the backend's place. Neither sockets nor the client cost anything, so what a packet costs is
+//! the node's.
+
+use std::net::{IpAddr, SocketAddr};
+
+use tests::{
+    packet::udp,
+    source::{Sink, Source},
+};
+
+use super::world::World;
+
+/// Datagrams that are sent at a time.
+const PIECE: u32 = 4_096;
+/// Flows that they are of, in turn: those bits of the client's port.
+const FLOWS: u16 = 0x0fff;
+/// The client's first port.
+const FIRST_PORT: u16 = 0x4000;
+/// Of a datagram; at its begin, the complement of the port.
+const PAYLOAD: [u8; 18] = *b"\xff\xff................";
+
+/// A source and a sink, in one world.
+pub(super) struct Packets {
+    source: Source,
+    sink: Sink,
+    /// What the sink had taken when it was last asked.
+    taken: u64,
+}
+
+impl Packets {
+    pub(super) fn new(world: &World) -> anyhow::Result<Self> {
+        let sink = Sink::open(&world.backend, "eth0")?;
+        let client = SocketAddr::new(IpAddr::from(World::CLIENT), 0);
+        let datagram = udp(client, world.target()).payload(&PAYLOAD);
+        // The client's port, and the payload.
+        let places = [14 + 20, 14 + 20 + 8, 14 + 20 + 8];
+        let numbers = (places, [FLOWS, FIRST_PORT]);
+        let source = Source::open(&world.node, World::CLIENT_LINK, &datagram.bytes(), numbers)?;
+        Ok(Self {
+            source,
+            sink,
+            taken: 0,
+        })
+    }
+
+    /// Sends as many as there are flows; how many have arrived since the last time.
+    pub(super) fn piece(&mut self) -> anyhow::Result<f64> {
+        self.source.send(PIECE)?;
+        let before = self.taken;
+        self.taken = self.sink.taken()?;
+        let arrived = u32::try_from(self.taken - before)?;
+        Ok(f64::from(arrived))
+    }
+}

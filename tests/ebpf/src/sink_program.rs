@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A sink of packets, at TC ingress of a link: whatever is of IP ends here, and is counted.
+#![no_std]
+#![no_main]
+#![expect(
+    clippy::not_unsafe_ptr_arg_deref,
+    clippy::needless_pass_by_value,
+    missing_docs,
+    unreachable_pub,
+    reason = "in what the macro makes of a program; the kernel is the only caller"
+)]
+
+use aya_ebpf::{
+    macros::{classifier, map},
+    maps::PerCpuArray,
+    programs::TcContext,
+};
+
+/// `TC_ACT_SHOT`, `TCX_DROP`.
+const DROP: i32 = 2;
+/// `TC_ACT_UNSPEC`, `TCX_NEXT`.
+const NEXT: i32 = -1;
+
+#[map]
+static TAKEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+#[classifier]
+pub fn sink(ctx: TcContext) -> i32 {
+    // Others keep the link alive.
+    let Ok([0x08, 0x00] | [0x86, 0xdd]) = ctx.load::<[u8; 2]>(12) else {
+        return NEXT;
+    };
+    if let Some(taken) = TAKEN.get_ptr_mut(0) {
+        // SAFETY: an element of a map, which stays readable while the program runs.
+        let before = unsafe { taken.read_volatile() };
+        // SAFETY: as above, and writable; it is this processor's own.
+        unsafe { taken.write_volatile(before.wrapping_add(1)) };
+    }
+    DROP
+}
+
+/// The verifier refuses a program from which this can be reached, so none can.
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// No helper here is for GPL-compatible programs only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 4] = *b"MIT\0";
