@@ -170,6 +170,10 @@ mod tests {
             Settings(Node::default())
         }
 
+        fn is_pod_link(&self, _ifindex: u32) -> bool {
+            false
+        }
+
         fn account(&self, word: Word) -> u64 {
             let [paid_until_ns, owed] = self.account;
             match word {

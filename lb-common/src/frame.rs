@@ -11,7 +11,7 @@ use crate::related::Message;
 use crate::select::Mark;
 use crate::tables::Touch;
 use crate::wire::{
-    Affinity, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Reverse, Tuple,
+    Affinity, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Reverse, Route, Tuple,
 };
 use zerocopy::{FromBytes, FromZeros as _, Immutable, KnownLayout};
 
@@ -66,6 +66,8 @@ pub struct Frame<A> {
     pub expiry: Expiry<A>,
     /// Key of what a first fragment has taught.
     pub fragment_key: FragmentKey<A>,
+    /// The way that the host's routing table shows.
+    pub route: Route,
 }
 
 /// A frame for each family; a packet uses one of them.

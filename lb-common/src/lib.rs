@@ -50,4 +50,6 @@ pub mod refuse;
 pub mod echo;
 pub mod account;
 
+pub mod delivery;
+
 pub mod expiry;

@@ -2,7 +2,9 @@
 //! How the packet path reaches bytes: load and store at an offset, and another length.
 
 use crate::csum::{Change, add_to, corrected};
+use crate::delivery::{Arrival, Routed, Way};
 use crate::family::WideAddress;
+use crate::wire::Route;
 
 /// The packet has no byte there, or the kernel refused to change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,21 @@ pub trait Packet {
     fn is_for_host(&self, _family: u8, _source: &WideAddress, _destination: &WideAddress) -> bool {
         false
     }
+
+    /// What is to be known of a packet that goes on without the host's stack; nothing where it may
+    /// not: it was sent to another station, or bears a tag.
+    fn arrival(&self) -> Option<Arrival> {
+        None
+    }
+
+    /// Asks the host's routing table; whether a packet like that would be sent on, out of
+    /// `question.ifindex`.
+    fn route(&self, _question: &mut Route) -> Routed {
+        Routed::Nowhere
+    }
+
+    /// Has the packet handed to its next hop when the program ends.
+    fn send(&mut self, _way: Way, _route: &Route) {}
 
     /// Makes it a packet of this length, to be written anew: what its bytes are afterwards depends
     /// on who does it. What a sender or a NIC has left half made of checksums is forgotten.

@@ -4,6 +4,7 @@
 
 mod aside;
 mod begin;
+mod directly;
 mod errors;
 mod fragments;
 
@@ -16,9 +17,10 @@ use crate::service;
 use crate::tables::{Side, Stage, Tables};
 use crate::verdict::{Reason, Verdict};
 use crate::wire::{BackendState, Node};
-use crate::{refuse, rewrite};
+use crate::{delivery, refuse, rewrite};
 use aside::{is_unknown, request_to_itself, unknown_to_backend};
 use begin::begin;
+use directly::{forwarded_directly, replied_directly};
 use errors::{error_to_backend, error_to_client};
 use fragments::{first_fragment, fragment_to_backend, fragment_to_client};
 
@@ -64,12 +66,18 @@ fn towards_backend<F: Own, P: Packet + ?Sized, T: Tables<F>>(
         Reason::Fragment => forward_fragment::<F, P, T>(packet, tables, frame),
         end => end,
     };
+    if end == Reason::NotService && delivery::is_on(tables) {
+        end = reply_at_once::<F, P, T>(packet, tables, frame);
+    }
     if is_unknown(end) {
         frame.end = end.number();
         end = aside::<F, P, T>(packet, tables, frame);
     }
     if frame.datagram.is_first != 0 {
         end = first_fragment(tables, frame, Side::Client, end);
+    }
+    if end == Reason::Forwarded && delivery::is_on(tables) {
+        end = deliver::<F, P, T>(packet, tables, frame);
     }
     if end.verdict() == Verdict::Answer {
         end = refuse::answer::<F, P, T>(packet, tables, frame, end);
@@ -122,6 +130,8 @@ out_of_line! {
     reply_error = error_to_client;
     forward_fragment = fragment_to_backend;
     reply_fragment = fragment_to_client;
+    deliver = forwarded_directly;
+    reply_at_once = replied_directly;
     aside = unknown_to_backend;
     hairpin = request_to_itself;
 }

@@ -13,6 +13,8 @@ pub enum Verdict {
     Drop,
     /// Send what it has become back through the interface that it came from.
     Answer,
+    /// Nothing more: it has been handed to its next hop.
+    Deliver,
 }
 
 /// One end: number, name, verdict, label of its counter, what it means.
@@ -188,6 +190,10 @@ reasons! {
     /// A tag that names no VLAN, behind another tag: the kernel would take both off behind us and
     /// route what is in them, to a Service's address too. Nobody sends such.
     TaggedTwice = 47, Drop, "tagged_twice";
+    /// Translated towards a backend, and handed to its next hop past the host's stack.
+    ForwardedDirectly = 48, Deliver, "forwarded_directly";
+    /// Translated back where it entered the node, and handed to its next hop past the host's stack.
+    RepliedDirectly = 49, Deliver, "replied_directly";
 }
 
 /// Room for reasons in the counters of one hook.

@@ -16,6 +16,7 @@ mod fragment;
 mod frontend;
 mod node;
 mod range;
+mod route;
 mod seal;
 mod slots;
 mod tuple;
@@ -30,13 +31,14 @@ pub use fragment::{Fragment, FragmentKey};
 pub use frontend::{FrontendKey, Service};
 pub use node::{Manner, Node, Refusals, Takeover, Timeouts};
 pub use range::Range;
+pub use route::Route;
 pub use seal::{Sealed, fingerprint};
 pub use slots::{CHUNK_SLOTS, Chunk};
 pub use tuple::Tuple;
 
 /// Version of the layout of all maps together. A change to any type in here, to a map's kind or to
 /// the meaning of a field raises it; pins of other layouts live in folders of their own.
-pub const LAYOUT: u32 = 4;
+pub const LAYOUT: u32 = 5;
 
 /// IP protocol numbers that have ports (IANA protocol numbers).
 pub mod protocol {

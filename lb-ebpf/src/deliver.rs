@@ -22,6 +22,8 @@ pub(crate) enum Hook {
 const NEXT: i32 = -1;
 /// `TC_ACT_SHOT`, `TCX_DROP`.
 const DROP: i32 = 2;
+/// `TC_ACT_REDIRECT`, `TCX_REDIRECT`: where to has been noted (`Packet::send`).
+const REDIRECT: i32 = 7;
 
 /// Counts the reason and does what it says.
 #[inline(always)]
@@ -43,6 +45,7 @@ pub(crate) fn deliver(ctx: &TcContext, hook: Hook, end: Option<Reason>) -> i32 {
         Verdict::Pass => NEXT,
         Verdict::Drop => DROP,
         Verdict::Answer => back(ctx),
+        Verdict::Deliver => REDIRECT,
     }
 }
 

@@ -18,6 +18,7 @@
 )]
 
 mod skb;
+mod hop;
 mod maps;
 mod tables;
 mod snapshot;

@@ -33,6 +33,11 @@ type HalfReverses<A> = LruHashMap<Tuple<A>, Reverse, 1024>;
 /// as many as affinities.
 type Expiries<A> = Queue<Expiry<A>, 3072>;
 
+/// Ends of links whose other end is a pod's. Few, and made as they come.
+#[btf_map]
+pub(crate) static POD_LINKS: HashMap<u32, u32, 65536, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+
 #[btf_map]
 static FRONTENDS_V4: Frontends<A4> = HashMap::new();
 #[btf_map]

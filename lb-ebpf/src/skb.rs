@@ -2,7 +2,7 @@
 //! Packet bytes through the kernel's helpers, which know of paged data and of checksums that a
 //! sender or a NIC has left half made.
 
-use crate::clock;
+use crate::{clock, hop};
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{
@@ -18,8 +18,10 @@ use aya_ebpf::{
 };
 use lb_common::{
     csum::Change,
+    delivery::{Arrival, Routed, Way},
     family::WideAddress,
     packet::{OutOfPacket, Packet, Part},
+    wire::Route,
 };
 
 /// A packet at a TC hook.
@@ -89,6 +91,21 @@ impl Packet for Skb {
         // then nothing leaves this host.
         answer == i64::from(BPF_FIB_LKUP_RET_NOT_FWDED)
             || answer == i64::from(BPF_FIB_LKUP_RET_FWD_DISABLED)
+    }
+
+    #[inline(always)]
+    fn arrival(&self) -> Option<Arrival> {
+        hop::arrival(self.skb)
+    }
+
+    #[inline(always)]
+    fn route(&self, question: &mut Route) -> Routed {
+        hop::route(self.skb, question)
+    }
+
+    #[inline(always)]
+    fn send(&mut self, way: Way, route: &Route) {
+        hop::send(way, route);
     }
 
     #[inline(always)]
@@ -185,7 +202,7 @@ impl Skb {
     reason = "sixteen bytes, and no difference"
 )]
 #[inline(always)]
-fn words(address: &WideAddress) -> [u32; 4] {
+pub(crate) fn words(address: &WideAddress) -> [u32; 4] {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
     [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]].map(u32::from_ne_bytes)
 }

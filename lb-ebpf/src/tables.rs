@@ -3,7 +3,7 @@
 
 use crate::{
     clock,
-    maps::{ACCOUNT, BACKENDS, FamilyMaps, NODE, RANGES, SLOTS},
+    maps::{ACCOUNT, BACKENDS, FamilyMaps, NODE, POD_LINKS, RANGES, SLOTS},
     snapshot::whole,
 };
 use aya_ebpf::{
@@ -41,6 +41,11 @@ impl Environment for KernelTables {
     #[inline(always)]
     fn node(&self) -> impl Deref<Target = Node> + use<> {
         self.node
+    }
+
+    #[inline(always)]
+    fn is_pod_link(&self, ifindex: u32) -> bool {
+        POD_LINKS.get_ptr(&ifindex).is_some()
     }
 
     #[inline(always)]

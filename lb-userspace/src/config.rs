@@ -20,9 +20,12 @@ pub use node_ports::{BadNodePortRange, NodePortRange};
 pub use seed::{Seed, SeedError, SeedKind};
 pub use servers::{BadBindAddress, BindAddress, GivenServers, Servers};
 
-use crate::datapath::{
-    AttachMode, Sizes,
-    edges::{Glob, Globs},
+use crate::{
+    datapath::{
+        AttachMode, Sizes,
+        edges::{Glob, Globs},
+    },
+    delivery,
 };
 use ipnet::IpNet;
 use lb_common::wire::{Node, Refusals, Timeouts};
@@ -59,6 +62,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// What becomes of packets that no backend gets.
     pub refusals: Refusals,
+    /// Whether packets may pass the host's stack by.
+    pub direct: delivery::Mode,
     /// Whether nobody else uses the ranges of Services' addresses.
     pub owns_cidrs: bool,
     /// Probes and metrics.
@@ -119,6 +124,8 @@ pub struct Given {
     pub timeouts: Timeouts,
     /// What becomes of packets that no backend gets.
     pub refusals: Refusals,
+    /// `--direct-delivery`.
+    pub direct: delivery::Mode,
     /// Probes and metrics.
     pub servers: GivenServers,
     /// `--v`.
@@ -242,6 +249,7 @@ impl Config {
             sizes,
             timeouts: given.timeouts,
             refusals: given.refusals,
+            direct: given.direct,
             owns_cidrs,
         })
     }
@@ -252,6 +260,7 @@ impl Config {
             seed: seed.words,
             timeouts: self.timeouts,
             refusals: self.refusals,
+            direct_until_ns: self.direct.until_ns(),
             ..Node::default()
         }
     }
@@ -279,11 +288,12 @@ impl fmt::Display for Config {
         } = self.sizes;
         write!(
             f,
-            "; node {}; edges {edges}; uplinks {uplinks}; attach {:?}; pins {}; state {}; \
+            "; node {}; edges {edges}; uplinks {uplinks}; attach {:?}; direct delivery {:?}; pins {}; state {}; \
              service CIDRs {}; sizes: frontends {frontends}, backends {backends}, slots {slots}, \
              flows {flows}, half-open {half_open}, affinity {affinity}; time-outs: {}; {}",
             self.node_name,
             self.attach,
+            self.direct,
             self.pin_dir.display(),
             self.state_dir.display(),
             join(&self.service_cidrs),

@@ -91,6 +91,7 @@ pub fn explain(
             Verdict::Pass => "passed",
             Verdict::Drop => "dropped",
             Verdict::Answer => "answered",
+            Verdict::Deliver => "delivered",
         },
         meaning: end.meaning().trim(),
         end,

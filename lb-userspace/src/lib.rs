@@ -15,6 +15,7 @@ pub mod reconcile;
 pub mod maps;
 
 pub mod datapath;
+pub mod delivery;
 mod bpf;
 pub mod takeover;
 

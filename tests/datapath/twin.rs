@@ -173,7 +173,7 @@ impl Twin {
             // TCX_DROP, TC_ACT_SHOT.
             Verdict::Drop => 2,
             // TCX_REDIRECT, TC_ACT_REDIRECT.
-            Verdict::Answer => 7,
+            Verdict::Answer | Verdict::Deliver => 7,
         };
         let count = self.counts.entry((hook.index(), reason)).or_default();
         *count += 1;

@@ -21,7 +21,7 @@ use lb_common::{
         FrontendKey, Node, Range, Reverse, Round, Service, Tuple,
     },
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// All tables of both families.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub struct Memory {
     pub node: Node,
     /// `RANGES`, IPv4's and IPv6's.
     pub ranges: [Range; 2],
+    /// `POD_LINKS`.
+    pub pod_links: BTreeSet<u32>,
     /// `ACCOUNT`.
     pub account: Account,
     /// `COUNTER`: the last version or epoch given out.
@@ -96,6 +98,7 @@ impl Default for Memory {
             now_ns: 1_000_000_000_000,
             node: Node::default(),
             ranges: [Range::default(); 2],
+            pod_links: BTreeSet::new(),
             account: Account::default(),
             counter: 0,
             chunks: BTreeMap::new(),

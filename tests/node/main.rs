@@ -10,6 +10,7 @@ mod scene;
 mod untranslated;
 
 mod cluster_ip;
+mod delivery;
 mod hairpin;
 mod shared;
 mod related;

@@ -3,6 +3,7 @@
 
 use super::{Family, NETWORK_AT, V4, V6};
 use crate::csum::{Change, field};
+use crate::delivery::Hops;
 use crate::packet::{OutOfPacket, Packet};
 use zerocopy::transmute;
 
@@ -41,8 +42,16 @@ pub trait Own: Family {
     ) -> Self::Header;
     /// What a header adds to a checksum that covers it.
     fn sum(header: &Self::Header) -> Change;
+    /// Hops that a packet has left.
+    fn load_hops<P: Packet + ?Sized>(packet: &P) -> Result<Hops, OutOfPacket>;
+    /// Gives a packet that has so many hops another number of them.
+    fn store_hops<P: Packet + ?Sized>(packet: &mut P, old: u8, new: u8) -> Result<(), OutOfPacket>;
     /// Gives a packet as many hops as one of this node's own.
-    fn renew_hops<P: Packet + ?Sized>(packet: &mut P) -> Result<(), OutOfPacket>;
+    #[inline(always)]
+    fn renew_hops<P: Packet + ?Sized>(packet: &mut P) -> Result<(), OutOfPacket> {
+        let Hops { left, .. } = Self::load_hops(packet)?;
+        Self::store_hops(packet, left, HOPS)
+    }
     /// Whether an address is that of one host, which may be answered.
     fn is_host(address: &Self::Address) -> bool;
 }
@@ -97,14 +106,19 @@ impl Own for V4 {
     }
 
     #[inline(always)]
-    fn renew_hops<P: Packet + ?Sized>(packet: &mut P) -> Result<(), OutOfPacket> {
-        const HOPS_AT: usize = NETWORK_AT + 8;
-        let mut hops = [0; 1];
-        packet.load(HOPS_AT, &mut hops)?;
-        let [hops] = hops;
-        let change = Change::between(&[hops, 0, 0, 0], &[HOPS, 0, 0, 0]);
+    fn load_hops<P: Packet + ?Sized>(packet: &P) -> Result<Hops, OutOfPacket> {
+        let mut header = [0; 9];
+        packet.load(NETWORK_AT, &mut header)?;
+        let [_, class, .., left] = header;
+        let class = [class, 0, 0, 0];
+        Ok(Hops { left, class })
+    }
+
+    #[inline(always)]
+    fn store_hops<P: Packet + ?Sized>(packet: &mut P, old: u8, new: u8) -> Result<(), OutOfPacket> {
+        let change = Change::between(&[old, 0, 0, 0], &[new, 0, 0, 0]);
         packet.correct_header_checksum(NETWORK_AT + 10, change)?;
-        packet.store(HOPS_AT, &[HOPS])
+        packet.store(NETWORK_AT + 8, &[new])
     }
 
     #[inline(always)]
@@ -159,8 +173,22 @@ impl Own for V6 {
     }
 
     #[inline(always)]
-    fn renew_hops<P: Packet + ?Sized>(packet: &mut P) -> Result<(), OutOfPacket> {
-        packet.store_uncovered(NETWORK_AT + 7, &[HOPS])
+    fn load_hops<P: Packet + ?Sized>(packet: &P) -> Result<Hops, OutOfPacket> {
+        let mut header = [0; 8];
+        packet.load(NETWORK_AT, &mut header)?;
+        let [c0, c1, c2, c3, _, _, _, left] = header;
+        // Without the version (`ip6_flowinfo`).
+        let class = [c0 & 0x0f, c1, c2, c3];
+        Ok(Hops { left, class })
+    }
+
+    #[inline(always)]
+    fn store_hops<P: Packet + ?Sized>(
+        packet: &mut P,
+        _old: u8,
+        new: u8,
+    ) -> Result<(), OutOfPacket> {
+        packet.store_uncovered(NETWORK_AT + 7, &[new])
     }
 
     #[inline(always)]

@@ -19,6 +19,9 @@ pub trait Environment {
     fn now_ns(&self) -> u64;
     /// The node's settings, where they are: a copy would take a fifth of a program's stack.
     fn node(&self) -> impl Deref<Target = Node> + use<Self>;
+    /// Whether an interface is the host's end of a pod's link, whose other end is in another
+    /// network namespace.
+    fn is_pod_link(&self, ifindex: u32) -> bool;
     /// What a word of the account says.
     fn account(&self, word: Word) -> u64;
     /// Gives a word of the account another value; `false` = it says something else by now.

@@ -156,7 +156,7 @@ impl Default for Refusals {
     }
 }
 
-/// The node's settings; the only element of an array. 96 bytes.
+/// The node's settings; the only element of an array. 104 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Node {
@@ -172,6 +172,10 @@ pub struct Node {
     pub takeover: u32,
     /// See [`Refusals`].
     pub refusals: Refusals,
+    /// Until when translated packets may be handed to their next hop past the host's stack,
+    /// `CLOCK_MONOTONIC`; 0 = not at all, `u64::MAX` = without an end. What proves that nothing is
+    /// skipped holds for a while only: an agent that has died renews it no longer.
+    pub direct_until_ns: u64,
 }
 
 impl Default for Node {
@@ -185,10 +189,11 @@ impl Default for Node {
             port_count: 4_096,
             takeover: Takeover::Done.number(),
             refusals: Refusals::default(),
+            direct_until_ns: 0,
         }
     }
 }
 
 const _: () = assert!(size_of::<Timeouts>() == 48);
 const _: () = assert!(size_of::<Refusals>() == 24);
-const _: () = assert!(size_of::<Node>() == 96);
+const _: () = assert!(size_of::<Node>() == 104);

@@ -9,6 +9,7 @@ use lb_userspace::{
     agent,
     config::{BindAddress, Config, Given, GivenServers, KeptTimeout, Timeout, parse_cidr},
     datapath::{AttachMode, Sizes, edges::Glob},
+    delivery,
 };
 use std::path::PathBuf;
 
@@ -52,6 +53,15 @@ pub(super) struct RunArgs {
         help_heading = "Interfaces"
     )]
     attach: AttachMode,
+    /// Whether translated packets go straight to a pod or to a neighbour, past the host's stack:
+    /// faster, but the host's netfilter and programs of others on the way do not see them.
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "off",
+        help_heading = "Interfaces"
+    )]
+    direct_delivery: delivery::Mode,
 
     #[command(flatten)]
     pins: PinDir,
@@ -172,6 +182,7 @@ impl RunArgs {
             edges: self.edges,
             uplinks: self.uplinks,
             attach: self.attach,
+            direct: self.direct_delivery,
             pin_dir: self.pins.pin_dir,
             state_dir: self.state.state_dir,
             node_name: self.node_name,

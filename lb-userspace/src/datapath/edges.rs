@@ -7,6 +7,7 @@
 mod choose;
 mod glob;
 mod links;
+mod pods;
 
 pub use choose::{Globs, Role};
 pub use glob::{BadGlob, Glob};
@@ -21,6 +22,7 @@ use super::{
 use crate::causes::with_causes;
 use choose::{Choice, choose};
 use links::Links;
+use pods::PodLinks;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -67,6 +69,7 @@ pub struct Edges {
     globs: Globs,
     tcx: bool,
     links: Links,
+    pod_links: PodLinks,
     /// What is attached, by interface; an error is a sentence.
     attached: BTreeMap<u32, Result<(), String>>,
     /// Who else is on the hooks, as of the last look.
@@ -78,13 +81,14 @@ impl Edges {
     /// Over loaded programs. Needs a running tokio.
     pub(super) fn new(datapath: Datapath, globs: Globs) -> Result<Self, EdgesError> {
         let Datapath {
-            attacher,
+            mut attacher,
             pins,
             tcx,
             lock,
             is_new: _,
         } = datapath;
         Ok(Self {
+            pod_links: PodLinks::of(&mut attacher.ebpf),
             attacher,
             folder: pins.current(),
             globs,
@@ -148,6 +152,9 @@ impl Edges {
                 self.inspect(*ifindex).await;
             }
         }
+        let of_pods = choices.iter().filter(|(_, choice)| choice.leads_into_pod);
+        self.pod_links
+            .set(&of_pods.map(|(ifindex, _)| *ifindex).collect());
         for ifindex in self.attacher.take_idle_qdiscs() {
             self.remove_qdisc(ifindex).await;
         }

@@ -21,6 +21,9 @@ pub(super) const SWEEP: &str = "weiche_sweep";
 /// What programs report through; no map of theirs that a start must find.
 pub(super) const LOG: &str = "AYA_LOGS";
 
+/// Which interfaces lead into pods; the agent fills it while it follows them.
+pub(super) const POD_LINKS: &str = "POD_LINKS";
+
 /// Sizes that flags set; all in entries, `slots` in chunks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {
@@ -55,7 +58,7 @@ pub(super) enum Sizing {
 }
 
 /// Every pinned map, and what decides its size.
-pub(super) const MAPS: [(&str, Sizing); 27] = [
+pub(super) const MAPS: [(&str, Sizing); 28] = [
     ("FRONTENDS_V4", Sizing::Frontends),
     ("FRONTENDS_V6", Sizing::Frontends),
     ("FLOWS_V4", Sizing::Flows),
@@ -75,6 +78,7 @@ pub(super) const MAPS: [(&str, Sizing); 27] = [
     ("EXPIRY_V4", Sizing::Expiries),
     ("EXPIRY_V6", Sizing::Expiries),
     ("SWEEP", Sizing::Fixed),
+    (POD_LINKS, Sizing::Fixed),
     ("SLOTS", Sizing::Slots),
     ("BACKENDS", Sizing::Backends),
     ("LABELS", Sizing::Frontends),

@@ -172,6 +172,11 @@ impl<'a> Environment for Live<'a> {
         Box::new(self.node)
     }
 
+    fn is_pod_link(&self, _ifindex: u32) -> bool {
+        // The packet that is explained came by no interface, so the question is never asked.
+        false
+    }
+
     fn account(&self, word: Word) -> u64 {
         match word {
             Word::PaidUntil => self.account.paid_until_ns,

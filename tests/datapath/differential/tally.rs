@@ -27,8 +27,13 @@ pub(crate) struct Tally {
 }
 
 /// Reasons that one processor alone cannot meet: another one must be opening the same flow, or the
-/// kernel must refuse to change a packet that it has let us read.
-const OUT_OF_REACH: [Reason; 2] = [Reason::Raced, Reason::StoreFailed];
+/// kernel must refuse to change a packet that it has let us read; or that take a routing table.
+const OUT_OF_REACH: [Reason; 4] = [
+    Reason::Raced,
+    Reason::StoreFailed,
+    Reason::ForwardedDirectly,
+    Reason::RepliedDirectly,
+];
 
 impl Tally {
     /// Packets that both have run.

@@ -21,6 +21,10 @@ impl Environment for Memory {
         Box::new(self.node)
     }
 
+    fn is_pod_link(&self, ifindex: u32) -> bool {
+        self.pod_links.contains(&ifindex)
+    }
+
     fn account(&self, word: Word) -> u64 {
         match word {
             Word::PaidUntil => self.account.paid_until_ns,

@@ -34,6 +34,9 @@ pub(super) struct LinkFact {
     pub(super) ethernet: bool,
     /// Whether a default route goes through it.
     pub(super) default_route: bool,
+    /// Whether it is one end of a link whose other end is in another network namespace, where a
+    /// packet can be put in at once.
+    pub(super) leads_into_pod: bool,
 }
 
 /// An interface that matches.
@@ -41,6 +44,8 @@ pub(super) struct LinkFact {
 pub(super) struct Choice {
     pub(super) name: String,
     pub(super) role: Role,
+    /// As in [`LinkFact`]; never of an uplink.
+    pub(super) leads_into_pod: bool,
     /// Why it cannot be served although it matches.
     pub(super) refusal: Option<Refusal>,
 }
@@ -77,6 +82,7 @@ pub(super) fn choose(links: &[LinkFact], globs: &Globs) -> BTreeMap<u32, Choice>
             Choice {
                 name: link.name.clone(),
                 role,
+                leads_into_pod: link.leads_into_pod && role == Role::Edge,
                 refusal: (!link.ethernet).then_some(Refusal::NotEthernet),
             },
         ))
@@ -102,6 +108,7 @@ mod tests {
             name: name.to_owned(),
             ethernet,
             default_route,
+            leads_into_pod: false,
         };
         let links = [
             link(1, "lo", true, false),

@@ -5,7 +5,7 @@ use super::{EdgesError, choose::LinkFact};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use netlink_packet_route::{
     RouteNetlinkMessage,
-    link::{LinkAttribute, LinkLayerType},
+    link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType},
     route::{RouteAttribute, RouteHeader, RouteMessage},
 };
 use rtnetlink::{Handle, MulticastGroup, RouteMessageBuilder, packet_core::NetlinkPayload};
@@ -83,6 +83,7 @@ impl Links {
                     LinkLayerType::Ether | LinkLayerType::Loopback
                 ),
                 default_route: self.default_routes.contains(&message.header.index),
+                leads_into_pod: leads_into_pod(&message.attributes),
             })
         };
         let facts: Vec<_> = messages.iter().filter_map(fact).collect();
@@ -124,6 +125,25 @@ impl Links {
         while let Some(Some(())) = futures_util::FutureExt::now_or_never(self.news.next()) {}
         Ok(true)
     }
+}
+
+/// Whether a link is one end of a pair (`ndo_get_peer_dev`: veth, netkit) whose other end is in
+/// another network namespace: `bpf_redirect_peer` reaches no other.
+fn leads_into_pod(attributes: &[LinkAttribute]) -> bool {
+    let is_pair = |info: &LinkInfo| {
+        matches!(info, LinkInfo::Kind(InfoKind::Veth))
+            || matches!(info, LinkInfo::Kind(InfoKind::Other(kind)) if kind == "netkit")
+    };
+    let mut has_pair = false;
+    let mut is_elsewhere = false;
+    for attribute in attributes {
+        match attribute {
+            LinkAttribute::LinkInfo(infos) => has_pair |= infos.iter().any(is_pair),
+            LinkAttribute::LinkNetNsId(_) => is_elsewhere = true,
+            _ => {}
+        }
+    }
+    has_pair && is_elsewhere
 }
 
 /// Whether a message may change which interfaces are edges.

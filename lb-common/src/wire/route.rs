@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `struct bpf_fib_lookup` of `uapi/linux/bpf.h`: how the host's routing table is asked.
+
+use crate::family::WideAddress;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// A question to the host's routing table, and the answer in its place. 64 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Route {
+    /// Linux's number of the family; of the answer, that of the next hop.
+    pub family: u8,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Source port, network order.
+    pub source_port: [u8; 2],
+    /// Destination port, network order.
+    pub destination_port: [u8; 2],
+    /// Length of the IP packet; of the answer, what would have fitted.
+    pub length: u16,
+    /// The interface that the packet came by; of the answer, the one that it leaves by.
+    pub ifindex: u32,
+    /// What the IP header says of the kind of traffic.
+    pub class: [u8; 4],
+    /// Source address.
+    pub source: WideAddress,
+    /// Destination address; of the answer, the next hop's.
+    pub destination: WideAddress,
+    /// Nothing that we use.
+    pub vlan: [u8; 4],
+    /// The station that sends; only in the answer.
+    pub from_station: [u8; 6],
+    /// The next hop's station; only in the answer.
+    pub to_station: [u8; 6],
+}
+
+const _: () = assert!(size_of::<Route>() == 64);
