@@ -18,11 +18,12 @@ use crate::{
         kernel, lock,
         pin::{PinError, Pins},
     },
+    dns::{self, Names},
     maps::{
         StoreError,
         kernel::{KernelFlows, KernelReasons, KernelStore, OpenError},
     },
-    model::Change,
+    model::{Change, Name, World},
     observe::{
         Status, StatusError,
         metrics::{Facts, Metrics},
@@ -35,6 +36,7 @@ use crate::{
 use lb_common::wire::{Node, Takeover};
 use publish::Publisher;
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -92,6 +94,9 @@ pub enum AgentError {
     /// The agent's state cannot be written.
     #[error(transparent)]
     Status(#[from] StatusError),
+    /// The DNS server cannot be had.
+    #[error("starting the DNS server")]
+    Dns(#[source] io::Error),
     /// Nobody can be told.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -144,6 +149,18 @@ async fn work(config: &Config) -> Result<(), AgentError> {
     let (attached, attached_once) = watch::channel(false);
     let publisher = Publisher::new(config, &facts, vitals.clone());
     let (reports, reported) = watch::channel(Report::default());
+    let dns = config.dns.server().map(|settings| {
+        let names = Arc::new(Names::new(config.dns.zone()));
+        let server = dns::server::spawn(settings, names.clone());
+        server.map(|server| (names, server))
+    });
+    let dns = dns.transpose().map_err(AgentError::Dns)?;
+    let names = dns.as_ref().map(|(names, _server)| names);
+    let renamed = |world: &World, touched: &BTreeSet<Name>| {
+        if let Some(names) = names {
+            names.update(world, touched);
+        }
+    };
     let report = |report: Report| {
         vitals.round(&report);
         reports.send_replace(report);
@@ -158,7 +175,7 @@ async fn work(config: &Config) -> Result<(), AgentError> {
         }) => match end? {},
         end = publisher.run(handle.status(), reported) => match end? {},
         end = vitals.watch_pressure(|pressed| publisher.pressed(pressed)) => match end {},
-        end = sync(config, takeover, seed, changes, store, report) => end?,
+        end = sync(config, takeover, seed, changes, store, renamed, report) => end?,
         end = serve::probes(config, &vitals) => match end? {},
         end = serve::metrics(config, &vitals) => match end? {},
         _ = term.recv() => {}
@@ -201,6 +218,7 @@ async fn sync(
     seed: Option<Seed>,
     mut changes: mpsc::Receiver<Change>,
     store: KernelStore,
+    renamed: impl FnMut(&World, &BTreeSet<Name>),
     report: impl FnMut(Report),
 ) -> Result<(), StoreError> {
     let settings = |seed| Settings {
@@ -218,7 +236,7 @@ async fn sync(
         )
     };
     if let Some(seed) = seed {
-        return reconcile::run::run(changes, store, settings(&seed), report).await;
+        return reconcile::run::run(changes, store, settings(&seed), renamed, report).await;
     }
     let (seed, read) = source::weak_seed(&mut changes).await;
     let (sender, forwarded) = mpsc::channel(CHANGES);
@@ -231,7 +249,7 @@ async fn sync(
         }
         Ok::<(), mpsc::error::SendError<Change>>(())
     };
-    let run = reconcile::run::run(forwarded, store, settings(&seed), report);
+    let run = reconcile::run::run(forwarded, store, settings(&seed), renamed, report);
     // If the receiver is gone, its own end says why.
     let (_forwarded, end) = tokio::join!(forward, run);
     end

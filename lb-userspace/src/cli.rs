@@ -2,6 +2,7 @@
 //! The command line: what can be asked for, and what each command prints. Decides nothing else.
 
 mod cleanup;
+mod dns_flags;
 mod explain;
 mod flow;
 mod import_config;

@@ -2,9 +2,11 @@
 //! Settings of `weiche run`: parsed once, checked together, printed at start. Knows no kernel.
 
 mod access;
+mod edges;
 mod duration;
 mod seed;
 mod servers;
+pub mod dns;
 mod cidrs;
 mod conntrack;
 mod node_ports;
@@ -14,6 +16,7 @@ pub mod kube_proxy;
 pub use access::Access;
 pub use cidrs::{BadCidr, parse_cidr};
 pub use conntrack::GivenConntrack;
+use dns::Dns;
 pub use duration::{BadDuration, KeptTimeout, Timeout};
 pub use log_format::{BadLogFormat, LogFormat};
 pub use node_ports::{BadNodePortRange, NodePortRange};
@@ -30,10 +33,6 @@ use crate::{
 use ipnet::IpNet;
 use lb_common::wire::{Node, Refusals, Timeouts};
 use std::{fmt, path::PathBuf};
-
-/// Interfaces that the usual network plug-ins give to pods: bridge, ptp and flannel (`veth*`),
-/// Calico (`cali*`), Cilium (`lxc*`), AWS (`eni*`), Azure (`azv*`), GKE (`gke*`).
-const EDGES: [&str; 6] = ["veth*", "cali*", "lxc*", "eni*", "azv*", "gke*"];
 
 /// Every setting of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +67,8 @@ pub struct Config {
     pub owns_cidrs: bool,
     /// Probes and metrics.
     pub servers: Servers,
+    /// The DNS server.
+    pub dns: Dns,
     /// kube-proxy's level of its log.
     pub verbosity: u32,
     /// How the log is written.
@@ -128,6 +129,8 @@ pub struct Given {
     pub direct: delivery::Mode,
     /// Probes and metrics.
     pub servers: GivenServers,
+    /// The DNS server.
+    pub dns: Dns,
     /// `--v`.
     pub verbosity: Option<u32>,
     /// `--logging-format`.
@@ -225,13 +228,14 @@ impl Config {
             None => given.node_name.unwrap_or_else(host_name),
         };
         let edges = if given.edges.is_empty() {
-            default_edges()
+            edges::usual()
         } else {
             given.edges
         };
         Ok(Self {
             source,
             servers,
+            dns: given.dns,
             verbosity: given.verbosity.unwrap_or(0),
             log_format: given.log_format.unwrap_or_default(),
             warnings: given.warnings,
@@ -290,7 +294,7 @@ impl fmt::Display for Config {
             f,
             "; node {}; edges {edges}; uplinks {uplinks}; attach {:?}; direct delivery {:?}; pins {}; state {}; \
              service CIDRs {}; sizes: frontends {frontends}, backends {backends}, slots {slots}, \
-             flows {flows}, half-open {half_open}, affinity {affinity}; time-outs: {}; {}",
+             flows {flows}, half-open {half_open}, affinity {affinity}; time-outs: {}; {}; {}",
             self.node_name,
             self.attach,
             self.direct,
@@ -299,6 +303,7 @@ impl fmt::Display for Config {
             join(&self.service_cidrs),
             duration::describe(&self.timeouts),
             self.servers,
+            self.dns,
         )
     }
 }
@@ -374,10 +379,6 @@ fn check_timeouts(timeouts: &Timeouts) -> Result<(), BadConfig> {
         });
     }
     Ok(())
-}
-
-fn default_edges() -> Vec<Glob> {
-    EDGES.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
 /// What the kubelet calls a node by default: the host's name in lower case.

@@ -14,6 +14,8 @@ pub mod plan;
 pub mod reconcile;
 pub mod maps;
 
+pub mod dns;
+
 pub mod datapath;
 pub mod delivery;
 mod bpf;
@@ -24,6 +26,7 @@ pub mod leftovers;
 pub mod explain;
 
 mod causes;
+mod guests;
 pub mod bounded;
 pub mod yaml;
 pub mod clock;

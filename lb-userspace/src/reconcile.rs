@@ -87,6 +87,8 @@ pub struct Reconciler {
     actual: Actual,
     /// Services to be planned anew.
     touched: BTreeSet<Name>,
+    /// Services that were, since somebody asked.
+    replanned: BTreeSet<Name>,
     /// Services to be written.
     queue: Queue,
     /// Services that should have tables.
@@ -113,6 +115,7 @@ impl Reconciler {
             desired: Desired::new(settings.rules.clone()),
             actual: Actual::restore(store, settings.node.seed)?,
             touched: BTreeSet::new(),
+            replanned: BTreeSet::new(),
             queue: Queue::default(),
             services: BTreeSet::new(),
             unfinished: BTreeSet::new(),
@@ -184,6 +187,16 @@ impl Reconciler {
         self.notes.take_programmed()
     }
 
+    /// All that is known, once everything was listed.
+    pub fn world(&self) -> Option<&World> {
+        Some(&self.world).filter(|world| world.all_listed())
+    }
+
+    /// The Services that were planned anew since the last call.
+    pub fn take_replanned(&mut self) -> BTreeSet<Name> {
+        std::mem::take(&mut self.replanned)
+    }
+
     /// What people may know. `pending_since_ns` is by the clock that [`Reconciler::sync`] is told
     /// of; the other times are left to the caller, who has one.
     pub fn report(&self) -> Report {
@@ -227,6 +240,7 @@ impl Reconciler {
         let mut changed = BTreeSet::new();
         for name in std::mem::take(&mut self.touched) {
             changed.extend(self.desired.replan(&self.world, &name));
+            self.replanned.insert(name);
         }
         for name in changed {
             self.notes.update(&name, &self.desired, now_ns);

@@ -59,6 +59,7 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         folders: vec![arguments.manifests],
         cidrs: arguments.service_cidrs,
         state_dir: folder.path().to_owned(),
+        own_server: None,
     };
     let source = standalone::spawn(settings, sender)?;
     println!(

@@ -55,6 +55,7 @@ async fn the_loop_writes_and_reports_until_the_stream_ends() {
         changes,
         Memory::new(AMPLE),
         settings,
+        |_, _| {},
         move |report| {
             reports.send_replace(report);
         },

@@ -284,5 +284,5 @@ fn file(name: &str) -> FileId {
 fn catalog(ledger: &Ledger) -> Catalog {
     let cidrs = ["10.96.0.0/16", "fd00:96::/112"];
     let cidrs = cidrs.iter().filter_map(|cidr| cidr.parse().ok());
-    Catalog::new(cidrs.collect(), ledger.clone())
+    Catalog::new(cidrs.collect(), ledger.clone(), None)
 }

@@ -46,4 +46,5 @@ mod spoofed;
 mod churn;
 mod soak;
 mod bench;
+mod names;
 mod demo;

@@ -287,7 +287,8 @@ impl Scene {
         status["pid"] == pid && sync["listed"] == true && done
     }
 
-    fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
+    /// Writes a manifest.
+    pub(crate) fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
         let draft = self.manifests.join(format!("{name}.draft"));
         fs::write(&draft, text)?;
         fs::rename(&draft, self.manifests.join(format!("{name}.yaml")))?;

@@ -79,6 +79,7 @@ impl Twins {
             folders: vec![self.path("manifests")],
             cidrs: vec!["10.96.0.0/16".parse()?],
             state_dir: self.path("state"),
+            own_server: None,
         };
         let standalone = Stream::new(changes, standalone::spawn(settings, sender)?);
         let (sender, changes) = mpsc::channel(16);

@@ -59,6 +59,7 @@ impl Bed {
             folders: vec![self.path("manifests"), self.path("status")],
             cidrs: vec!["10.96.0.0/16".parse().expect("a CIDR")],
             state_dir: self.path("state"),
+            own_server: None,
         }
     }
 

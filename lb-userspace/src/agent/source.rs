@@ -8,7 +8,7 @@ use crate::{
     watch::{
         Handle,
         cluster::{self, calls::Calls},
-        standalone,
+        standalone::{self, OwnServer},
     },
 };
 use tokio::sync::mpsc;
@@ -50,6 +50,10 @@ pub(super) async fn open(
                 folders: folders.clone(),
                 cidrs: config.service_cidrs.clone(),
                 state_dir: config.state_dir.clone(),
+                own_server: config.dns.server().map(|server| OwnServer {
+                    service: config.dns.service.0.clone(),
+                    addresses: server.listen,
+                }),
             };
             Ok(standalone::spawn(settings, changes)?)
         }

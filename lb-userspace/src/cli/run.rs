@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `weiche run`: the flags, turned into settings.
 
-use super::{PinDir, StateDir, cleanup, kube_proxy::KubeProxyArgs, output, refusals::RefusalArgs};
+use super::{
+    PinDir, StateDir, cleanup, dns_flags::DnsArgs, kube_proxy::KubeProxyArgs, output,
+    refusals::RefusalArgs,
+};
 use clap::{ArgAction, Args};
 use ipnet::IpNet;
 use lb_common::wire::Timeouts;
@@ -88,6 +91,8 @@ pub(super) struct RunArgs {
     refusals: RefusalArgs,
     #[command(flatten)]
     servers: ServerArgs,
+    #[command(flatten)]
+    dns: DnsArgs,
     #[command(flatten)]
     kube_proxy: KubeProxyArgs,
 }
@@ -193,6 +198,7 @@ impl RunArgs {
             timeouts: self.timeouts.timeouts(),
             refusals: self.refusals.refusals(),
             servers: self.servers.servers(),
+            dns: self.dns.dns(),
             ..Given::default()
         };
         self.kube_proxy.apply(&mut given)?;

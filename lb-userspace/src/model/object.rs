@@ -200,6 +200,8 @@ pub struct ServiceObject {
     pub proxy_name: Option<Arc<str>>,
     /// Label `service.kubernetes.io/headless` is there, or `clusterIP` is `None`.
     pub headless: bool,
+    /// `spec.externalName`: what the Service's name is another name of.
+    pub external_name: Option<Arc<str>>,
 }
 
 /// One of an `EndpointSlice`'s `ports`, with a name and a number.
@@ -227,6 +229,8 @@ pub struct Endpoint {
     pub serving: bool,
     /// `conditions.terminating`, nil counted as false.
     pub terminating: bool,
+    /// `hostname`: what it is called below a headless Service's name.
+    pub hostname: Option<Arc<str>>,
     /// Where it is. Endpoints that are at one place share it.
     pub place: Arc<Place>,
 }

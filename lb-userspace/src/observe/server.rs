@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     clock,
+    guests::Guests,
     maps::kernel::{KernelFlows, KernelReasons},
 };
 use axum::{
@@ -28,10 +29,9 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use std::{
-    collections::BTreeMap,
     convert::Infallible,
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -238,12 +238,12 @@ pub async fn listen(
 
 /// Serves for ever.
 pub async fn serve(listener: TcpListener, router: Router) -> Infallible {
-    let guests = Arc::new(Mutex::new(BTreeMap::new()));
+    let guests = Guests::new(CONNECTIONS, OF_ONE_ADDRESS);
     loop {
         match listener.accept().await {
             // Whoever finds no room is hung up on.
             Ok((stream, peer)) => {
-                if let Some(guest) = Guest::admit(&guests, peer.ip()) {
+                if let Some(guest) = guests.admit(peer.ip()) {
                     let router = router.clone();
                     tokio::spawn(async move {
                         let _seat = guest;
@@ -273,45 +273,6 @@ async fn connection(stream: TcpStream, router: Router) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!("a probe or scrape failed: {error}"),
         Err(error) => tracing::debug!("a probe or scrape was given up: {error}"),
-    }
-}
-
-type Guests = Arc<Mutex<BTreeMap<IpAddr, usize>>>;
-
-/// A connection that is counted as long as it lives.
-struct Guest {
-    guests: Guests,
-    address: IpAddr,
-}
-
-impl Guest {
-    fn admit(guests: &Guests, address: IpAddr) -> Option<Self> {
-        let mut counts = guests.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = counts.values().sum();
-        let from_there = counts.get(&address).copied().unwrap_or(0);
-        if all >= CONNECTIONS || from_there >= OF_ONE_ADDRESS {
-            return None;
-        }
-        counts.insert(address, from_there.saturating_add(1));
-        drop(counts);
-        Some(Self {
-            guests: guests.clone(),
-            address,
-        })
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let mut counts = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = counts
-            .get(&self.address)
-            .map_or(0, |count| count.saturating_sub(1));
-        if left == 0 {
-            counts.remove(&self.address);
-        } else {
-            counts.insert(self.address, left);
-        }
     }
 }
 

@@ -42,6 +42,7 @@ fn service(ports: Vec<ServicePort>) -> ServiceObject {
         health_check_node_port: 0,
         proxy_name: None,
         headless: false,
+        external_name: None,
     }
 }
 
@@ -60,6 +61,7 @@ fn endpoint(last: u8, ready: bool, serving: bool, terminating: bool) -> Endpoint
         ready,
         serving,
         terminating,
+        hostname: None,
         place: Arc::default(),
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The loop: gathers changes, lets the reconciler write, and says what came of it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::{
     sync::mpsc,
@@ -12,13 +12,15 @@ use super::{Reconciler, Report, Settings};
 use crate::{
     clock,
     maps::{Store, StoreError},
-    model::Change,
+    model::{Change, Name, World},
 };
 
 /// Changes that one round takes at most, so that an endless stream still gets written.
 const BATCH: usize = 65_536;
 
-/// Reconciles until the stream of changes ends, and hands a report on after each round.
+/// Reconciles until the stream of changes ends, and hands a report on after each round. Before it,
+/// `renamed` is told which Services may have other names or addresses now: a name is there when
+/// its address has been written.
 ///
 /// Fails only if the maps cannot be read at the start. Writes block the thread; a round of one
 /// changed Service is some ten system calls.
@@ -26,6 +28,7 @@ pub async fn run(
     mut changes: mpsc::Receiver<Change>,
     mut store: impl Store,
     settings: Settings,
+    mut renamed: impl FnMut(&World, &BTreeSet<Name>),
     mut report: impl FnMut(Report),
 ) -> Result<(), StoreError> {
     let settings = Settings {
@@ -41,6 +44,10 @@ pub async fn run(
     while wait(&mut changes, pause, &mut last_round, batch, &mut reconciler).await {
         let round_ns = now_ns();
         reconciler.sync(&mut store, round_ns);
+        let replanned = reconciler.take_replanned();
+        if let Some(world) = reconciler.world() {
+            renamed(world, &replanned);
+        }
         let due_ns = reconciler.next_due_ns(round_ns);
         pause = due_ns.map(|due_ns| Duration::from_nanos(due_ns.saturating_sub(now_ns())));
         let took_ns = now_ns().saturating_sub(round_ns);

@@ -73,6 +73,7 @@ pub fn service(object: &Service, ignored: &mut Vec<String>) -> Option<ServiceObj
         health_check_node_port: balancer::health_check_node_port(spec, ignored),
         proxy_name: label(&object.metadata, PROXY_NAME).map(Arc::from),
         headless: none || label(&object.metadata, HEADLESS).is_some(),
+        external_name: external_name(kind, spec),
     })
 }
 
@@ -129,6 +130,13 @@ fn service_kind(spec: &ServiceSpec, ignored: &mut Vec<String>) -> ServiceKind {
             ServiceKind::ClusterIp
         }
     }
+}
+
+/// Services of other types may carry one over from the time when they were of this type.
+fn external_name(kind: ServiceKind, spec: &ServiceSpec) -> Option<Arc<str>> {
+    let given = spec.external_name.as_deref();
+    let given = given.filter(|name| kind == ServiceKind::ExternalName && !name.is_empty());
+    given.map(Arc::from)
 }
 
 /// The addresses, and whether the Service says `None` (headless).

@@ -17,6 +17,8 @@ pub mod addresses;
 mod ledger_file;
 mod endpoints;
 
+pub use self::endpoints::OwnServer;
+
 use std::{fs, io, path::PathBuf};
 
 use ipnet::IpNet;
@@ -43,6 +45,8 @@ pub struct Settings {
     pub cidrs: Vec<IpNet>,
     /// Where `cluster-ips.json` is kept; made when it is missing.
     pub state_dir: PathBuf,
+    /// A server of the agent's that a Service leads to.
+    pub own_server: Option<OwnServer>,
 }
 
 /// Why standalone mode cannot start. What happens later is a problem in the status.
@@ -77,6 +81,7 @@ pub fn spawn(settings: Settings, changes: mpsc::Sender<Change>) -> Result<Handle
         folders,
         cidrs,
         state_dir,
+        own_server,
     } = settings;
     if folders.is_empty() {
         return Err(StartError::NoFolders);
@@ -106,7 +111,7 @@ pub fn spawn(settings: Settings, changes: mpsc::Sender<Change>) -> Result<Handle
         quiet,
         books: Some(Books {
             files: Files::new(folders),
-            catalog: Catalog::new(cidrs, ledger),
+            catalog: Catalog::new(cidrs, ledger, own_server),
             ledger_file,
         }),
         at_start: problem.into_iter().collect(),
@@ -142,7 +147,7 @@ pub fn check(folders: &[PathBuf]) -> Result<(), StartError> {
 ///
 /// Cluster-IPs are given from `cidrs` as at a first start.
 pub fn list(manifests: &[Manifest<'_>], cidrs: &[IpNet]) -> Round {
-    let mut catalog = Catalog::new(cidrs.to_vec(), Ledger::default());
+    let mut catalog = Catalog::new(cidrs.to_vec(), Ledger::default(), None);
     for manifest in manifests {
         let file = FileId {
             folder: manifest.folder,

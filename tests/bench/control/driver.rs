@@ -68,7 +68,13 @@ pub(super) fn drive<T>(
     // As the agent's.
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().build()?.block_on(async {
-        let looping = run(changes, store, settings, |report| seen.take(report));
+        let looping = run(
+            changes,
+            store,
+            settings,
+            |_, _| {},
+            |report| seen.take(report),
+        );
         let driving = async {
             let driver = Driver {
                 sender,

@@ -30,6 +30,7 @@ pub fn service(name: Name, address: IpAddr) -> ServiceObject {
         health_check_node_port: 0,
         proxy_name: None,
         headless: false,
+        external_name: None,
     }
 }
 
@@ -40,6 +41,7 @@ pub fn endpoint(address: IpAddr) -> Endpoint {
         ready: true,
         serving: true,
         terminating: false,
+        hostname: None,
         place: Arc::default(),
     }
 }

@@ -176,6 +176,7 @@ fn service(chance: &mut Chance, name: &Name) -> ServiceObject {
         health_check_node_port: *chance.pick(&[0, 30_999]),
         proxy_name: chance.one_in(24).then(|| "other".into()),
         headless: chance.one_in(24),
+        external_name: None,
     }
 }
 
@@ -213,6 +214,7 @@ fn endpoint(chance: &mut Chance) -> Endpoint {
         ready: !chance.one_in(4),
         serving: !chance.one_in(4),
         terminating: chance.one_in(4),
+        hostname: None,
         place: Arc::new(Place {
             node: Some((*chance.pick(&[NODE, "node-b"])).into()),
             zone: None,

@@ -87,7 +87,7 @@ impl Agent {
                 let follow = follow(&handle, &told, &told_trouble);
                 let settings = reconcile::Settings::new(NODE, Node::default());
                 let told = |state| drop(report.send_replace(state));
-                let run = reconcile::run::run(changes, store.clone(), settings, told);
+                let run = reconcile::run::run(changes, store.clone(), settings, |_, _| {}, told);
                 tokio::select! {
                     biased;
                     ended = run => if ended.is_ok() {

@@ -48,6 +48,12 @@ const PACKAGES: &[Package] = &[
         why: "switches checksum offload off, which would hide a wrong checksum",
     },
     Package {
+        name: "bind9-dnsutils",
+        program: "dig",
+        purpose: Use::Test,
+        why: "a resolver that is not ours judges answers",
+    },
+    Package {
         name: "nftables",
         program: "nft",
         purpose: Use::Test,

@@ -199,6 +199,7 @@ fn objects_share_what_they_have_in_common() {
         ready: true,
         serving: true,
         terminating: false,
+        hostname: None,
         place: Arc::new(Place {
             node: Some(node.into()),
             ..Place::default()

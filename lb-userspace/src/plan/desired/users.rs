@@ -106,6 +106,7 @@ mod tests {
             ready: true,
             serving: true,
             terminating: false,
+            hostname: None,
             place: Arc::default(),
         };
         EndpointSlice {

@@ -42,6 +42,7 @@ fn endpoint(words: &str) -> Endpoint {
         ready: has("ready"),
         serving: has("ready") || has("serving"),
         terminating: has("terminating"),
+        hostname: None,
         place: Arc::new(Place {
             node: Some(if has("here") { "node-a" } else { "node-b" }.into()),
             zone: None,

@@ -77,6 +77,7 @@ fn endpoint(object: &KubeEndpoint, ipv6: bool, ignored: &mut Vec<String>) -> Opt
         ready: conditions.ready.unwrap_or(true),
         serving: conditions.serving.unwrap_or(true),
         terminating: conditions.terminating.unwrap_or(false),
+        hostname: object.hostname.as_deref().map(Arc::from),
         place: Arc::new(Place {
             node: object.node_name.as_deref().map(Arc::from),
             zone: object.zone.as_deref().map(Arc::from),

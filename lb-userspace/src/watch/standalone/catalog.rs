@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use self::{objects::Objects, view::View};
 use super::{
     addresses::Ledger,
+    endpoints::OwnServer,
     parse::{Key, parse},
     store::{FileId, Store},
 };
@@ -30,6 +31,7 @@ pub struct Catalog {
     touched: BTreeSet<Key>,
     objects: Objects,
     ledger: Ledger,
+    own: Option<OwnServer>,
     shown: Option<View>,
 }
 
@@ -47,10 +49,13 @@ pub struct Round {
 impl Catalog {
     /// An empty one, which gives Cluster-IPs out of `cidrs` (the first one's family is that of
     /// Services without wishes) and knows those that `ledger` says are given.
-    pub fn new(cidrs: Vec<IpNet>, ledger: Ledger) -> Self {
+    ///
+    /// The agent's `own` server is the endpoint of its Service.
+    pub fn new(cidrs: Vec<IpNet>, ledger: Ledger, own: Option<OwnServer>) -> Self {
         Self {
             cidrs,
             ledger,
+            own,
             ..Self::default()
         }
     }
@@ -83,6 +88,7 @@ impl Catalog {
             &self.objects,
             &mut self.ledger,
             &self.cidrs,
+            self.own.as_ref(),
             now_s,
             &mut problems,
             &mut pending,

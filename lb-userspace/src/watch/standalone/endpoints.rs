@@ -7,6 +7,7 @@
 //! `publishNotReadyAddresses`; serving = Pod Ready; finished Pods are left out; a named
 //! `targetPort` is looked up in each Pod. Pure; knows no files.
 
+mod own;
 mod pods;
 mod ports;
 
@@ -14,6 +15,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use k8s_openapi::api::core::v1::{Pod, Service, ServiceSpec};
 
+pub use self::own::OwnServer;
 pub(super) use self::pods::Pods;
 use super::families::Family;
 use crate::{
@@ -66,7 +68,7 @@ pub(super) fn slices(
                 left.remove(at);
                 let group = groups.entry((address.is_ipv6(), ports.clone()));
                 let group = group.or_default();
-                group.push(endpoint(spec, pod, address, nodes));
+                group.push(endpoint(name, spec, pod, address, nodes));
             }
         }
     }
@@ -135,6 +137,7 @@ fn pod_addresses(pod: &Pod) -> impl Iterator<Item = IpAddr> {
 }
 
 fn endpoint(
+    service: &Name,
     spec: &ServiceSpec,
     pod: &Pod,
     address: IpAddr,
@@ -151,12 +154,23 @@ fn endpoint(
         ready: publish || (serving && !terminating),
         serving,
         terminating,
+        hostname: hostname(service, pod),
         place: Arc::new(Place {
             zone: home.and_then(|home| home.zone.clone()),
             node,
             ..Place::default()
         }),
     }
+}
+
+/// A Pod has a name below a Service's if it asks for one there: `spec.subdomain` is the Service.
+fn hostname(service: &Name, pod: &Pod) -> Option<Arc<str>> {
+    let spec = pod.spec.as_ref()?;
+    let here = spec.subdomain.as_deref() == Some(&*service.name);
+    let hostname = spec.hostname.as_deref();
+    hostname
+        .filter(|name| here && !name.is_empty())
+        .map(Arc::from)
 }
 
 fn named(

@@ -17,6 +17,7 @@ fn catalog() -> Catalog {
     Catalog::new(
         vec!["10.96.0.0/16".parse().expect("a CIDR")],
         Ledger::default(),
+        None,
     )
 }
 

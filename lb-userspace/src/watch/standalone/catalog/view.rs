@@ -14,7 +14,7 @@ use crate::{
         convert,
         standalone::{
             addresses::{Ledger, Wish},
-            endpoints::{self, Pods},
+            endpoints::{self, OwnServer, Pods},
             families::{Family, families},
         },
         status::{Pending, Problem},
@@ -42,6 +42,7 @@ impl View {
         objects: &Objects,
         ledger: &mut Ledger,
         cidrs: &[IpNet],
+        own: Option<&OwnServer>,
         now_s: u64,
         problems: &mut Vec<Problem>,
         pending: &mut Vec<Pending>,
@@ -53,7 +54,7 @@ impl View {
         let pods = objects.pods.iter();
         let pods = Pods::index(pods.map(|(name, stated)| (name, &stated.object)));
         for draft in &drafts {
-            view.compute_slices(draft, &pods, problems, pending);
+            view.compute_slices(draft, &pods, own, problems, pending);
         }
         view.take_services(drafts, ledger, cidrs, now_s, problems);
         view
@@ -116,6 +117,7 @@ impl View {
         &mut self,
         draft: &Draft<'a>,
         pods: &Pods<'a>,
+        own: Option<&OwnServer>,
         problems: &mut Vec<Problem>,
         pending: &mut Vec<Pending>,
     ) {
@@ -125,8 +127,10 @@ impl View {
             families,
         } = draft;
         let name = &object.name;
-        let computed =
-            endpoints::slices(name, &stated.object, families, pods, &self.nodes, pending);
+        let own = own.and_then(|own| own.slices(&stated.object, object, families));
+        let computed = own.or_else(|| {
+            endpoints::slices(name, &stated.object, families, pods, &self.nodes, pending)
+        });
         let Some(computed) = computed else {
             return;
         };

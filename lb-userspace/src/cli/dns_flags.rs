@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `weiche run`: the flags of the DNS server.
+
+use clap::Args;
+use lb_userspace::config::dns::{Dns, DnsAddress, Domain, ServiceName, Upstream, parse_ttl_s};
+
+/// Names of Services, answered on the node.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Names")]
+pub(super) struct DnsArgs {
+    /// Answer DNS queries, by UDP and TCP, at this address of the node; the port is 53 if none is
+    /// given. May be repeated, or separated by commas [default: no DNS server].
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    dns_listen: Vec<DnsAddress>,
+    /// The cluster's domain, as the kubelet has it.
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
+    cluster_domain: Domain,
+    /// How long answers may be remembered.
+    #[arg(long, value_name = "SECONDS", default_value = "30s", value_parser = parse_ttl_s)]
+    dns_ttl: u32,
+    /// The Service that Pods ask. Standalone, without a selector, it leads to --dns-listen.
+    #[arg(
+        long,
+        value_name = "NAMESPACE/NAME",
+        default_value = "kube-system/kube-dns"
+    )]
+    dns_service: ServiceName,
+    /// Who is asked for other names, or `none` to refuse them; may be repeated [default: the name
+    /// servers of /etc/resolv.conf].
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    dns_upstream: Vec<Upstream>,
+}
+
+impl DnsArgs {
+    pub(super) fn dns(self) -> Dns {
+        Dns {
+            listen: self.dns_listen,
+            domain: self.cluster_domain,
+            ttl_s: self.dns_ttl,
+            service: self.dns_service,
+            upstreams: self.dns_upstream,
+        }
+    }
+}

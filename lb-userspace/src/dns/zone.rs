@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The names of the cluster's Services: what there is, by name and by address.
+//!
+//! It follows the Kubernetes DNS specification 1.1.0. Pure: it knows no message and no socket, and
+//! a change of a Service costs that Service's names only.
+
+mod entry;
+mod find;
+
+pub use find::Found;
+
+use self::entry::{Entry, Label};
+use crate::model::{Name, World};
+use hickory_proto::rr::{Name as DomainName, RData, Record, rdata::SOA};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+/// How long it may be remembered that something is not there: what is missing is often about to
+/// come, as a Pod of a headless Service that starts.
+const NEGATIVE_S: u32 = 5;
+
+/// All names below one domain.
+#[derive(Clone, Debug)]
+pub struct Zone {
+    origin: DomainName,
+    ttl_s: u32,
+    serial: u32,
+    /// Whether everything was listed once. Before, absence means nothing.
+    complete: bool,
+    namespaces: BTreeMap<Label, BTreeMap<Label, Entry>>,
+    pointers: BTreeMap<IpAddr, BTreeSet<Owner>>,
+}
+
+/// Whose name an address has: a Service's, or that of a host below a headless one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Owner {
+    namespace: Label,
+    service: Label,
+    host: Option<Label>,
+}
+
+impl Zone {
+    /// A zone without names; `origin` is the cluster's domain.
+    pub fn new(origin: &DomainName, ttl_s: u32) -> Self {
+        Self {
+            origin: origin.to_lowercase(),
+            ttl_s,
+            serial: 0,
+            complete: false,
+            namespaces: BTreeMap::new(),
+            pointers: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in these Services as a complete world has them, at `now_s` in seconds since 1970.
+    pub fn update<'a>(
+        &mut self,
+        world: &World,
+        touched: impl IntoIterator<Item = &'a Name>,
+        now_s: u64,
+    ) {
+        self.complete = true;
+        let mut changed = false;
+        for name in touched {
+            let service = world.service(name);
+            let entry = service.and_then(|it| Entry::of(it, world.slices(name)));
+            changed |= self.put(name, entry.as_ref());
+        }
+        if changed {
+            // Of 32 bits, and compared in a circle (RFC 1982).
+            let now = u32::try_from(now_s & u64::from(u32::MAX)).unwrap_or(0);
+            self.serial = now.max(self.serial.wrapping_add(1));
+        }
+    }
+
+    /// The domain.
+    pub fn origin(&self) -> &DomainName {
+        &self.origin
+    }
+
+    /// How long answers may be remembered, in seconds.
+    pub fn ttl_s(&self) -> u32 {
+        self.ttl_s
+    }
+
+    /// Whether it knows all names.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Whether this is a Service's address.
+    pub fn has_service_at(&self, address: IpAddr) -> bool {
+        let owners = self.pointers.get(&address).into_iter().flatten();
+        owners.into_iter().any(|owner| owner.host.is_none())
+    }
+
+    /// The record that negative answers about a name carry. Each reverse name that we answer for
+    /// is a zone of its own: the rest of its tree is somebody else's.
+    pub fn authority(&self, name: &DomainName) -> Record {
+        let owner = if self.labels_below(name).is_some() {
+            &self.origin
+        } else {
+            name
+        };
+        let at = |label: &[u8]| {
+            self.absolute([label])
+                .unwrap_or_else(|| self.origin.clone())
+        };
+        let server = self.absolute([&b"ns"[..], b"dns"]);
+        let soa = SOA::new(
+            server.unwrap_or_else(|| self.origin.clone()),
+            at(b"hostmaster"),
+            self.serial,
+            7_200,
+            1_800,
+            86_400,
+            self.ttl_s.min(NEGATIVE_S),
+        );
+        // RFC 2308, section 3: the lesser of its TTL and its last field counts.
+        Record::from_rdata(owner.clone(), self.ttl_s.min(NEGATIVE_S), RData::SOA(soa))
+    }
+
+    fn put(&mut self, name: &Name, entry: Option<&Entry>) -> bool {
+        let labels = (entry::label(&name.namespace), entry::label(&name.name));
+        let (Some(namespace), Some(service)) = labels else {
+            return false;
+        };
+        let services = self.namespaces.entry(namespace.clone()).or_default();
+        if services.get(&service) == entry {
+            self.forget_if_empty(&namespace);
+            return false;
+        }
+        let owner = |host: Option<&Label>| Owner {
+            namespace: namespace.clone(),
+            service: service.clone(),
+            host: host.cloned(),
+        };
+        let before = match entry {
+            Some(entry) => services.insert(service.clone(), entry.clone()),
+            None => services.remove(&service),
+        };
+        for (address, host) in before.iter().flat_map(Entry::pointers) {
+            if let Some(owners) = self.pointers.get_mut(&address) {
+                owners.remove(&owner(host));
+                if owners.is_empty() {
+                    self.pointers.remove(&address);
+                }
+            }
+        }
+        for (address, host) in entry.into_iter().flat_map(Entry::pointers) {
+            let owners = self.pointers.entry(address).or_default();
+            owners.insert(owner(host));
+        }
+        self.forget_if_empty(&namespace);
+        true
+    }
+
+    fn forget_if_empty(&mut self, namespace: &Label) {
+        if self
+            .namespaces
+            .get(namespace)
+            .is_some_and(BTreeMap::is_empty)
+        {
+            self.namespaces.remove(namespace);
+        }
+    }
+
+    /// The name of these labels in the zone; none if it would be too long for one.
+    fn absolute<'a>(&'a self, labels: impl IntoIterator<Item = &'a [u8]>) -> Option<DomainName> {
+        let labels = labels.into_iter().chain(self.origin.iter());
+        DomainName::from_labels(labels).ok()
+    }
+
+    fn name_of(&self, owner: &Owner) -> Option<DomainName> {
+        let host = owner.host.as_deref();
+        let rest = [&*owner.service, &*owner.namespace, b"svc"];
+        self.absolute(host.into_iter().chain(rest))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From a question to what the zone knows of it.
+//!
+//! Whether a name is there does not depend on the type that was asked for: resolvers take "no such
+//! name" as the last word on all types (RFC 8020).
+
+use super::{
+    Zone,
+    entry::{Entry, Label},
+};
+use hickory_proto::rr::{
+    Name as DomainName, RData, Record, RecordType,
+    rdata::{HINFO, PTR, SRV, TXT},
+};
+use std::{collections::BTreeSet, net::IpAddr};
+
+/// The version of the specification.
+const VERSION: &str = "1.1.0";
+
+/// The deepest name there is: `_port._protocol.service.namespace.svc`.
+const DEEPEST: usize = 5;
+
+/// What SRV records of one name share.
+const WEIGHT: u16 = 100;
+
+/// What the zone knows of a name and a type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing was ever listed completely: whatever was said might be wrong.
+    Unknown,
+    /// The name is not in the zone.
+    Outside,
+    /// No such name.
+    NoName,
+    /// The name is there, and has nothing of this type.
+    NoData,
+    /// The name is another name of this one.
+    Alias(DomainName),
+    /// Answers, all owned by the name, and what whoever got them will ask for next.
+    Data(Vec<RData>, Vec<Record>),
+}
+
+/// A name that is there.
+enum Place<'a> {
+    /// Nothing but other names below it.
+    Bare,
+    Apex,
+    Version,
+    Service(&'a Entry),
+    Host(Vec<IpAddr>),
+    Port(Vec<(SRV, Vec<IpAddr>)>),
+}
+
+impl Zone {
+    /// What is known of a name and a type.
+    pub fn find(&self, name: &DomainName, kind: RecordType) -> Found {
+        let Some(labels) = self.labels_below(name) else {
+            return self.find_pointers(name, kind);
+        };
+        if !self.complete {
+            return Found::Unknown;
+        }
+        match self.place(&labels) {
+            None => Found::NoName,
+            Some(Place::Service(Entry::Alias(target))) => Found::Alias(target.clone()),
+            // RFC 8482: an answer, and not all of them.
+            Some(_) if kind == RecordType::ANY => least(),
+            Some(Place::Apex) if kind == RecordType::SOA => data(vec![self.authority(name).data]),
+            Some(Place::Version) if kind == RecordType::TXT => {
+                data(vec![RData::TXT(TXT::new(vec![VERSION.to_owned()]))])
+            }
+            Some(Place::Service(entry)) => data(of_family(entry.addresses(), kind)),
+            Some(Place::Host(addresses)) => data(of_family(addresses, kind)),
+            Some(Place::Port(servers)) if kind == RecordType::SRV => self.servers(servers),
+            Some(Place::Bare | Place::Apex | Place::Version | Place::Port(_)) => Found::NoData,
+        }
+    }
+
+    /// The labels below the zone's name, the uppermost first, and in lower case; none: the name is
+    /// not below it. Of a name that is too deep to be there, only the first ones.
+    pub(super) fn labels_below(&self, name: &DomainName) -> Option<Vec<Label>> {
+        let mut labels = name.iter().rev();
+        for own in self.origin.iter().rev() {
+            if !labels.next()?.eq_ignore_ascii_case(own) {
+                return None;
+            }
+        }
+        let below = labels.take(DEEPEST + 1);
+        Some(
+            below
+                .map(|label| label.to_ascii_lowercase().into())
+                .collect(),
+        )
+    }
+
+    fn place(&self, labels: &[Label]) -> Option<Place<'_>> {
+        let labels: Vec<&[u8]> = labels.iter().map(AsRef::as_ref).collect();
+        let (namespace, rest) = match labels[..] {
+            [] => return Some(Place::Apex),
+            [b"dns-version"] => return Some(Place::Version),
+            [b"svc"] => return Some(Place::Bare),
+            [b"svc", namespace, ref rest @ ..] => (self.namespaces.get(namespace)?, rest),
+            _ => return None,
+        };
+        let Some((service, rest)) = rest.split_first() else {
+            return Some(Place::Bare);
+        };
+        let entry = namespace.get(*service)?;
+        match (rest, entry) {
+            ([], entry) => Some(Place::Service(entry)),
+            ([host], Entry::Hosts(hosts)) if hosts.contains_key(*host) => {
+                let list = hosts.get(*host)?.iter();
+                Some(Place::Host(list.map(|host| host.address).collect()))
+            }
+            ([protocol], entry) => {
+                let protocol = protocol.strip_prefix(b"_")?;
+                entry.has_ports(protocol).then_some(Place::Bare)
+            }
+            ([protocol, port], entry) => {
+                let protocol = protocol.strip_prefix(b"_")?;
+                let port = port.strip_prefix(b"_")?;
+                self.port(&labels, entry, port, protocol)
+            }
+            _ => None,
+        }
+    }
+
+    fn port(
+        &self,
+        labels: &[&[u8]],
+        entry: &Entry,
+        port: &[u8],
+        protocol: &[u8],
+    ) -> Option<Place<'_>> {
+        let [svc, namespace, service, ..] = *labels else {
+            return None;
+        };
+        let serving: BTreeSet<_> = entry.serving(port, protocol).collect();
+        let count = u16::try_from(serving.len()).unwrap_or(u16::MAX);
+        let weight = WEIGHT.checked_div(count)?.max(1);
+        let servers = serving.into_iter().filter_map(|(host, number)| {
+            let name = host.map(AsRef::as_ref).into_iter();
+            let target = self.absolute(name.chain([service, namespace, svc]))?;
+            let addresses = entry.pointers().filter(|(_, of)| *of == host);
+            let addresses = addresses.map(|(address, _)| address);
+            Some((SRV::new(0, weight, number, target), addresses.collect()))
+        });
+        Some(Place::Port(servers.collect()))
+    }
+
+    /// SRV records with the addresses of their targets, each once.
+    fn servers(&self, servers: Vec<(SRV, Vec<IpAddr>)>) -> Found {
+        let mut answers = Vec::with_capacity(servers.len());
+        let mut glue = Vec::new();
+        let mut known = BTreeSet::new();
+        for (server, addresses) in servers {
+            for address in addresses {
+                if known.insert((server.target.clone(), address)) {
+                    let name = server.target.clone();
+                    glue.push(Record::from_rdata(name, self.ttl_s, rdata(address)));
+                }
+            }
+            answers.push(RData::SRV(server));
+        }
+        Found::Data(answers, glue)
+    }
+
+    /// Reverse names. What is not ours may be somebody else's, so there is no "no such name".
+    fn find_pointers(&self, name: &DomainName, kind: RecordType) -> Found {
+        let address = name.parse_arpa_name().ok();
+        let address = address.filter(|net| net.prefix_len() == net.max_prefix_len());
+        let Some(address) = address.map(|net| net.addr()) else {
+            return Found::Outside;
+        };
+        if !self.complete {
+            return Found::Unknown;
+        }
+        let Some(owners) = self.pointers.get(&address) else {
+            return Found::Outside;
+        };
+        match kind {
+            RecordType::ANY => least(),
+            RecordType::PTR => {
+                let names = owners.iter().filter_map(|owner| self.name_of(owner));
+                data(names.map(|name| RData::PTR(PTR(name))).collect())
+            }
+            _ => Found::NoData,
+        }
+    }
+}
+
+fn least() -> Found {
+    data(vec![RData::HINFO(HINFO::new(
+        "RFC8482".to_owned(),
+        String::new(),
+    ))])
+}
+
+fn data(answers: Vec<RData>) -> Found {
+    if answers.is_empty() {
+        Found::NoData
+    } else {
+        Found::Data(answers, Vec::new())
+    }
+}
+
+/// Addresses of the family that a type asks for, each once.
+fn of_family(addresses: impl IntoIterator<Item = IpAddr>, kind: RecordType) -> Vec<RData> {
+    let wanted = addresses.into_iter().filter(|address| match kind {
+        RecordType::A => address.is_ipv4(),
+        RecordType::AAAA => address.is_ipv6(),
+        _ => false,
+    });
+    let each: BTreeSet<IpAddr> = wanted.collect();
+    each.into_iter().map(rdata).collect()
+}
+
+fn rdata(address: IpAddr) -> RData {
+    match address {
+        IpAddr::V4(address) => RData::A(address.into()),
+        IpAddr::V6(address) => RData::AAAA(address.into()),
+    }
+}
