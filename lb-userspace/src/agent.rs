@@ -18,6 +18,7 @@ use crate::{
         kernel, lock,
         pin::{PinError, Pins},
     },
+    delivery,
     dns::{self, Names},
     maps::{
         StoreError,
@@ -143,10 +144,13 @@ async fn work(config: &Config) -> Result<(), AgentError> {
     let takeover = handover.state();
     let (sender, changes) = mpsc::channel(CHANGES);
     let facts = facts(config, seed.as_ref());
-    let vitals = vitals(&facts, &datapath.maps())?;
+    let maps = datapath.maps();
+    let vitals = vitals(&facts, &maps)?;
     let handle = source::open(config, vitals.metrics.calls(), sender).await?;
-    let edges = datapath.edges(config.globs.clone())?;
+    let edges = datapath.edges(config.globs.clone(), config.direct.look())?;
     let (attached, attached_once) = watch::channel(false);
+    let (edge_states, edges_seen) = watch::channel(Vec::new());
+    let direct_store = KernelStore::open(&maps)?;
     let publisher = Publisher::new(config, &facts, vitals.clone());
     let (reports, reported) = watch::channel(Report::default());
     let dns = config.dns.server().map(|settings| {
@@ -167,8 +171,12 @@ async fn work(config: &Config) -> Result<(), AgentError> {
     };
     tokio::select! {
         end = edges.follow(|states| {
+            edge_states.send_replace(states.clone());
             publisher.edges(states);
             attached.send_replace(true);
+        }) => match end? {},
+        end = delivery::run(config.direct, direct_store, edges_seen, |state| {
+            publisher.direct(state);
         }) => match end? {},
         end = handover.run(ready(attached_once, reported.clone()), |progress| {
             publisher.takeover(progress);

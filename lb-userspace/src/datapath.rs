@@ -23,11 +23,14 @@ pub use sweep::SweepError;
 
 use crate::causes::with_causes;
 use attach::{AttachError, Attacher, Backend};
-use edges::{Edges, EdgesError, Globs};
+use edges::{CHECK, Edges, EdgesError, Globs};
 use kernel::{Release, TCX_SINCE};
 use pin::{PinError, Pins};
 use resize::{OldFlows, Start};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// What `--attach` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
@@ -152,8 +155,10 @@ impl Datapath {
     }
 
     /// Goes on with the node's interfaces.
-    pub fn edges(self, globs: Globs) -> Result<Edges, EdgesError> {
-        Edges::new(self, globs)
+    ///
+    /// `look` says how often others' programs on them are looked for.
+    pub fn edges(self, globs: Globs, look: Option<Duration>) -> Result<Edges, EdgesError> {
+        Edges::new(self, globs, look.unwrap_or(CHECK))
     }
 }
 

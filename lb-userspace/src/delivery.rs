@@ -1,16 +1,38 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whether translated packets may pass the host's stack by (`lb_common::delivery`).
+//!
+//! What only a packet's own route, headers and source decide, the packet path asks for each of
+//! them. Here is the rest: whether anybody would see packets in the stack who does not see them
+//! past it. `auto` lets them pass while nobody would, and says so to the kernel for half a minute
+//! at a time, since a proof that nobody renews proves nothing.
 
+mod netfilter;
+mod netlink;
+mod news;
+mod obstacle;
+
+pub use obstacle::{Obstacle, Why};
+
+use crate::{
+    clock,
+    datapath::edges::EdgeState,
+    maps::{StoreError, kernel::KernelStore},
+};
+use news::News;
 use serde::{Deserialize, Serialize};
+use std::{convert::Infallible, time::Duration};
+use tokio::{sync::watch, time::sleep};
 
 /// What `--direct-delivery` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Always, whatever in the host's stack is skipped.
+    /// Where nobody in the host's stack would see the packets.
+    #[default]
+    Auto,
+    /// Always, whoever in the host's stack is skipped.
     On,
     /// Never.
-    #[default]
     Off,
 }
 
@@ -19,7 +41,124 @@ impl Mode {
     pub const fn until_ns(self) -> u64 {
         match self {
             Self::On => u64::MAX,
-            Self::Off => 0,
+            Self::Auto | Self::Off => 0,
+        }
+    }
+
+    /// How often interfaces are looked at for others' programs, where that matters.
+    pub const fn look(self) -> Option<Duration> {
+        match self {
+            Self::Auto => Some(LOOK),
+            Self::On | Self::Off => None,
+        }
+    }
+}
+
+/// How often everything is looked at of which there is no notification: iptables' tables, IPVS,
+/// settings, and programs that were attached by links.
+const LOOK: Duration = Duration::from_millis(400);
+/// How often what was asked for is written again, should somebody have written something else.
+const KEEP: Duration = Duration::from_secs(5);
+/// Between two looks, however much is notified.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How long a proof holds, and how much of that is left at least.
+const HOLDS_NS: u64 = 30_000_000_000;
+const RENEWED_NS: u64 = 20_000_000_000;
+
+/// Whether packets pass the stack by.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// What was asked for.
+    pub mode: Mode,
+    /// Whether they do.
+    pub on: bool,
+    /// Why `auto` does not let them.
+    pub obstacles: Vec<Obstacle>,
+}
+
+/// Keeps the kernel's setting as the mode has it, and tells of each change.
+pub async fn run(
+    mode: Mode,
+    mut store: KernelStore,
+    mut edges: watch::Receiver<Vec<EdgeState>>,
+    report: impl Fn(State),
+) -> Result<Infallible, StoreError> {
+    let mut news = News::open();
+    let mut last = None;
+    if mode == Mode::Auto {
+        // What an earlier run has proved counts for nothing until interfaces were looked at.
+        store.put_direct_until(0)?;
+        let _known = edges.changed().await;
+    }
+    loop {
+        let obstacles = match mode {
+            Mode::Auto => obstacle::find(&edges.borrow_and_update()),
+            Mode::On | Mode::Off => Vec::new(),
+        };
+        let on = mode == Mode::On || (mode == Mode::Auto && obstacles.is_empty());
+        let until_ns = match (mode, on) {
+            (_, false) => 0,
+            (Mode::On, true) => u64::MAX,
+            (_, true) => renewed(store.node()?.direct_until_ns, clock::monotonic_ns()),
+        };
+        store.put_direct_until(until_ns)?;
+        let state = State {
+            mode,
+            on,
+            obstacles,
+        };
+        if last.as_ref() != Some(&state) {
+            tell(&state, last.as_ref());
+            report(state.clone());
+            last = Some(state);
+        }
+        sleep(PAUSE).await;
+        tokio::select! {
+            // If the sender is gone, its own end says why.
+            _changed = edges.changed() => {}
+            () = news.wait(), if mode == Mode::Auto => {}
+            () = sleep(mode.look().unwrap_or(KEEP)) => {}
+        }
+    }
+}
+
+/// Until when a proof of now holds; not written anew each time.
+fn renewed(until_ns: u64, now_ns: u64) -> u64 {
+    let fresh_ns = now_ns.saturating_add(HOLDS_NS);
+    let is_ours = until_ns <= fresh_ns;
+    if is_ours && until_ns > now_ns.saturating_add(RENEWED_NS) {
+        until_ns
+    } else {
+        fresh_ns
+    }
+}
+
+fn tell(state: &State, last: Option<&State>) {
+    let was_on = last.is_some_and(|last| last.on);
+    match (state.on, state.obstacles.first()) {
+        (true, _) if !was_on => tracing::info!("packets pass the host's stack by"),
+        (false, Some(obstacle)) if was_on || last.is_none() => {
+            tracing::info!(%obstacle, "packets go through the host's stack");
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proof_is_renewed_before_it_lapses() {
+        let now_ns = 100_000_000_000;
+        for (until_ns, wanted_ns) in [
+            (0, now_ns + HOLDS_NS),
+            (now_ns + RENEWED_NS, now_ns + HOLDS_NS),
+            (now_ns + RENEWED_NS + 1, now_ns + RENEWED_NS + 1),
+            // Of a run with `on`.
+            (u64::MAX, now_ns + HOLDS_NS),
+        ] {
+            assert_eq!(renewed(until_ns, now_ns), wanted_ns, "{until_ns}");
         }
     }
 }

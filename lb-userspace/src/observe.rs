@@ -11,6 +11,7 @@ pub mod server;
 use crate::{
     config::SeedKind,
     datapath::edges::EdgeState,
+    delivery,
     observe::pressure::Pressed,
     plan::Planned,
     reconcile::{Failure, Noted, Probe, Report},
@@ -49,6 +50,9 @@ pub struct Status {
     pub sync: Sync,
     /// The interfaces that carry our programs, or should.
     pub edges: Vec<EdgeState>,
+    /// Whether packets pass the host's stack by.
+    #[serde(default)]
+    pub direct: delivery::State,
     /// What is left to netfilter while we take over from a kube-proxy.
     #[serde(default)]
     pub takeover: Progress,

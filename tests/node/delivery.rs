@@ -2,12 +2,18 @@
 //! Direct delivery: translated packets reach pods and neighbours past the host's stack, and what
 //! must go through it does.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, ensure};
+use aya::programs::TcAttachType::Ingress;
 use tests::{
+    foreign::{Foreign, Stand, Then},
     netns::{Node, RpFilter},
     traffic::{Burst, Protocol, burst},
+    wait,
 };
 
 use crate::{scene::Scene, untranslated::Untranslated};
@@ -66,6 +72,138 @@ fn packets_between_pods_pass_the_stack_by() -> anyhow::Result<()> {
             ensure!(stack < 20, "the stack has sent on {stack} packets");
         }
         watch.none(&scene)?;
+    }
+    Ok(())
+}
+
+/// For the agent to look again, on a machine that has other things to do.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Until packets go through the stack again after somebody has come who must see them.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Somebody who comes, what must be said of it, and how it goes: programs to run on the node.
+type Comer = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
+
+const COMERS: [Comer; 6] = [
+    (
+        "netfilter",
+        &[
+            "nft add table inet other",
+            "nft add chain inet other c {type filter hook forward priority 0;}",
+        ],
+        &["nft delete table inet other"],
+    ),
+    (
+        "netfilter",
+        &[
+            "nft add table netdev other",
+            "nft add chain netdev other c {type filter hook ingress device veth2 priority 0;}",
+        ],
+        &["nft delete table netdev other"],
+    ),
+    (
+        "foreign_program",
+        &["tc qdisc add dev veth11 root tbf rate 1gbit burst 1mbit latency 1s"],
+        &["tc qdisc del dev veth11 root"],
+    ),
+    (
+        "forwarding",
+        &["sysctl -qw net.ipv6.conf.all.forwarding=0"],
+        &["sysctl -qw net.ipv6.conf.all.forwarding=1"],
+    ),
+    (
+        "ipsec",
+        &["ip xfrm policy add src 10.244.0.0/16 dst 10.99.0.0/16 dir fwd"],
+        &["ip xfrm policy flush"],
+    ),
+    // Its tables stay once they are there, and so this one comes last.
+    ("netfilter", &["iptables-legacy -A FORWARD -j ACCEPT"], &[]),
+];
+
+#[test]
+fn auto_sends_packets_past_the_stack_while_nobody_there_would_see_them() -> anyhow::Result<()> {
+    let scene = Scene::with_agent(1, &["--direct-delivery=auto"])?;
+    wait_for(&scene, None)?;
+    let bpffs = scene.weiche.pins.parent().context("no bpffs")?;
+    let namespace = &scene.node.namespace;
+    let program = || {
+        Foreign::attach(
+            namespace,
+            bpffs,
+            "veth2",
+            Ingress,
+            Stand::TcxFirst,
+            Then::Pass,
+        )
+    };
+    let since = Instant::now();
+    let program = program()?;
+    wait_for(&scene, Some("foreign_program"))?;
+    check("a program by tcx", since.elapsed())?;
+    program.take_off(namespace)?;
+    wait_for(&scene, None)?;
+    for (why, come, go) in COMERS {
+        let since = Instant::now();
+        run(&scene.node, come)?;
+        wait_for(&scene, Some(why))?;
+        check(why, since.elapsed())?;
+        // What is said is what is done: not a packet passes by.
+        let before = scene.counted("ingress", "forwarded_directly")?;
+        for route in scene.routes() {
+            if why != "forwarding" || route.from.is_ipv4() {
+                let burst = || burst(Burst::of(route, FLOWS));
+                let report = scene.client.namespace.block_on(burst)?;
+                ensure!(report.failures.is_empty(), "{:?}", report.failures);
+            }
+        }
+        let after = scene.counted("ingress", "forwarded_directly")?;
+        ensure!(before == after, "{} passed by ({why})", after - before);
+        run(&scene.node, go)?;
+        if !go.is_empty() {
+            wait_for(&scene, None)?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until packets go past the stack, or through it because of this.
+fn wait_for(scene: &Scene, why: Option<&str>) -> anyhow::Result<()> {
+    let what = format!("direct delivery, or none because of {why:?}");
+    let done = wait::until(&what, PATIENCE, || {
+        let direct = scene.status().ok()?["status"]["direct"].clone();
+        let obstacles = direct["obstacles"].as_array()?;
+        let said = obstacles.iter().map(|obstacle| obstacle["why"].as_str());
+        let is_so = match why {
+            None => direct["on"] == true,
+            Some(why) => direct["on"] == false && said.clone().any(|said| said == Some(why)),
+        };
+        is_so.then_some(())
+    });
+    done.with_context(|| format!("{:?}; {}", scene.status(), scene.last_words()))
+}
+
+fn check(who: &str, took: Duration) -> anyhow::Result<()> {
+    println!("{who}: through the stack after {} ms", took.as_millis());
+    let is_emulated = std::env::var_os("WEICHE_GUEST").is_some();
+    ensure!(took < SOON || is_emulated, "{who}: only after {took:?}");
+    Ok(())
+}
+
+/// Runs programs on the node.
+fn run(node: &Node, lines: &[&str]) -> anyhow::Result<()> {
+    for line in lines {
+        let (program, rest) = line.split_once(' ').context("no arguments")?;
+        // nft joins its arguments itself; what is in braces stays together.
+        let status = node
+            .namespace
+            .command(program)
+            .args(rest.split(' '))
+            .status()?;
+        ensure!(status.success(), "{line}: {status}");
     }
     Ok(())
 }

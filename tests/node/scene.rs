@@ -160,6 +160,9 @@ impl Scene {
             None => self.weiche.agent(&self.node, &[&self.manifests]),
         };
         command.arg("--seed-file").arg(self.lab.dir().join("seed"));
+        if !flags.iter().any(|flag| flag.starts_with(DIRECT_DELIVERY)) {
+            command.arg(format!("{DIRECT_DELIVERY}={}", direct_delivery()));
+        }
         let mut options = File::options();
         let log = options.create(true).append(true).open(self.log())?;
         command.args(flags).stderr(log.try_clone()?).stdout(log);
@@ -304,6 +307,14 @@ impl Scene {
         let text = fs::read_to_string(self.log()).unwrap_or_default();
         format!("the agent says:\n{text}")
     }
+}
+
+const DIRECT_DELIVERY: &str = "--direct-delivery";
+
+/// How packets travel in this run of the suite, where a test does not say: through the host's
+/// stack, or past it.
+pub(crate) fn direct_delivery() -> String {
+    std::env::var("WEICHE_DIRECT_DELIVERY").unwrap_or_else(|_| "off".to_owned())
 }
 
 /// The program under test.

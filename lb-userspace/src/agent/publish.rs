@@ -4,6 +4,7 @@
 use crate::{
     config::{Config, Source},
     datapath::edges::EdgeState,
+    delivery,
     observe::{Status, StatusError, Sync, metrics::Facts, pressure::Pressed, server::Vitals},
     reconcile::Report,
     takeover::Progress,
@@ -46,6 +47,7 @@ impl Publisher {
             watch: WatchStatus::default(),
             sync: Sync::default(),
             edges: Vec::new(),
+            direct: delivery::State::default(),
             takeover: Progress::default(),
             pressed: Vec::new(),
         };
@@ -60,6 +62,12 @@ impl Publisher {
     pub(super) fn edges(&self, edges: Vec<EdgeState>) {
         self.vitals.metrics.edges(&edges);
         self.status.send_modify(|status| status.edges = edges);
+    }
+
+    /// Whether packets pass the host's stack by has changed, or why not.
+    pub(super) fn direct(&self, direct: delivery::State) {
+        self.vitals.metrics.direct(&direct);
+        self.status.send_modify(|status| status.direct = direct);
     }
 
     /// Taking over has come further.

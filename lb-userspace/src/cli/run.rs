@@ -56,12 +56,11 @@ pub(super) struct RunArgs {
         help_heading = "Interfaces"
     )]
     attach: AttachMode,
-    /// Whether translated packets go straight to a pod or to a neighbour, past the host's stack:
-    /// faster, but the host's netfilter and programs of others on the way do not see them.
+    /// When translated packets go straight to a pod or to a neighbour, past the host's stack.
     #[arg(
         long,
         value_name = "WHEN",
-        default_value = "off",
+        default_value = "auto",
         help_heading = "Interfaces"
     )]
     direct_delivery: delivery::Mode,

@@ -15,6 +15,7 @@ use lb_userspace::{
         edges::{EdgeState, Role},
         pin::Pins,
     },
+    delivery::{self, Mode},
     maps::kernel::KernelReasons,
     observe::{
         Status, Sync,
@@ -84,6 +85,9 @@ fn describe(report: &Report, now_s: u64) -> String {
     if let Some(progress) = takeover(&status.takeover) {
         text.line("take-over", &progress);
     }
+    text.line("direct", &direct(&status.direct));
+    let obstacles = status.direct.obstacles.iter().map(ToString::to_string);
+    text.list("in the way of direct delivery", obstacles);
     text.list("edges", status.edges.iter().map(edge));
     let not_served = report.not_served.iter().map(ToString::to_string);
     text.list("clients that this version does not serve", not_served);
@@ -161,6 +165,20 @@ fn services(sync: &Sync, now_s: u64) -> String {
     }
     let ago = now_s.saturating_sub(*last_s);
     format!("{services_programmed} of {services_desired} programmed, last change {ago} s ago")
+}
+
+/// Whether packets pass the host's stack by.
+fn direct(state: &delivery::State) -> String {
+    let asked = match state.mode {
+        Mode::Auto => "auto",
+        Mode::On => "asked for",
+        Mode::Off => "not asked for",
+    };
+    if state.on {
+        format!("on ({asked}): packets go straight to pods and neighbours")
+    } else {
+        format!("off ({asked}): packets go through the host's stack")
+    }
 }
 
 fn takeover(progress: &Progress) -> Option<String> {

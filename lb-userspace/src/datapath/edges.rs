@@ -19,9 +19,9 @@ use super::{
     lock::Lock,
     pin::{Folder, Hook, Place},
 };
-use crate::causes::with_causes;
+use crate::{causes::with_causes, clock};
 use choose::{Choice, choose};
-use links::Links;
+use links::{Links, News};
 use pods::PodLinks;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -33,7 +33,7 @@ use std::{
 const RETRY: Duration = Duration::from_secs(1);
 
 /// How often the hooks are checked for programs that somebody has removed.
-const CHECK: Duration = Duration::from_secs(5);
+pub(super) const CHECK: Duration = Duration::from_secs(5);
 
 /// One interface that we serve, or would like to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +68,8 @@ pub struct Edges {
     folder: Folder,
     globs: Globs,
     tcx: bool,
+    /// How often the hooks are looked at.
+    check: Duration,
     links: Links,
     pod_links: PodLinks,
     /// What is attached, by interface; an error is a sentence.
@@ -79,7 +81,11 @@ pub struct Edges {
 
 impl Edges {
     /// Over loaded programs. Needs a running tokio.
-    pub(super) fn new(datapath: Datapath, globs: Globs) -> Result<Self, EdgesError> {
+    pub(super) fn new(
+        datapath: Datapath,
+        globs: Globs,
+        check: Duration,
+    ) -> Result<Self, EdgesError> {
         let Datapath {
             mut attacher,
             pins,
@@ -93,6 +99,7 @@ impl Edges {
             folder: pins.current(),
             globs,
             tcx,
+            check,
             links: Links::open()?,
             attached: BTreeMap::new(),
             foreign: BTreeMap::new(),
@@ -106,6 +113,7 @@ impl Edges {
         mut report: impl FnMut(Vec<EdgeState>),
     ) -> Result<std::convert::Infallible, EdgesError> {
         let mut last = None;
+        let mut looked = clock::runtime();
         loop {
             let choices = self.settle().await?;
             let states = self.states(&choices);
@@ -116,9 +124,16 @@ impl Edges {
                 report(states.clone());
                 last = Some(states);
             }
-            let pause = if failing { RETRY } else { CHECK };
-            if !self.links.changed(pause).await? {
-                self.inspect_all().await;
+            let pause = if failing {
+                RETRY.min(self.check)
+            } else {
+                self.check
+            };
+            let news = self.links.changed(pause).await?;
+            // However much there is to hear of links.
+            if news != News::OfLinks || looked.elapsed() >= self.check {
+                self.inspect_all().await?;
+                looked = clock::runtime();
             }
         }
     }
@@ -149,7 +164,7 @@ impl Edges {
                 self.failed(*ifindex, choice, refusal.to_string());
             } else if !self.attached.get(ifindex).is_some_and(Result::is_ok) {
                 self.attach(*ifindex, choice);
-                self.inspect(*ifindex).await;
+                self.inspect(*ifindex, &BTreeMap::new()).await;
             }
         }
         let of_pods = choices.iter().filter(|(_, choice)| choice.leads_into_pod);
@@ -214,16 +229,20 @@ impl Edges {
     }
 
     /// Looks at the hooks of everything we serve: what somebody removed is attached anew.
-    async fn inspect_all(&mut self) {
+    async fn inspect_all(&mut self) -> Result<(), EdgesError> {
+        let queues = self.links.queues().await?;
         let serving: Vec<_> = self.attached.keys().copied().collect();
         for ifindex in serving {
-            self.inspect(ifindex).await;
+            self.inspect(ifindex, &queues).await;
         }
+        Ok(())
     }
 
     /// Looks at the hooks of one interface: whether we are still there, and who else is.
-    async fn inspect(&mut self, ifindex: u32) {
+    async fn inspect(&mut self, ifindex: u32, queues: &BTreeMap<u32, String>) {
         let mut foreign = Vec::new();
+        let queue = queues.get(&ifindex);
+        foreign.extend(queue.map(|kind| format!("egress: qdisc {kind}")));
         for hook in Hook::ALL {
             let place = Place { ifindex, hook };
             let runners = chain::list(self.links.netlink(), place, self.tcx).await;
@@ -245,6 +264,13 @@ impl Edges {
         self.foreign.insert(ifindex, foreign);
     }
 
+    /// Who else takes packets there.
+    fn foreign_at(&self, ifindex: u32, choice: &Choice) -> Vec<String> {
+        let program = choice.xdp.map(|id| format!("ingress: xdp (id {id})"));
+        let others = self.foreign.get(&ifindex).into_iter().flatten().cloned();
+        program.into_iter().chain(others).collect()
+    }
+
     fn states(&self, choices: &BTreeMap<u32, Choice>) -> Vec<EdgeState> {
         let state = |(ifindex, choice): (&u32, &Choice)| {
             let result = self.attached.get(ifindex)?.clone();
@@ -254,7 +280,7 @@ impl Edges {
                 role: choice.role,
                 backend: result.is_ok().then(|| self.attacher.backend()),
                 problem: result.err().unwrap_or_default(),
-                foreign: self.foreign.get(ifindex).cloned().unwrap_or_default(),
+                foreign: self.foreign_at(*ifindex, choice),
             })
         };
         choices.iter().filter_map(state).collect()

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the node must offer before anything is touched, each refusal with what to do about it.
 
-use std::{fmt, fs, path::Path};
+use aya::programs::{ProgramError, ProgramType, loaded_programs};
+use std::{fmt, fs, io, path::Path};
 
 /// The oldest kernel that we are tested with.
 pub const OLDEST: Release = Release { major: 6, minor: 1 };
@@ -22,6 +23,24 @@ impl fmt::Display for Release {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.major, self.minor)
     }
+}
+
+/// How many programs are loaded that netfilter may call.
+pub fn netfilter_programs() -> Result<usize, ProgramError> {
+    let mut number = 0;
+    for program in loaded_programs() {
+        match program {
+            Ok(program) => {
+                let is_netfilters = program.program_type() == ProgramType::Netfilter.into();
+                number += usize::from(is_netfilters);
+            }
+            // It has ended meanwhile.
+            Err(ProgramError::SyscallError(error))
+                if error.io_error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(number)
 }
 
 /// The node cannot carry Weiche.
@@ -58,7 +77,7 @@ pub enum Unfit {
         path: &'static str,
         /// What the kernel said.
         #[source]
-        cause: std::io::Error,
+        cause: io::Error,
     },
 }
 

@@ -101,6 +101,18 @@ impl KernelStore {
         self.put_node(&Node { takeover, ..node })
     }
 
+    /// Says until when packets may pass the host's stack by.
+    pub fn put_direct_until(&mut self, direct_until_ns: u64) -> Result<(), StoreError> {
+        let node = self.node()?;
+        if node.direct_until_ns == direct_until_ns {
+            return Ok(());
+        }
+        self.put_node(&Node {
+            direct_until_ns,
+            ..node
+        })
+    }
+
     /// Whether there is such a frontend.
     pub fn serves(&self, frontend: Frontend) -> Result<bool, StoreError> {
         match frontend.address {

@@ -3,6 +3,7 @@
 //! `weiche_`, and what every process tells. No label has a value that a cluster's users choose, so
 //! the number of series has a bound. `docs/metrics.md` lists them all, and a test holds it to that.
 
+mod direct;
 mod kernel;
 mod process;
 
@@ -19,6 +20,7 @@ use crate::{
         status::{ALL_KINDS, Status as WatchStatus},
     },
 };
+use direct::Direct;
 use prometheus_client::{
     encoding::text::encode,
     metrics::{
@@ -73,6 +75,7 @@ struct Own {
     unreadable: Labelled<Gauge>,
     foreign_flows: Gauge,
     edges: Labelled<Gauge>,
+    direct: Direct,
 }
 
 /// What stays the same while an agent runs.
@@ -312,6 +315,7 @@ impl Own {
             unreadable: Labelled::default(),
             foreign_flows: Gauge::default(),
             edges: Labelled::default(),
+            direct: Direct::new(registry),
         };
         let build = Labelled::<Gauge>::default();
         build

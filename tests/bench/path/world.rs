@@ -135,6 +135,8 @@ impl World {
                     "veth*",
                     "--uplink",
                     "none",
+                    "--direct-delivery",
+                    "off",
                     "--frontends",
                     &frontends,
                     "--backends",

@@ -37,6 +37,8 @@ pub(super) struct LinkFact {
     /// Whether it is one end of a link whose other end is in another network namespace, where a
     /// packet can be put in at once.
     pub(super) leads_into_pod: bool,
+    /// The number of its XDP program.
+    pub(super) xdp: Option<u32>,
 }
 
 /// An interface that matches.
@@ -46,6 +48,8 @@ pub(super) struct Choice {
     pub(super) role: Role,
     /// As in [`LinkFact`]; never of an uplink.
     pub(super) leads_into_pod: bool,
+    /// As in [`LinkFact`].
+    pub(super) xdp: Option<u32>,
     /// Why it cannot be served although it matches.
     pub(super) refusal: Option<Refusal>,
 }
@@ -82,6 +86,7 @@ pub(super) fn choose(links: &[LinkFact], globs: &Globs) -> BTreeMap<u32, Choice>
             Choice {
                 name: link.name.clone(),
                 role,
+                xdp: link.xdp,
                 leads_into_pod: link.leads_into_pod && role == Role::Edge,
                 refusal: (!link.ethernet).then_some(Refusal::NotEthernet),
             },
@@ -109,6 +114,7 @@ mod tests {
             ethernet,
             default_route,
             leads_into_pod: false,
+            xdp: None,
         };
         let links = [
             link(1, "lo", true, false),

@@ -5,16 +5,28 @@ use super::{EdgesError, choose::LinkFact};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use netlink_packet_route::{
     RouteNetlinkMessage,
-    link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType},
+    link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkXdp},
     route::{RouteAttribute, RouteHeader, RouteMessage},
+    tc::{TcAttribute, TcHandle, TcMessage},
 };
 use rtnetlink::{Handle, MulticastGroup, RouteMessageBuilder, packet_core::NetlinkPayload};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::{Ipv4Addr, Ipv6Addr},
     time::Duration,
 };
+
+/// What was heard; of two, the greater one is worth more work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum News {
+    /// Nothing.
+    None,
+    /// Links or default routes have changed.
+    OfLinks,
+    /// So have filters or queueing disciplines.
+    OfHooks,
+}
 
 /// A connection to the kernel's routing side that hears of changes.
 pub(super) struct Links {
@@ -23,7 +35,7 @@ pub(super) struct Links {
     /// lease is renewed, must not end the flows through its interface.
     default_routes: BTreeSet<u32>,
     /// One item for each message that may matter.
-    news: BoxStream<'static, ()>,
+    news: BoxStream<'static, News>,
 }
 
 impl fmt::Debug for Links {
@@ -39,10 +51,11 @@ impl Links {
             MulticastGroup::Link,
             MulticastGroup::Ipv4Route,
             MulticastGroup::Ipv6Route,
+            MulticastGroup::Tc,
         ])
         .map_err(|cause| failed("opening a socket", cause))?;
         tokio::spawn(connection);
-        let news = news.filter_map(async |(message, _)| matters(&message.payload).then_some(()));
+        let news = news.filter_map(async |(message, _)| matters(&message.payload));
         Ok(Self {
             netlink,
             default_routes: BTreeSet::new(),
@@ -84,6 +97,7 @@ impl Links {
                 ),
                 default_route: self.default_routes.contains(&message.header.index),
                 leads_into_pod: leads_into_pod(&message.attributes),
+                xdp: xdp(&message.attributes),
             })
         };
         let facts: Vec<_> = messages.iter().filter_map(fact).collect();
@@ -112,28 +126,41 @@ impl Links {
         Ok(interfaces)
     }
 
-    /// Waits for news, at most for a while; `false` = the while is over.
-    pub(super) async fn changed(&mut self, at_most: Duration) -> Result<bool, EdgesError> {
+    /// How packets wait that leave, by interface, where they do: kinds of queueing disciplines.
+    pub(super) async fn queues(&self) -> Result<BTreeMap<u32, String>, EdgesError> {
+        let messages: Vec<_> = self
+            .netlink
+            .qdisc()
+            .get()
+            .execute()
+            .try_collect()
+            .await
+            .map_err(|cause| failed("listing queueing disciplines", cause))?;
+        Ok(messages.iter().filter_map(queue).collect())
+    }
+
+    /// Waits for news, at most for a while.
+    pub(super) async fn changed(&mut self, at_most: Duration) -> Result<News, EdgesError> {
         let Ok(news) = tokio::time::timeout(at_most, self.news.next()).await else {
-            return Ok(false);
+            return Ok(News::None);
         };
-        if news.is_none() {
+        let Some(mut news) = news else {
             let cause = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
             return Err(failed("the connection ended", cause));
-        }
+        };
         // Whatever else has come is covered by the same list.
-        while let Some(Some(())) = futures_util::FutureExt::now_or_never(self.news.next()) {}
-        Ok(true)
+        while let Some(Some(more)) = futures_util::FutureExt::now_or_never(self.news.next()) {
+            news = news.max(more);
+        }
+        Ok(news)
     }
 }
 
 /// Whether a link is one end of a pair (`ndo_get_peer_dev`: veth, netkit) whose other end is in
 /// another network namespace: `bpf_redirect_peer` reaches no other.
 fn leads_into_pod(attributes: &[LinkAttribute]) -> bool {
-    let is_pair = |info: &LinkInfo| {
-        matches!(info, LinkInfo::Kind(InfoKind::Veth))
-            || matches!(info, LinkInfo::Kind(InfoKind::Other(kind)) if kind == "netkit")
-    };
+    let is_pair =
+        |info: &LinkInfo| matches!(info, LinkInfo::Kind(InfoKind::Veth | InfoKind::Netkit));
     let mut has_pair = false;
     let mut is_elsewhere = false;
     for attribute in attributes {
@@ -146,18 +173,54 @@ fn leads_into_pod(attributes: &[LinkAttribute]) -> bool {
     has_pair && is_elsewhere
 }
 
-/// Whether a message may change which interfaces are edges.
-fn matters(payload: &NetlinkPayload<RouteNetlinkMessage>) -> bool {
+/// The number of a link's XDP program.
+fn xdp(attributes: &[LinkAttribute]) -> Option<u32> {
+    let of_xdp = attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Xdp(xdp) => Some(xdp),
+        _ => None,
+    });
+    of_xdp?.iter().find_map(|xdp| match xdp {
+        LinkXdp::ProgId(id)
+        // Several at once have no number in common.
+        | LinkXdp::DrvProgId(id)
+        | LinkXdp::SkbProgId(id)
+        | LinkXdp::HwProgId(id) => Some(*id),
+        _ => None,
+    })
+}
+
+/// The queueing discipline of an interface's root, if it is more than none.
+fn queue(message: &TcMessage) -> Option<(u32, String)> {
+    let kind = message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            TcAttribute::Kind(kind) => Some(kind),
+            _ => None,
+        })?;
+    let ifindex = u32::try_from(message.header.index).ok()?;
+    let is_root = message.header.parent == TcHandle::ROOT;
+    (is_root && kind != "noqueue").then(|| (ifindex, kind.clone()))
+}
+
+/// What a message may change: which interfaces are edges, or what is on their hooks.
+fn matters(payload: &NetlinkPayload<RouteNetlinkMessage>) -> Option<News> {
     match payload {
         NetlinkPayload::InnerMessage(
             RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route),
-        ) => route.header.destination_prefix_length == 0,
-        // An overrun says that messages were lost.
+        ) => (route.header.destination_prefix_length == 0).then_some(News::OfLinks),
         NetlinkPayload::InnerMessage(
             RouteNetlinkMessage::NewLink(_) | RouteNetlinkMessage::DelLink(_),
+        ) => Some(News::OfLinks),
+        NetlinkPayload::InnerMessage(
+            RouteNetlinkMessage::NewTrafficFilter(_)
+            | RouteNetlinkMessage::DelTrafficFilter(_)
+            | RouteNetlinkMessage::NewQueueDiscipline(_)
+            | RouteNetlinkMessage::DelQueueDiscipline(_),
         )
-        | NetlinkPayload::Overrun(_) => true,
-        _ => false,
+        // An overrun says that messages were lost.
+        | NetlinkPayload::Overrun(_) => Some(News::OfHooks),
+        _ => None,
     }
 }
 
