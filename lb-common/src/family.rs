@@ -3,11 +3,12 @@
 //!
 //! Everything else is written once, generic over [`Family`].
 
+mod extensions;
 mod own;
 
 pub use own::Own;
 
-use crate::csum::Change;
+use crate::csum::{Change, add_to};
 use crate::packet::{OutOfPacket, Packet, Part};
 use crate::parse::malformed;
 use crate::verdict::Reason;
@@ -45,15 +46,24 @@ pub trait Family: Copy + 'static {
     /// The words that the flow's hash is made of.
     type Words: AsRef<[u64]>;
 
+    /// Bytes of an IP header without options or extension headers.
+    const HEADER: usize;
+
     /// Reads the IP header that begins at an offset, and what stands between it and the transport
     /// header: who sends to whom, and of a fragment the sender's number for the datagram.
     fn network<P: Packet + ?Sized>(
         packet: &P,
         at: usize,
-        source: &mut Self::Address,
-        destination: &mut Self::Address,
+        tuple: &mut Tuple<Self::Address>,
         identification: &mut [u8; 4],
     ) -> Result<Network, Reason>;
+    /// Sets a tuple's addresses. It is a key, and read in whole words: a processor has to wait for
+    /// what has just been written in smaller pieces.
+    fn set_addresses(
+        tuple: &mut Tuple<Self::Address>,
+        source: Self::Address,
+        destination: Self::Address,
+    );
     /// Writes both addresses into the IP header that begins at an offset, and corrects its own
     /// checksum, where there is one.
     fn store_addresses<P: Packet + ?Sized>(
@@ -61,6 +71,13 @@ pub trait Family: Copy + 'static {
         at: usize,
         source: Self::Address,
         destination: Self::Address,
+        change: Change,
+    ) -> Result<(), OutOfPacket>;
+    /// The same, and both ports, where the transport header follows at once: one write.
+    fn store_ends<P: Packet + ?Sized>(
+        packet: &mut P,
+        at: usize,
+        to: &Tuple<Self::Address>,
         change: Change,
     ) -> Result<(), OutOfPacket>;
     /// Whether an ICMP message of this type says that a packet was not delivered, and quotes it.
@@ -128,33 +145,21 @@ impl Family for V4 {
     // RFC 791: source, destination, protocol and identification name a datagram.
     const PROTOCOL_NAMES_FRAGMENTS: bool = true;
     const ICMP: u8 = 1;
+    const HEADER: usize = 20;
 
     #[inline(always)]
     fn network<P: Packet + ?Sized>(
         packet: &P,
         at: usize,
-        source: &mut [u8; 4],
-        destination: &mut [u8; 4],
+        tuple: &mut Tuple<[u8; 4]>,
         identification: &mut [u8; 4],
     ) -> Result<Network, Reason> {
-        let mut header = [0; 20];
-        packet.load(at, &mut header).map_err(malformed)?;
-        let [
-            first,
-            _,
-            l0,
-            l1,
-            i0,
-            i1,
-            f0,
-            f1,
-            _,
-            protocol,
-            _,
-            _,
-            addresses @ ..,
-        ] = header;
-        let [s0, s1, s2, s3, d0, d1, d2, d3] = addresses;
+        let mut fixed = [0; 12];
+        packet.load_header(at, &mut fixed).map_err(malformed)?;
+        let [first, _, l0, l1, i0, i1, f0, f1, _, protocol, _, _] = fixed;
+        let addresses = tuple.as_mut_bytes().first_chunk_mut::<8>();
+        let loaded = packet.load_header(at + 12, addresses.ok_or(Reason::Malformed)?);
+        loaded.map_err(malformed)?;
         let header_length = usize::from(first & 0x0f) << 2;
         let total_length = usize::from(u16::from_be_bytes([l0, l1]));
         if first >> 4 != 4 || header_length < 20 || total_length < header_length {
@@ -163,8 +168,6 @@ impl Family for V4 {
         // An offset, and more fragments (RFC 791); the "don't fragment" bit says nothing here.
         let fragment = u16::from_be_bytes([f0, f1]);
         let piece = Piece::of(fragment & 0x1fff != 0, fragment & 0x2000 != 0);
-        *source = [s0, s1, s2, s3];
-        *destination = [d0, d1, d2, d3];
         *identification = [0, 0, i0, i1];
         Ok(Network {
             protocol,
@@ -175,15 +178,41 @@ impl Family for V4 {
     }
 
     #[inline(always)]
+    fn set_addresses(
+        tuple: &mut Tuple<[u8; 4]>,
+        [s0, s1, s2, s3]: [u8; 4],
+        [d0, d1, d2, d3]: [u8; 4],
+    ) {
+        if let Some(addresses) = tuple.as_mut_bytes().first_chunk_mut() {
+            *addresses = [s0, s1, s2, s3, d0, d1, d2, d3];
+        }
+    }
+
+    #[inline(always)]
     fn store_addresses<P: Packet + ?Sized>(
         packet: &mut P,
         at: usize,
-        [s0, s1, s2, s3]: [u8; 4],
-        [d0, d1, d2, d3]: [u8; 4],
+        source: [u8; 4],
+        destination: [u8; 4],
         change: Change,
     ) -> Result<(), OutOfPacket> {
-        packet.correct_header_checksum(at + 10, change)?;
-        packet.store(at + 12, &[s0, s1, s2, s3, d0, d1, d2, d3])
+        let end = header_end(packet, at, source, destination, change)?;
+        packet.store(at + 10, &end)
+    }
+
+    #[inline(always)]
+    fn store_ends<P: Packet + ?Sized>(
+        packet: &mut P,
+        at: usize,
+        to: &Tuple<[u8; 4]>,
+        change: Change,
+    ) -> Result<(), OutOfPacket> {
+        let [c0, c1, s0, s1, s2, s3, d0, d1, d2, d3] =
+            header_end(packet, at, to.source, to.destination, change)?;
+        let [p0, p1] = to.source_port;
+        let [q0, q1] = to.destination_port;
+        let ends = [c0, c1, s0, s1, s2, s3, d0, d1, d2, d3, p0, p1, q0, q1];
+        packet.store(at + 10, &ends)
     }
 
     #[inline(always)]
@@ -215,8 +244,20 @@ impl Family for V4 {
     }
 }
 
-/// Extension headers before the transport header that we walk over; RFC 8200, section 4.1 has six.
-const EXTENSIONS_MAX: usize = 6;
+/// The end of IPv4's fixed header after a change of its addresses: its checksum, and both of them.
+#[inline(always)]
+fn header_end<P: Packet + ?Sized>(
+    packet: &P,
+    at: usize,
+    [s0, s1, s2, s3]: [u8; 4],
+    [d0, d1, d2, d3]: [u8; 4],
+    change: Change,
+) -> Result<[u8; 10], OutOfPacket> {
+    let mut check = [0; 2];
+    packet.load_header(at + 10, &mut check)?;
+    let [c0, c1] = add_to(check, change);
+    Ok([c0, c1, s0, s1, s2, s3, d0, d1, d2, d3])
+}
 
 impl Family for V6 {
     type Address = [u8; 16];
@@ -226,23 +267,24 @@ impl Family for V6 {
     // RFC 8200, section 4.5: both addresses and the identification do.
     const PROTOCOL_NAMES_FRAGMENTS: bool = false;
     const ICMP: u8 = 58;
+    const HEADER: usize = 40;
 
     #[inline(always)]
     fn network<P: Packet + ?Sized>(
         packet: &P,
         at: usize,
-        source: &mut [u8; 16],
-        destination: &mut [u8; 16],
+        tuple: &mut Tuple<[u8; 16]>,
         identification: &mut [u8; 4],
     ) -> Result<Network, Reason> {
         let mut fixed = [0; 8];
-        packet.load(at, &mut fixed).map_err(malformed)?;
+        packet.load_header(at, &mut fixed).map_err(malformed)?;
         let [first, _, _, _, l0, l1, next, _] = fixed;
         if first >> 4 != 6 {
             return Err(Reason::Malformed);
         }
-        packet.load(at + 8, source).map_err(malformed)?;
-        packet.load(at + 24, destination).map_err(malformed)?;
+        let addresses = tuple.as_mut_bytes().first_chunk_mut::<32>();
+        let loaded = packet.load_header(at + 8, addresses.ok_or(Reason::Malformed)?);
+        loaded.map_err(malformed)?;
         let payload_length = usize::from(u16::from_be_bytes([l0, l1]));
         let payload_at = at + 40;
         let mut network = Network {
@@ -252,8 +294,14 @@ impl Family for V6 {
             piece: Piece::Whole,
         };
         *identification = [0; 4];
-        walk_extensions(packet, &mut network, identification)?;
+        extensions::walk(packet, &mut network, identification)?;
         Ok(network)
+    }
+
+    #[inline(always)]
+    fn set_addresses(tuple: &mut Tuple<[u8; 16]>, source: [u8; 16], destination: [u8; 16]) {
+        tuple.source = source;
+        tuple.destination = destination;
     }
 
     #[inline(always)]
@@ -266,6 +314,18 @@ impl Family for V6 {
     ) -> Result<(), OutOfPacket> {
         packet.store(at + 8, &source)?;
         packet.store(at + 24, &destination)
+    }
+
+    #[inline(always)]
+    fn store_ends<P: Packet + ?Sized>(
+        packet: &mut P,
+        at: usize,
+        to: &Tuple<[u8; 16]>,
+        _no_header_checksum: Change,
+    ) -> Result<(), OutOfPacket> {
+        // A tuple begins as the packet does: both addresses, both ports.
+        let ends = to.as_bytes().first_chunk::<36>().ok_or(OutOfPacket)?;
+        packet.store(at + 8, ends)
     }
 
     #[inline(always)]
@@ -294,55 +354,4 @@ impl Family for V6 {
     fn narrow(wide: WideAddress) -> [u8; 16] {
         wide
     }
-}
-
-/// Goes on to the first header that is no extension header (RFC 8200, section 4), or to where a
-/// later fragment's bytes begin.
-#[inline(always)]
-fn walk_extensions<P: Packet + ?Sized>(
-    packet: &P,
-    network: &mut Network,
-    identification: &mut [u8; 4],
-) -> Result<(), Reason> {
-    const HOP_BY_HOP: u8 = 0;
-    const ROUTING: u8 = 43;
-    const FRAGMENT: u8 = 44;
-    const DESTINATION: u8 = 60;
-    for _ in 0..EXTENSIONS_MAX {
-        let Network {
-            protocol,
-            transport_at,
-            ..
-        } = *network;
-        if !matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION) {
-            return Ok(());
-        }
-        let mut header = [0; 4];
-        if packet.load(transport_at, &mut header).is_err() {
-            if network.piece == Piece::Whole {
-                return Err(Reason::Malformed);
-            }
-            network.piece = Piece::Short;
-            return Ok(());
-        }
-        let [next, length, third, fourth] = header;
-        network.protocol = next;
-        match protocol {
-            FRAGMENT => {
-                let fragment = u16::from_be_bytes([third, fourth]);
-                network.transport_at += 8;
-                network.piece = Piece::of(fragment & 0xfff8 != 0, fragment & 1 != 0);
-                packet
-                    .load(transport_at + 4, identification)
-                    .map_err(malformed)?;
-                if network.piece == Piece::Later {
-                    return Ok(());
-                }
-            }
-            // The destination is not the final one while segments are left.
-            ROUTING if fourth != 0 => return Err(Reason::Extension),
-            _ => network.transport_at += (usize::from(length) + 1) << 3,
-        }
-    }
-    Err(Reason::Extension)
 }

@@ -23,8 +23,8 @@ pub fn stand_aside<F: Family, T: Tables<F>>(
     tables: &mut T,
     frame: &mut Frame<F::Address>,
     node: &Node,
-    now_ns: u64,
 ) -> Result<(), Reason> {
+    let now_ns = tables.now_ns();
     let (is_tcp, opens) = (frame.datagram.is_tcp(), frame.datagram.opens());
     let is_there = tables
         .foreign(&frame.datagram.tuple, &mut frame.foreign)?

@@ -29,8 +29,8 @@ pub mod frame;
 pub mod pipeline;
 
 pub mod parse;
-pub mod service;
 pub mod conntrack;
+pub mod service;
 pub mod hash;
 pub mod foreign;
 pub mod affinity;

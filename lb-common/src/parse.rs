@@ -70,7 +70,7 @@ pub fn ethertype<P: Packet + ?Sized>(packet: &P) -> Result<u16, Reason> {
     }
     let mut ethertype = [0; 2];
     packet
-        .load(NETWORK_AT - 2, &mut ethertype)
+        .load_header(NETWORK_AT - 2, &mut ethertype)
         .map_err(malformed)?;
     match u16::from_be_bytes(ethertype) {
         // IEEE 802.1Q and 802.1ad.
@@ -98,13 +98,7 @@ pub fn parse<F: Family, P: Packet + ?Sized>(
 ) -> Result<(), Reason> {
     datagram.is_first = 0;
     let tuple = &mut datagram.tuple;
-    let network = F::network(
-        packet,
-        NETWORK_AT,
-        &mut tuple.source,
-        &mut tuple.destination,
-        &mut datagram.identification,
-    )?;
+    let network = F::network(packet, NETWORK_AT, tuple, &mut datagram.identification)?;
     let Network {
         protocol,
         transport_at,
@@ -112,8 +106,7 @@ pub fn parse<F: Family, P: Packet + ?Sized>(
         piece,
     } = network;
     datagram.is_first = u8::from(matches!(piece, Piece::First | Piece::Short));
-    tuple.protocol = protocol;
-    tuple.pad = [0; 3];
+    tuple.set_ports([0; 2], [0; 2], protocol);
     datagram.transport_at = transport_at;
     datagram.end = end;
     match piece {
@@ -124,7 +117,7 @@ pub fn parse<F: Family, P: Packet + ?Sized>(
     let (ports, tcp_flags, length) = match protocol {
         protocol::TCP => {
             let mut header = [0; 20];
-            let loaded = packet.load(transport_at, &mut header);
+            let loaded = packet.load_header(transport_at, &mut header);
             loaded.map_err(|OutOfPacket| cut_short(datagram.is_first))?;
             let [s0, s1, d0, d1, numbers @ ..] = header;
             let [q0, q1, q2, q3, a0, a1, a2, a3, offset, tcp_flags, ..] = numbers;
@@ -137,7 +130,7 @@ pub fn parse<F: Family, P: Packet + ?Sized>(
         }
         protocol::UDP => {
             let mut header = [0; 8];
-            let loaded = packet.load(transport_at, &mut header);
+            let loaded = packet.load_header(transport_at, &mut header);
             loaded.map_err(|OutOfPacket| cut_short(datagram.is_first))?;
             let [s0, s1, d0, d1, ..] = header;
             ([s0, s1, d0, d1], 0, 8)
@@ -157,8 +150,7 @@ pub fn parse<F: Family, P: Packet + ?Sized>(
         return Err(cut_short(datagram.is_first));
     }
     let [s0, s1, d0, d1] = ports;
-    tuple.source_port = [s0, s1];
-    tuple.destination_port = [d0, d1];
+    tuple.set_ports([s0, s1], [d0, d1], protocol);
     datagram.tcp_flags = tcp_flags;
     Ok(())
 }

@@ -146,31 +146,18 @@ fn datagram_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     // Where a packet cannot be read, the one before says nothing.
     frame.datagram.tuple.destination = F::narrow([0; 16]);
     parse::<F, P>(packet, &mut frame.datagram)?;
-    frame.past = Past::Nothing.byte();
-    let destination = service::find(tables, frame)?;
-    // A flow outlives its Service, so it is looked for even where no Service is.
+    // The flow first: it outlives its Service, and most packets are of one that is known.
     let known = conntrack::find(tables, &frame.datagram.tuple, &mut frame.flow)?;
-    let now_ns = tables.now_ns();
+    let now_ns = tables.about_now_ns();
     let node = tables.node();
-
-    let end = match (known, destination) {
-        (None, None) => return Err(Reason::NotService),
-        (None, Some(destination)) => begin(tables, frame, &destination, &node, now_ns)?,
-        (Some(known), destination) => {
-            if holds(tables, frame, known.stage, &node, now_ns)? {
-                resume(tables, frame, &known, &node, now_ns)?
-            } else {
-                // An entry that nobody has removed yet is as good as none.
-                let over = conntrack::age(&frame.flow, now_ns, &node.timeouts) == Age::Gone;
-                frame.past = Past::of(&frame.flow).byte();
-                conntrack::forget(tables, frame, known.stage)?;
-                let alone = if over {
-                    Reason::NotService
-                } else {
-                    Reason::BackendGone
-                };
-                begin(tables, frame, &destination.ok_or(alone)?, &node, now_ns)?
-            }
+    let end = match known {
+        Some(known) if holds(tables, frame, known.stage, &node, now_ns)? => {
+            resume(tables, frame, &known, &node, now_ns)?
+        }
+        known => {
+            let alone = give_up(tables, frame, known.map(|known| known.stage), &node, now_ns)?;
+            let destination = service::find(tables, frame)?.ok_or(alone)?;
+            begin(tables, frame, &destination, &node)?
         }
     };
 
@@ -188,7 +175,7 @@ fn datagram_to_client<F: Family, P: Packet + ?Sized, T: Tables<F>>(
 ) -> Result<Reason, Reason> {
     parse::<F, P>(packet, &mut frame.datagram)?;
     let known = conntrack::find_reply(tables, frame)?.ok_or(Reason::NotReply)?;
-    let now_ns = tables.now_ns();
+    let now_ns = tables.about_now_ns();
     let node = tables.node();
     if conntrack::age(&frame.flow, now_ns, &node.timeouts) == Age::Gone {
         return Err(Reason::NotReply);
@@ -268,6 +255,31 @@ fn holds<F: Family, T: Tables<F>>(
     }
     // The LRU tables may have dropped the reverse entry alone; a repeated SYN mends that.
     Ok(stage == Stage::Established || !opens || conntrack::is_answerable(tables, frame)?)
+}
+
+/// Makes room for a new flow where `frame.flow` does not hold; how its packet ends if no Service
+/// is there to begin one with.
+#[inline(always)]
+fn give_up<F: Family, T: Tables<F>>(
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+    stage: Option<Stage>,
+    node: &Node,
+    now_ns: u64,
+) -> Result<Reason, Reason> {
+    let Some(stage) = stage else {
+        frame.past = Past::Nothing.byte();
+        return Ok(Reason::NotService);
+    };
+    // An entry that nobody has removed yet is as good as none.
+    let is_over = conntrack::age(&frame.flow, now_ns, &node.timeouts) == Age::Gone;
+    frame.past = Past::of(&frame.flow).byte();
+    conntrack::forget(tables, frame, stage)?;
+    Ok(if is_over {
+        Reason::NotService
+    } else {
+        Reason::BackendGone
+    })
 }
 
 /// Writes down that a flow's packet was seen; the one that completes the handshake moves the flow.

@@ -95,10 +95,10 @@ fn quoted<F: Family, P: Packet + ?Sized>(
     } = F::network(
         packet,
         message.icmp_at + HEADER,
-        &mut tuple.destination,
-        &mut tuple.source,
+        tuple,
         &mut datagram.identification,
     )?;
+    core::mem::swap(&mut tuple.source, &mut tuple.destination);
     if piece == Piece::Later {
         return Err(Reason::RelatedFragment);
     }
@@ -115,9 +115,7 @@ fn quoted<F: Family, P: Packet + ?Sized>(
         return Err(Reason::Malformed);
     }
     let [s0, s1, d0, d1] = ports;
-    tuple.source_port = [d0, d1];
-    tuple.destination_port = [s0, s1];
-    tuple.protocol = protocol;
+    tuple.set_ports([d0, d1], [s0, s1], protocol);
     datagram.transport_at = transport_at;
     datagram.tcp_flags = 0;
     message.has_quoted_check = 0;

@@ -29,12 +29,17 @@ pub fn apply<F: Family, P: Packet + ?Sized>(
     if let Some((check_at, zero_is_none)) = checksum(datagram) {
         let ports = Change::between(&old_ports, &new_ports);
         packet.correct_transport_checksum(check_at, addresses, F::PSEUDO_HEADER, zero_is_none)?;
-        packet.correct_transport_checksum(check_at, ports, Part::Transport, zero_is_none)?;
+        if old_ports != new_ports {
+            packet.correct_transport_checksum(check_at, ports, Part::Transport, zero_is_none)?;
+        }
     } else {
         let (at, end) = (datagram.transport_at, datagram.end);
         sctp::correct(packet, at, end, old_ports, new_ports)?;
     }
 
+    if datagram.transport_at == NETWORK_AT + F::HEADER {
+        return F::store_ends(packet, NETWORK_AT, to, addresses);
+    }
     packet.store(datagram.transport_at, &new_ports)?;
     F::store_addresses(packet, NETWORK_AT, to.source, to.destination, addresses)
 }

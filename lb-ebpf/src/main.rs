@@ -2,6 +2,7 @@
 //! The programs of Weiche: which hook, which context; what a packet means is `lb_common`'s.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 // As in lb-common: each of these leaves a path to a panic, which the verifier refuses at load.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unreachable)]
 #![expect(
@@ -18,6 +19,7 @@
 )]
 
 mod skb;
+mod words;
 mod hop;
 mod maps;
 mod tables;

@@ -2,7 +2,10 @@
 //! Packet bytes through the kernel's helpers, which know of paged data and of checksums that a
 //! sender or a NIC has left half made.
 
-use crate::{clock, hop};
+use crate::{
+    clock, hop,
+    words::{self, Room},
+};
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{
@@ -11,11 +14,12 @@ use aya_ebpf::{
         bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
     },
     helpers::generated::{
-        bpf_csum_update, bpf_fib_lookup, bpf_l3_csum_replace, bpf_l4_csum_replace,
-        bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_store_bytes,
+        bpf_csum_update, bpf_fib_lookup, bpf_l4_csum_replace, bpf_skb_adjust_room,
+        bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_store_bytes,
     },
     programs::TcContext,
 };
+use core::mem::MaybeUninit;
 use lb_common::{
     csum::Change,
     delivery::{Arrival, Routed, Way},
@@ -44,6 +48,29 @@ impl Packet for Skb {
         let into = into.as_mut_ptr().cast();
         // SAFETY: the helper writes N bytes into a buffer of N bytes.
         done(unsafe { bpf_skb_load_bytes(self.skb.cast(), at as u32, into, N as u32) })
+    }
+
+    #[inline(always)]
+    fn load_header<const N: usize>(
+        &self,
+        at: usize,
+        into: &mut [u8; N],
+    ) -> Result<(), OutOfPacket> {
+        let mut room = MaybeUninit::<Room<N>>::uninit();
+        let from = if let Some(from) = self.linear::<N>(at) {
+            from
+        } else {
+            let room = room.as_mut_ptr();
+            // SAFETY: the helper writes N bytes, for which there is room.
+            let error =
+                unsafe { bpf_skb_load_bytes(self.skb.cast(), at as u32, room.cast(), N as u32) };
+            done(error)?;
+            room as usize
+        };
+        // SAFETY: N bytes of the packet, or of ours that have just been written.
+        let words = unsafe { words::read::<N>(from) };
+        words::write(&words, into);
+        Ok(())
     }
 
     #[inline(always)]
@@ -140,13 +167,6 @@ impl Packet for Skb {
     }
 
     #[inline(always)]
-    fn correct_header_checksum(&mut self, at: usize, change: Change) -> Result<(), OutOfPacket> {
-        let Change(change) = change;
-        // SAFETY: the helper checks the offset itself. Size 0 = `to` is a difference.
-        done(unsafe { bpf_l3_csum_replace(self.skb, at as u32, 0, u64::from(change), 0) })
-    }
-
-    #[inline(always)]
     fn correct_transport_checksum(
         &mut self,
         at: usize,
@@ -177,7 +197,25 @@ impl Packet for Skb {
 /// any transport header that has one, behind IPv4 options or a few IPv6 extension headers.
 const FRONT: i32 = 256;
 
+/// Offsets at which the verifier follows a read of the packet (`MAX_PACKET_OFF` is 65,535).
+const LINEAR: usize = 0x7fff;
+
 impl Skb {
+    /// Where N bytes at an offset are, if the program can read all of them itself: a call of the
+    /// kernel's costs more than all else that is done with a header.
+    #[inline(always)]
+    fn linear<const N: usize>(&self, at: usize) -> Option<usize> {
+        if at > LINEAR {
+            return None;
+        }
+        // SAFETY: the kernel hands every TC program a valid context.
+        let begin = (unsafe { (*self.skb).data }) as usize;
+        // SAFETY: as above.
+        let end = (unsafe { (*self.skb).data_end }) as usize;
+        let from = begin + at;
+        (from + N <= end).then_some(from)
+    }
+
     #[inline(always)]
     fn change_tail(&mut self, length: u32) -> Result<(), OutOfPacket> {
         // SAFETY: the helper checks the length itself.

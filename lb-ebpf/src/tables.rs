@@ -39,6 +39,11 @@ impl Environment for KernelTables {
     }
 
     #[inline(always)]
+    fn about_now_ns(&self) -> u64 {
+        clock::about_now_ns()
+    }
+
+    #[inline(always)]
     fn node(&self) -> impl Deref<Target = Node> + use<> {
         self.node
     }

@@ -43,6 +43,10 @@ struct Arguments {
     /// In seconds, with sizes that show nothing but that the bench works.
     #[arg(long, conflicts_with = "quick")]
     smoke: bool,
+    /// Only rows whose name has all of these words, as `known,ipv4,tcp`; targets of others are
+    /// absent.
+    #[arg(long, value_name = "WORDS", value_delimiter = ',')]
+    only: Vec<String>,
     /// The program `weiche` [default: the one beside this program].
     #[arg(long, value_name = "FILE")]
     weiche: Option<PathBuf>,
@@ -71,6 +75,8 @@ const ENDPOINTS: u32 = 10;
 /// What every part works with.
 struct Bench {
     scale: Scale,
+    /// Words that the name of a row must have.
+    only: Vec<String>,
     /// The program that is measured.
     weiche: PathBuf,
     /// Owns all that is made outside of this process's memory.
@@ -78,6 +84,15 @@ struct Bench {
     /// Where maps are pinned.
     bpffs: PathBuf,
     progress: Progress,
+}
+
+impl Bench {
+    /// Whether a row of this name is asked for.
+    fn wants(&self, row: &str) -> bool {
+        let row = row.to_lowercase();
+        let mut words = self.only.iter();
+        words.all(|word| row.contains(&word.trim().to_lowercase()))
+    }
 }
 
 /// How thorough a run is.
@@ -122,6 +137,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let lab = Lab::new("bench")?;
     let bench = Bench {
         scale,
+        only: arguments.only,
         weiche,
         bpffs: lab.mount_bpffs()?,
         lab,

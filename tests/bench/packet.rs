@@ -94,15 +94,16 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
     for &size in sizes {
         for ip in Ip::ALL {
             for transport in Transport::ALL {
-                bench.progress.now(&format!(
-                    "packet: {} over {}, {} of {} Services",
-                    transport.name(),
-                    ip.name(),
-                    size.flows,
-                    size.services
-                ));
+                let of = format!("{} over {}, {}", transport.name(), ip.name(), size.name());
+                let cases = Case::ALL.into_iter();
+                let cases = cases.filter(|case| bench.wants(&format!("{}, {of}", case.name())));
+                let cases: Vec<_> = cases.collect();
+                if cases.is_empty() {
+                    continue;
+                }
+                bench.progress.now(&format!("packet: {of}"));
                 let mut ring = Ring::new(ip, transport, size.services, size.flows)?;
-                for case in Case::ALL {
+                for case in cases {
                     let ns = bench
                         .scale
                         .effort()
@@ -126,6 +127,10 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
 impl Size {
     const fn new(services: u32, flows: u32) -> Self {
         Self { services, flows }
+    }
+
+    fn name(self) -> String {
+        format!("{} of {} Services", self.flows, self.services)
     }
 }
 

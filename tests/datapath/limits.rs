@@ -200,9 +200,14 @@ fn values_that_are_not_whole_end_a_packet_as_torn() {
                 tear(&mut play.twin.memory, value, how);
                 done(play.twin.copy());
                 match value {
-                    Value::Service | Value::Backend => {
-                        play.ingress(&udp(client, service)).stays(Torn);
+                    // A flow that is known does not ask for its Service.
+                    Value::Service => {
+                        let other = SocketAddr::new(client.ip(), client.port() + 1);
+                        play.ingress(&udp(other, service)).stays(Torn);
+                        play.ingress(&udp(client, service))
+                            .becomes(Forwarded, &udp(client, a));
                     }
+                    Value::Backend => play.ingress(&udp(client, service)).stays(Torn),
                     Value::Flow => {
                         play.ingress(&udp(client, service)).stays(Torn);
                         play.egress(&udp(a, client)).stays(Torn);

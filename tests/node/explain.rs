@@ -114,7 +114,7 @@ fn what_is_explained_is_what_a_client_gets() -> anyhow::Result<()> {
         }
         // A TCP flow is closed by now, so a SYN begins anew.
         let known = match route.protocol {
-            Protocol::Tcp => format!("an established flow to {}", listed.backend),
+            Protocol::Tcp => "an established flow of default/web:".to_owned(),
             Protocol::Udp => format!("{} (active): goes on", listed.backend),
         };
         assert!(text.contains(&known), "{text}");

@@ -283,13 +283,8 @@ pub fn write_reverse_key<F: Family>(
     tuple: &Tuple<F::Address>,
     target: &Target,
 ) {
-    key.source = F::narrow(target.address);
-    key.destination = tuple.source;
-    key.source_port = target.port;
-    key.destination_port = target.client_port;
-    key.protocol = tuple.protocol;
-    // Zeros: assigned as such, three bytes are a call, which takes stack.
-    key.pad = tuple.pad;
+    F::set_addresses(key, F::narrow(target.address), tuple.source);
+    key.set_ports(target.port, target.client_port, tuple.protocol);
 }
 
 /// Whether there is an entry under `frame.reverse_key`, of any age.
@@ -325,12 +320,9 @@ fn write_owner<F: Family>(
     key: &Tuple<F::Address>,
     reverse: &Reverse,
 ) {
-    owner.source = key.destination;
-    owner.destination = F::narrow(reverse.service_address);
-    owner.source_port = reverse.client_port;
-    owner.destination_port = reverse.service_port;
-    owner.protocol = key.protocol;
-    owner.pad = key.pad;
+    let service = F::narrow(reverse.service_address);
+    F::set_addresses(owner, key.destination, service);
+    owner.set_ports(reverse.client_port, reverse.service_port, key.protocol);
 }
 
 #[inline(always)]

@@ -15,7 +15,7 @@ pub trait Own: Family {
     /// The IP header, without options or extension headers.
     type Header: Copy;
     /// Where the transport header begins behind such a header.
-    const TRANSPORT_AT: usize;
+    const TRANSPORT_AT: usize = NETWORK_AT + Self::HEADER;
     /// ICMP's type of an echo request, and of the reply.
     const ECHO: [u8; 2];
     /// Linux's number of this family (`AF_INET`, `AF_INET6`).
@@ -58,7 +58,6 @@ pub trait Own: Family {
 
 impl Own for V4 {
     type Header = [u8; 20];
-    const TRANSPORT_AT: usize = NETWORK_AT + 20;
     const ECHO: [u8; 2] = [8, 0];
     const NUMBER: u8 = 2;
     // RFC 792.
@@ -130,7 +129,6 @@ impl Own for V4 {
 
 impl Own for V6 {
     type Header = [u8; 40];
-    const TRANSPORT_AT: usize = NETWORK_AT + 40;
     const ECHO: [u8; 2] = [128, 129];
     const NUMBER: u8 = 10;
     // RFC 4443, section 3.1.

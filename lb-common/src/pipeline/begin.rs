@@ -22,10 +22,9 @@ pub(super) fn begin<F: Family, T: Tables<F>>(
     frame: &mut Frame<F::Address>,
     destination: &Destination,
     node: &Node,
-    now_ns: u64,
 ) -> Result<Reason, Reason> {
     if node.takeover != Takeover::Done.number() {
-        foreign::stand_aside(tables, frame, node, now_ns)?;
+        foreign::stand_aside(tables, frame, node)?;
     }
     if destination.slot_count == 0 {
         let is_elsewhere = destination.flags & Service::ELSEWHERE != 0;

@@ -17,6 +17,11 @@ pub enum Word {
 pub trait Environment {
     /// Now, `CLOCK_MONOTONIC` in nanoseconds.
     fn now_ns(&self) -> u64;
+    /// The same, some milliseconds late perhaps: to read the clock costs as much as to find a flow,
+    /// and what is known lasts for seconds.
+    fn about_now_ns(&self) -> u64 {
+        self.now_ns()
+    }
     /// The node's settings, where they are: a copy would take a fifth of a program's stack.
     fn node(&self) -> impl Deref<Target = Node> + use<Self>;
     /// Whether an interface is the host's end of a pod's link, whose other end is in another

@@ -62,8 +62,8 @@ pub(super) fn tell(record: &Record<'_>, names: &Names, end: Reason, after: &[u8]
         rest
     });
     let lines = [
+        ("conntrack", conntrack(record, first, names)),
         ("service", service(record, names)),
-        ("conntrack", conntrack(record, first)),
         ("foreign", foreign(record, rest, end)),
         ("affinity", affinity(record, rest)),
         ("select", select(&candidates)),
@@ -117,7 +117,7 @@ fn service(record: &Record<'_>, names: &Names) -> Option<String> {
     })
 }
 
-fn conntrack(record: &Record<'_>, first: &[Event]) -> Option<String> {
+fn conntrack(record: &Record<'_>, first: &[Event], names: &Names) -> Option<String> {
     let ends = record.question.ends();
     let looked = first.iter().filter_map(|event| match event {
         Event::Flow(table, of, found) if *of == ends => Some((*table, found)),
@@ -152,8 +152,12 @@ fn conntrack(record: &Record<'_>, first: &[Event]) -> Option<String> {
         Event::Backend(..) => Some(" (gone)".to_owned()),
         _ => None,
     });
-    let (backend, state) = (seen.backend, state.unwrap_or_default());
-    Some(format!("{kind} to {backend}{state}{life}: {}", fate(first)))
+    let (of, backend) = (names.of(seen.flow.service_id), seen.backend);
+    let state = state.unwrap_or_default();
+    Some(format!(
+        "{kind} of {of} to {backend}{state}{life}: {}",
+        fate(first)
+    ))
 }
 
 /// What becomes of a flow that was found.
