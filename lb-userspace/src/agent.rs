@@ -19,7 +19,6 @@ use crate::{
         pin::{PinError, Pins},
     },
     delivery,
-    dns::{self, Names},
     maps::{
         StoreError,
         kernel::{KernelFlows, KernelReasons, KernelStore, OpenError},
@@ -153,12 +152,7 @@ async fn work(config: &Config) -> Result<(), AgentError> {
     let direct_store = KernelStore::open(&maps)?;
     let publisher = Publisher::new(config, &facts, vitals.clone());
     let (reports, reported) = watch::channel(Report::default());
-    let dns = config.dns.server().map(|settings| {
-        let names = Arc::new(Names::new(config.dns.zone()));
-        let server = dns::server::spawn(settings, names.clone());
-        server.map(|server| (names, server))
-    });
-    let dns = dns.transpose().map_err(AgentError::Dns)?;
+    let dns = serve::names(config).map_err(AgentError::Dns)?;
     let names = dns.as_ref().map(|(names, _server)| names);
     let renamed = |world: &World, touched: &BTreeSet<Name>| {
         if let Some(names) = names {
@@ -184,6 +178,7 @@ async fn work(config: &Config) -> Result<(), AgentError> {
         end = publisher.run(handle.status(), reported) => match end? {},
         end = vitals.watch_pressure(|pressed| publisher.pressed(pressed)) => match end {},
         end = sync(config, takeover, seed, changes, store, renamed, report) => end?,
+        end = serve::keep(config, names) => match end {},
         end = serve::probes(config, &vitals) => match end? {},
         end = serve::metrics(config, &vitals) => match end? {},
         _ = term.recv() => {}

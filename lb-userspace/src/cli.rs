@@ -2,12 +2,14 @@
 //! The command line: what can be asked for, and what each command prints. Decides nothing else.
 
 mod cleanup;
+mod dns;
 mod dns_flags;
 mod explain;
 mod flow;
 mod import_config;
 mod kube_proxy;
 mod output;
+mod port_forward;
 mod run;
 mod refusals;
 mod service;
@@ -33,6 +35,7 @@ use std::path::PathBuf;
         weiche service list\n  \
         weiche flow list --service default/web -o json\n  \
         weiche explain 10.1.0.5:40000 10.96.0.10:80/TCP\n  \
+        weiche dns query web --server 10.96.0.10\n  \
         weiche status"
 )]
 pub(crate) struct Cli {
@@ -55,6 +58,14 @@ enum Command {
         weiche explain 10.1.0.5:40000 10.96.0.10:80/TCP\n  \
         weiche explain '[fd00:1::5]:40000' '[fd00:96::10]:53/UDP' -o json")]
     Explain(explain::ExplainArgs),
+    /// Services' names: what is answered, and what a short name means here.
+    #[command(subcommand)]
+    Dns(dns::DnsCommand),
+    /// Lead local ports to a Pod, straight; follows a Service when the Pod goes away.
+    #[command(after_long_help = "Examples:\n  \
+        weiche port-forward svc/web 8080:80 --manifests manifests\n  \
+        weiche port-forward -l app=web 48858:8080 --manifests manifests")]
+    PortForward(port_forward::PortForwardArgs),
     /// The agent's state, its edges and problems.
     Status(status::StatusArgs),
     /// What kube-proxy's configuration file means here: honoured, changed or ignored, line by line.
@@ -106,6 +117,8 @@ impl Cli {
             Command::Service(command) => service::execute(&command),
             Command::Flow(command) => flow::execute(&command),
             Command::Explain(args) => explain::execute(&args),
+            Command::Dns(command) => dns::execute(&command),
+            Command::PortForward(args) => port_forward::execute(args),
             Command::Status(args) => status::execute(&args),
             Command::ImportConfig(args) => import_config::execute(&args),
             Command::Cleanup(args) => cleanup::execute(&args),
@@ -140,6 +153,8 @@ mod tests {
             ("explain 10.1.0.5:1 10.96.0.1:80", "by which protocol"),
             ("explain 10.1.0.5:1", "<ADDRESS:PORT/PROTOCOL>"),
             ("status -o yaml", "table, json"),
+            ("dns query web WEB", "such as A, AAAA"),
+            ("run --dns-listen 0.0.0.0", "the address that was asked"),
         ] {
             let arguments = std::iter::once("weiche").chain(arguments.split(' '));
             let error = Cli::try_parse_from(arguments).unwrap_err();

@@ -8,6 +8,11 @@ pub mod zone;
 pub mod answer;
 pub mod forward;
 pub mod server;
+pub mod resolv_conf;
+mod kept;
+pub mod client;
+
+pub use kept::Kept;
 
 use self::{
     answer::{Reply, Transport},
@@ -19,14 +24,22 @@ use crate::{
 };
 use std::{
     collections::BTreeSet,
+    convert::Infallible,
     net::IpAddr,
+    path::Path,
     sync::{PoisonError, RwLock},
+    time::Duration,
 };
+use tokio::sync::Notify;
+
+/// The file is not written more often.
+const KEEP_AGAIN: Duration = Duration::from_secs(2);
 
 /// What the server answers from, while the agent changes it.
 #[derive(Debug)]
 pub struct Names {
     zone: RwLock<Zone>,
+    changed: Notify,
 }
 
 impl Names {
@@ -34,6 +47,7 @@ impl Names {
     pub fn new(zone: Zone) -> Self {
         Self {
             zone: RwLock::new(zone),
+            changed: Notify::new(),
         }
     }
 
@@ -41,6 +55,48 @@ impl Names {
     pub fn update(&self, world: &World, touched: &BTreeSet<Name>) {
         let mut zone = self.zone.write().unwrap_or_else(PoisonError::into_inner);
         zone.update(world, touched, clock::unix_s());
+        drop(zone);
+        self.changed.notify_one();
+    }
+
+    /// Answers from what an agent before has kept, until there is a complete world.
+    pub fn restore(&self, state_dir: &Path) {
+        match Kept::read(state_dir) {
+            Ok(kept) => {
+                let mut zone = self.zone.write().unwrap_or_else(PoisonError::into_inner);
+                zone.restore(&kept.names, clock::unix_s());
+            }
+            // None, as at the first start, or one that makes no sense: there will be a list soon.
+            Err(error) => tracing::debug!("the names of the last agent: {error}"),
+        }
+    }
+
+    /// Keeps the names for the next agent, as they change.
+    pub async fn keep(&self, state_dir: &Path) -> Infallible {
+        let mut written = None;
+        loop {
+            self.changed.notified().await;
+            let (serial, kept) = {
+                let zone = self.zone();
+                let domain = zone.origin().to_ascii();
+                let names = || zone.list();
+                let is_news = written != Some(zone.serial());
+                (
+                    zone.serial(),
+                    is_news.then(|| Kept {
+                        domain,
+                        names: names(),
+                    }),
+                )
+            };
+            match kept.map(|kept| kept.write(state_dir)) {
+                Some(Err(error)) => {
+                    tracing::warn!("keeping names in {}: {error}", state_dir.display());
+                }
+                _ => written = Some(serial),
+            }
+            tokio::time::sleep(KEEP_AGAIN).await;
+        }
     }
 
     /// What becomes of a query.

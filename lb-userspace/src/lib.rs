@@ -16,6 +16,8 @@ pub mod maps;
 
 pub mod dns;
 
+pub mod port_forward;
+
 pub mod datapath;
 pub mod delivery;
 mod bpf;

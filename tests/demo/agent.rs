@@ -37,6 +37,9 @@ pub(crate) fn start(
     log: Option<&Path>,
 ) -> anyhow::Result<Child> {
     let mut command = Command::from(weiche.agent(node, &folders));
+    // There is nobody else to ask.
+    let listen = format!("{},{}", Node::V4, Node::V6);
+    command.args(["--dns-listen", &listen, "--dns-upstream", "none"]);
     command.stdin(Stdio::null());
     if let Some(path) = log {
         let log = File::options().create(true).append(true).open(path);

@@ -27,6 +27,7 @@ use crate::{
     DemoArguments, agent, complete, guide,
     kubelet::{Event, Kubelet},
     pause::pause,
+    resolver,
     signals::Signals,
     variables,
 };
@@ -169,7 +170,9 @@ impl Demo<'_> {
             let folder = self.kubelet.manifests().folder().display();
             format!("{folder} has no Pod called `client` to run a command in")
         })?;
-        let mut child = Command::from(pod.namespace.command(program));
+        let resolv_conf = resolver::write(self.lab, self.kubelet.manifests(), &name.namespace)?;
+        let command = resolver::command(&pod.namespace, resolv_conf.as_deref(), program);
+        let mut child = Command::from(command);
         child.args(arguments).envs(self.weiche.variables());
         child.env("PATH", agent::path_with(&self.weiche.program, self.lab)?);
         child.env("HOSTNAME", &name.name);
@@ -178,7 +181,9 @@ impl Demo<'_> {
             let address = frontends
                 .iter()
                 .find(|frontend| frontend.object() == called);
-            if let Some(address) = address.filter(|_| service.namespace == name.namespace) {
+            // That of names as well, which its own resolver needs not be told.
+            let is_told = service.namespace == name.namespace || service == resolver::dns_service();
+            if let Some(address) = address.filter(|_| is_told) {
                 child.envs(variables::of_service(
                     &service.name,
                     &object,

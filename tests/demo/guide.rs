@@ -6,7 +6,7 @@ use tests::{
     weiche::{Frontend, Weiche},
 };
 
-use crate::kubelet::Kubelet;
+use crate::{kubelet::Kubelet, resolver};
 
 /// The text. Each of its commands works when it is pasted into another terminal.
 pub(crate) fn text(
@@ -32,7 +32,7 @@ pub(crate) fn text(
         lines.push(format!("  {service:28} {target:28} {protocol}"));
     }
     lines.push("\nTry, in another terminal:".into());
-    for (what, command) in suggestions(weiche, kubelet, frontends) {
+    for (what, command) in suggestions(lab, weiche, kubelet, frontends) {
         lines.push(format!("\n  # {what}\n  {command}"));
     }
     lines.push("\nCtrl-C ends it and leaves nothing behind.".into());
@@ -40,13 +40,16 @@ pub(crate) fn text(
 }
 
 fn suggestions(
+    lab: &Lab,
     weiche: &Weiche,
     kubelet: &Kubelet<'_>,
     frontends: &[Frontend],
 ) -> Vec<(&'static str, String)> {
     let mut suggestions = Vec::new();
     let client = kubelet.pods().find(|(name, ..)| name.name == "client");
-    let tcp = frontends.iter().find(|frontend| frontend.protocol == "TCP");
+    let tcp = frontends
+        .iter()
+        .find(|it| it.protocol == "TCP" && it.object() != resolver::dns_service().to_string());
     if let (Some((_, pod, _)), Some(frontend)) = (client, tcp) {
         let enter = format!("nsenter --net={}", pod.namespace.path().display());
         let url = format!("http://{}/hostname", frontend.target());
@@ -57,6 +60,20 @@ fn suggestions(
         suggestions.push((
             "Many requests spread over all of them:",
             format!("for i in $(seq 60); do {enter} curl -s {url}; done | sort | uniq -c"),
+        ));
+    }
+    let resolv_conf = resolver::path(lab, "default");
+    if let (Some((_, pod, _)), Some(frontend), true) = (client, tcp, resolv_conf.exists()) {
+        let service = frontend.object();
+        suggestions.push((
+            "A Service's name, as the client's resolver finds it:",
+            format!(
+                "nsenter --net={} {} dns query {} --resolv-conf {}",
+                pod.namespace.path().display(),
+                weiche.program.display(),
+                service.rsplit('/').next().unwrap_or(service),
+                resolv_conf.display()
+            ),
         ));
     }
     let moved = kubelet.manifests().folder().join("alpaca-prod-2.yaml");

@@ -30,6 +30,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::{
     manifests::{Manifests, Name},
     pause::pause,
+    resolver,
 };
 
 /// A Pod whose manifest is gone serves on for so long: its last connections end in order.
@@ -167,7 +168,16 @@ impl<'lab> Kubelet<'lab> {
         let number = self.free_number()?;
         let pod = self.node.add_pod(self.lab, &label(name), number)?;
         self.say(format_args!("Pod {name} runs at {} and {}", pod.v4, pod.v6));
-        let running = Running::start(self.lab, pod, name, ports, self.starts, &self.events)?;
+        let resolv_conf = resolver::write(self.lab, &self.manifests, &name.namespace)?;
+        let running = Running::start(
+            self.lab,
+            pod,
+            name,
+            ports,
+            self.starts,
+            resolv_conf.as_deref(),
+            &self.events,
+        )?;
         status::write(&self.status, name, running.pod(), running.is_ready())?;
         self.running.insert(name.clone(), running);
         Ok(())

@@ -14,6 +14,7 @@ mod agent;
 mod complete;
 mod guide;
 mod variables;
+mod resolver;
 mod pause;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
@@ -60,6 +61,9 @@ enum Role {
         /// The port to serve, TCP and UDP.
         #[arg(long)]
         port: u16,
+        /// The pod's addresses, to be shown.
+        #[arg(long)]
+        addresses: String,
     },
 }
 
@@ -73,7 +77,11 @@ fn main() -> ExitCode {
     let ended = runtime.and_then(|runtime| {
         runtime.block_on(async {
             match arguments.role {
-                Some(Role::PodServer { name, port }) => pod_server::serve(name, port)
+                Some(Role::PodServer {
+                    name,
+                    port,
+                    addresses,
+                }) => pod_server::serve(name, addresses, port)
                     .await
                     .map(|()| ExitCode::SUCCESS),
                 None => demo::run(arguments.demo).await,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The server process of a demo pod: says who it is, over HTTP and UDP, to both families.
 
+mod page;
+
 use std::{
     io::Write as _,
     net::{Ipv6Addr, SocketAddr},
@@ -10,47 +12,85 @@ use std::{
 use anyhow::Context as _;
 use axum::{
     Router,
-    extract::{ConnectInfo, State},
+    extract::{ConnectInfo, Query, State},
+    http::HeaderMap,
+    response::Html,
     routing::get,
 };
+use page::Question;
 use tokio::net::{TcpListener, UdpSocket};
 
 /// What it prints once clients can come.
 pub(crate) const READY: &str = "ready";
 
 /// Serves until the process is ended.
-pub(crate) async fn serve(name: String, port: u16) -> anyhow::Result<()> {
-    let name = Arc::<str>::from(name);
+pub(crate) async fn serve(name: String, addresses: String, port: u16) -> anyhow::Result<()> {
+    let pod = Arc::new(Pod { name, addresses });
     // One socket for both families; IPv4 clients appear as mapped addresses.
     let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
     let listener = TcpListener::bind(address).await;
     let listener = listener.with_context(|| format!("listening on TCP port {port}"))?;
     let socket = UdpSocket::bind(address).await;
     let socket = socket.with_context(|| format!("binding UDP port {port}"))?;
-    tokio::spawn(answer_datagrams(socket, Arc::clone(&name)));
+    tokio::spawn(answer_datagrams(socket, Arc::clone(&pod)));
     writeln!(std::io::stdout(), "{READY}").context("saying that it is ready")?;
     let app = Router::new()
         .route("/hostname", get(hostname))
         .route("/", get(page))
-        .with_state(name);
+        .route("/dns", get(dns))
+        .with_state(pod);
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, app).await.context("serving")
 }
 
-async fn hostname(State(name): State<Arc<str>>) -> String {
-    format!("{name}\n")
+/// Who serves here.
+#[derive(Debug)]
+struct Pod {
+    name: String,
+    addresses: String,
+}
+
+async fn hostname(State(pod): State<Arc<Pod>>) -> String {
+    format!("{}\n", pod.name)
 }
 
 async fn page(
-    State(name): State<Arc<str>>,
+    State(pod): State<Arc<Pod>>,
     ConnectInfo(client): ConnectInfo<SocketAddr>,
-) -> String {
-    let (address, port) = (client.ip().to_canonical(), client.port());
-    format!("This is pod {name}.\nYou come from {address}, port {port}.\n")
+    headers: HeaderMap,
+) -> Html<String> {
+    Html(page::html(
+        &pod.name,
+        &pod.addresses,
+        client,
+        &headers,
+        None,
+    ))
 }
 
-async fn answer_datagrams(socket: UdpSocket, name: Arc<str>) {
-    let answer = format!("{name}\n");
+async fn dns(
+    State(pod): State<Arc<Pod>>,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    Query(question): Query<Question>,
+    headers: HeaderMap,
+) -> Html<String> {
+    let asked = tokio::task::spawn_blocking(move || page::ask(&question)).await;
+    let answer = match asked {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => format!("{error:#}"),
+        Err(error) => error.to_string(),
+    };
+    Html(page::html(
+        &pod.name,
+        &pod.addresses,
+        client,
+        &headers,
+        Some(&answer),
+    ))
+}
+
+async fn answer_datagrams(socket: UdpSocket, pod: Arc<Pod>) {
+    let answer = format!("{}\n", pod.name);
     let mut buffer = [0; 2048];
     loop {
         // An error here is an ICMP message about an earlier answer.

@@ -25,6 +25,9 @@ for i in $(seq 60); do
     curl -sf -m 2 http://$ALPACA_PROD_SERVICE_HOST:$ALPACA_PROD_SERVICE_PORT/hostname || exit 3
 done
 curl -sf -m 2 http://$BANDICOOT_PROD_SERVICE_HOST:$BANDICOOT_PROD_SERVICE_PORT_HTTP/ || exit 4
+test $KUBE_DNS_SERVICE_HOST = 10.96.0.10 || exit 5
+getent ahostsv4 alpaca-prod | grep -q ^$ALPACA_PROD_SERVICE_HOST || exit 6
+curl -sf -m 2 'http://bandicoot-prod.default:8080/dns?name=alpaca-prod&type=A' || exit 8
 exit 7";
 
 #[test]
@@ -42,6 +45,15 @@ fn a_command_runs_in_the_client_pod() -> anyhow::Result<()> {
         );
     }
     assert!(said.contains("This is pod bandicoot-prod-"), "{said}");
+    assert!(said.contains("<title>bandicoot-prod-"), "{said}");
+    // What the page says of a name, as `dig` would.
+    for expected in [
+        "opcode: QUERY, status: NOERROR",
+        "flags: qr aa rd ra; QUERY: 1, ANSWER: 1, AUTHORITY: 0, ADDITIONAL: 0",
+        "alpaca-prod.default.svc.cluster.local. 30 IN A 10.96.",
+    ] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
     assert!(said.contains("You come from 10.244."), "{said}");
     Ok(())
 }
@@ -157,14 +169,14 @@ fn told(output: &Output) -> String {
 }
 
 /// A demo without a command, once it has said what to try.
-struct Demo {
+pub(crate) struct Demo {
     process: Process,
-    name: String,
+    pub(crate) name: String,
     suggestions: Vec<String>,
 }
 
 impl Demo {
-    fn start(manifests: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(manifests: &Path) -> anyhow::Result<Self> {
         let mut command = demo(manifests);
         let mut process = Process::spawn(command.stdout(Stdio::piped()))?;
         let name = format!("weiche-demo-{}", process.child().id());
@@ -188,12 +200,12 @@ impl Demo {
         anyhow::bail!("the demo has ended with {}", process.wait()?)
     }
 
-    fn dir(&self) -> PathBuf {
+    pub(crate) fn dir(&self) -> PathBuf {
         Path::new("/run").join(&self.name)
     }
 
     /// Waits until the Service leads to so many pods.
-    fn wait_for_alpacas(&self, count: usize) -> anyhow::Result<()> {
+    pub(crate) fn wait_for_alpacas(&self, count: usize) -> anyhow::Result<()> {
         let list = self
             .suggestions
             .iter()
@@ -229,7 +241,7 @@ impl Demo {
         server.with_context(|| format!("no server of {pod}"))
     }
 
-    fn end(mut self, signal: Signal) -> anyhow::Result<()> {
+    pub(crate) fn end(mut self, signal: Signal) -> anyhow::Result<()> {
         let children = self.children()?;
         self.process.signal(signal)?;
         let status = self.process.wait()?;
@@ -264,12 +276,12 @@ impl Demo {
 }
 
 /// A copy of the examples, to be changed.
-struct Manifests {
+pub(crate) struct Manifests {
     folder: tempfile::TempDir,
 }
 
 impl Manifests {
-    fn copy() -> anyhow::Result<Self> {
+    pub(crate) fn copy() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         for entry in fs::read_dir(EXAMPLES)? {
             let entry = entry?;
@@ -278,7 +290,7 @@ impl Manifests {
         Ok(Self { folder })
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 }

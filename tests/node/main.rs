@@ -48,3 +48,4 @@ mod soak;
 mod bench;
 mod names;
 mod demo;
+mod walk;

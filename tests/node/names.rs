@@ -283,6 +283,13 @@ fn a_change_is_answered_soon_and_a_restart_forgets_nothing() -> anyhow::Result<(
         "a name was there {:?} after its manifest",
         written.elapsed()
     );
+    wait::until("the name to be kept", PATIENCE, || {
+        let names: Vec<serde_json::Value> = scene.weiche.list(&["dns", "list"]).ok()?;
+        let mut names = names.iter().map(|row| row["name"].clone());
+        names
+            .any(|name| name == "late.default.svc.cluster.local.")
+            .then_some(())
+    })?;
     scene.kill_agent()?;
     scene.start_agent(&["--dns-listen", LISTEN])?;
     wait::until("the name, again", PATIENCE, || {

@@ -1,11 +1,35 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The two HTTP servers of an agent, each as long as it lives, if it has an address.
+//! What an agent does besides, as long as it lives: two HTTP servers, if they have addresses, and
+//! keeping names, if it has a server for them.
 
 use crate::{
     config::Config,
+    dns::{
+        Names,
+        server::{self as dns_server, Server},
+    },
     observe::server::{self, ListenError, Vitals},
 };
-use std::{convert::Infallible, future::pending, sync::Arc};
+use std::{convert::Infallible, future::pending, io, sync::Arc};
+
+/// `--dns-listen`: what is answered, and the server that answers it.
+pub(super) fn names(config: &Config) -> io::Result<Option<(Arc<Names>, Server)>> {
+    let server = config.dns.server().map(|settings| {
+        let names = Arc::new(Names::new(config.dns.zone()));
+        names.restore(&config.state_dir);
+        let server = dns_server::spawn(settings, names.clone());
+        server.map(|server| (names, server))
+    });
+    server.transpose()
+}
+
+/// Names for the next agent.
+pub(super) async fn keep(config: &Config, names: Option<&Arc<Names>>) -> Infallible {
+    match names {
+        Some(names) => names.keep(&config.state_dir).await,
+        None => pending().await,
+    }
+}
 
 /// `--healthz-bind-address`.
 pub(super) async fn probes(

@@ -4,11 +4,10 @@
 //! Each question goes from a port of its own, which the kernel chooses at random, under a random
 //! id, and only its own answer counts. Nothing is remembered: what is not kept cannot be poisoned.
 
-mod resolv_conf;
-
-pub use resolv_conf::nameservers;
-
-use super::answer::{Ask, Transport};
+use super::{
+    answer::{Ask, Transport},
+    resolv_conf::ResolvConf,
+};
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::{
     io,
@@ -66,9 +65,9 @@ impl Forwarder {
                 let modified = std::fs::metadata(path).and_then(|it| it.modified()).ok();
                 // A file that is gone, or cannot be read, leaves the last one in force.
                 if modified.is_some() && modified != self.read_at {
-                    match nameservers(path) {
-                        Ok(servers) => {
-                            self.listed = servers;
+                    match ResolvConf::read(path) {
+                        Ok(conf) => {
+                            self.listed = conf.servers;
                             self.read_at = modified;
                         }
                         Err(error) => tracing::debug!("{}: {error}", path.display()),
@@ -140,7 +139,7 @@ async fn by_connection(query: &[u8], server: SocketAddr) -> io::Result<Vec<u8>> 
     timeout(PATIENCE, asked).await?
 }
 
-fn with_random_id(query: &[u8]) -> io::Result<Vec<u8>> {
+pub(super) fn with_random_id(query: &[u8]) -> io::Result<Vec<u8>> {
     let mut query = query.to_vec();
     if let Some(id) = query.first_chunk_mut::<2>() {
         getrandom(id, GetRandomFlags::empty())?;
@@ -153,7 +152,7 @@ fn code_of(answer: &[u8]) -> u8 {
 }
 
 /// Whether this is a response, under this query's id, to its question.
-fn is_answer(query: &[u8], answer: &[u8]) -> bool {
+pub(super) fn is_answer(query: &[u8], answer: &[u8]) -> bool {
     let is_response = answer.get(2).is_some_and(|flags| flags & 0x80 != 0);
     let question = |message: &[u8]| {
         let end = question_end(message)?;

@@ -4,7 +4,10 @@
 use super::zone::Zone;
 use crate::{
     model::{Name, World},
-    watch::standalone::{self, Manifest},
+    watch::{
+        standalone::{self, Manifest},
+        status::Problem,
+    },
 };
 use hickory_proto::rr::Name as DomainName;
 
@@ -20,7 +23,8 @@ pub(super) fn world(text: &str) -> World {
         text,
     };
     let round = standalone::list(&[manifest], &cidrs);
-    assert_eq!(round.problems, [], "the manifests are sound");
+    let broken = |problem: &Problem| !problem.reason.contains("selector matches no Pod");
+    assert!(!round.problems.iter().any(broken), "{:?}", round.problems);
     let mut world = World::new("node");
     for change in round.changes {
         world.apply(change);

@@ -6,8 +6,10 @@
 
 mod entry;
 mod find;
+mod list;
 
 pub use find::Found;
+pub use list::{Listed, ListedPort, Target};
 
 use self::entry::{Entry, Label};
 use crate::model::{Name, World};
@@ -29,6 +31,8 @@ pub struct Zone {
     serial: u32,
     /// Whether everything was listed once. Before, absence means nothing.
     complete: bool,
+    /// Whether its names are those of an agent before: the first world replaces them all.
+    restored: bool,
     namespaces: BTreeMap<Label, BTreeMap<Label, Entry>>,
     pointers: BTreeMap<IpAddr, BTreeSet<Owner>>,
 }
@@ -49,6 +53,7 @@ impl Zone {
             ttl_s,
             serial: 0,
             complete: false,
+            restored: false,
             namespaces: BTreeMap::new(),
             pointers: BTreeMap::new(),
         }
@@ -62,17 +67,31 @@ impl Zone {
         now_s: u64,
     ) {
         self.complete = true;
-        let mut changed = false;
+        let mut changed = std::mem::take(&mut self.restored);
+        if changed {
+            self.namespaces.clear();
+            self.pointers.clear();
+        }
         for name in touched {
             let service = world.service(name);
             let entry = service.and_then(|it| Entry::of(it, world.slices(name)));
             changed |= self.put(name, entry.as_ref());
         }
         if changed {
-            // Of 32 bits, and compared in a circle (RFC 1982).
-            let now = u32::try_from(now_s & u64::from(u32::MAX)).unwrap_or(0);
-            self.serial = now.max(self.serial.wrapping_add(1));
+            self.renew(now_s);
         }
+    }
+
+    /// The zone is another one now.
+    fn renew(&mut self, now_s: u64) {
+        // Of 32 bits, and compared in a circle (RFC 1982).
+        let now = u32::try_from(now_s & u64::from(u32::MAX)).unwrap_or(0);
+        self.serial = now.max(self.serial.wrapping_add(1));
+    }
+
+    /// Of which state it is: grows with each change.
+    pub fn serial(&self) -> u32 {
+        self.serial
     }
 
     /// The domain.

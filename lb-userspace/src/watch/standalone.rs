@@ -16,6 +16,7 @@ pub mod families;
 pub mod addresses;
 mod ledger_file;
 mod endpoints;
+pub mod snapshot;
 
 pub use self::endpoints::OwnServer;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A Pod that runs: its namespace, and one server process for each port.
 
-use std::{collections::BTreeSet, process::Stdio};
+use std::{collections::BTreeSet, path::Path, process::Stdio};
 
 use anyhow::Context as _;
 use tests::netns::{Lab, Pod};
@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::Event;
-use crate::{manifests::Name, pod_server};
+use crate::{manifests::Name, pod_server, resolver};
 
 /// A Pod and its processes, which are killed when the value goes.
 #[derive(Debug)]
@@ -35,11 +35,12 @@ impl Running {
         name: &Name,
         ports: BTreeSet<u16>,
         start: u64,
+        resolv_conf: Option<&Path>,
         events: &UnboundedSender<Event>,
     ) -> anyhow::Result<Self> {
         let mut servers = JoinSet::new();
         for &port in &ports {
-            let server = spawn(lab, &pod, &name.name, port)?;
+            let server = spawn(lab, &pod, &name.name, port, resolv_conf)?;
             let (pod, events) = (name.clone(), events.clone());
             let ready = Event::ServerReady {
                 pod: pod.clone(),
@@ -90,11 +91,19 @@ impl Running {
     }
 }
 
-fn spawn(lab: &Lab, pod: &Pod, name: &str, port: u16) -> anyhow::Result<Child> {
+fn spawn(
+    lab: &Lab,
+    pod: &Pod,
+    name: &str,
+    port: u16,
+    resolv_conf: Option<&Path>,
+) -> anyhow::Result<Child> {
     let program = std::env::current_exe().context("finding this program")?;
-    let mut command = Command::from(pod.namespace.command(program));
+    let mut command = Command::from(resolver::command(&pod.namespace, resolv_conf, program));
     command.args(["pod-server", "--name", name, "--port"]);
     command.arg(port.to_string());
+    command.arg("--addresses");
+    command.arg(format!("{} and {}", pod.v4, pod.v6));
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     // A process group of its own keeps the terminal's Ctrl-C away: the demo ends it in order.
     command.process_group(0).kill_on_drop(true);

@@ -33,8 +33,8 @@ pub(super) struct Host {
 /// A port with a name: one without has no SRV record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Port {
-    name: Label,
-    protocol: Protocol,
+    pub(super) name: Label,
+    pub(super) protocol: Protocol,
     pub(super) number: u16,
 }
 
@@ -134,7 +134,7 @@ impl Entry {
 }
 
 impl Port {
-    fn of(name: &str, protocol: Protocol, number: u16) -> Option<Self> {
+    pub(super) fn of(name: &str, protocol: Protocol, number: u16) -> Option<Self> {
         Some(Self {
             name: label(name)?,
             protocol,

@@ -214,6 +214,28 @@ fn a_service_that_goes_takes_its_names_along_and_no_others() {
     assert!(zone.pointers.is_empty() && zone.namespaces.is_empty());
 }
 
+/// What an agent leaves to the next one says the same, until a world replaces it.
+#[test]
+fn names_are_kept_as_they_are_and_replaced_as_a_whole() {
+    let before = zone();
+    let mut zone = Zone::new(before.origin(), 30);
+    let listed = serde_json::to_string(&before.list()).unwrap();
+    zone.restore(&serde_json::from_str::<Vec<_>>(&listed).unwrap(), 1);
+    assert_eq!(zone.namespaces, before.namespaces);
+    assert_eq!(zone.pointers, before.pointers);
+    assert_eq!(
+        found(&zone, "nothing.default.svc.cluster.local.", "A"),
+        "no name"
+    );
+    let world = testing::world(SECOND);
+    zone.update(&world, [&Name::new("default", "copy")], 2);
+    assert_eq!(
+        zone.list().len(),
+        0,
+        "the new world has no ready endpoint, and nothing else"
+    );
+}
+
 /// Addresses of hosts that several Services share have all their names.
 #[test]
 fn an_address_has_as_many_names_as_there_are() {

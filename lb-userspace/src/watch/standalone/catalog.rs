@@ -14,8 +14,9 @@ use ipnet::IpNet;
 use self::{objects::Objects, view::View};
 use super::{
     addresses::Ledger,
-    endpoints::OwnServer,
+    endpoints::{self, OwnServer},
     parse::{Key, parse},
+    snapshot::PodFacts,
     store::{FileId, Store},
 };
 use crate::{
@@ -105,6 +106,21 @@ impl Catalog {
             problems,
             pending,
         }
+    }
+
+    /// The Pods, as the last round has seen them.
+    pub fn pods(&self) -> Vec<PodFacts> {
+        let pods = self.objects.pods.iter();
+        let facts = pods.map(|(name, stated)| {
+            let pod = &stated.object;
+            PodFacts {
+                name: name.clone(),
+                labels: pod.metadata.labels.clone().unwrap_or_default(),
+                addresses: endpoints::pod_addresses(pod).collect(),
+                ready: endpoints::is_ready(pod) && pod.metadata.deletion_timestamp.is_none(),
+            }
+        });
+        facts.collect()
     }
 
     /// Who has which addresses, to be kept on disk.
