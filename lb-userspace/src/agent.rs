@@ -14,7 +14,7 @@ use crate::{
     config::{Config, Seed, SeedError, SeedKind},
     datapath::{
         Datapath, DatapathError, Options,
-        edges::EdgesError,
+        edges::{EdgeState, EdgesError},
         kernel, lock,
         pin::{PinError, Pins},
     },
@@ -138,18 +138,17 @@ async fn work(config: &Config) -> Result<(), AgentError> {
         sizes: config.sizes,
     })?;
     datapath.follow_log();
-    let store = KernelStore::open(&datapath.maps())?;
-    let handover = Handover::find(&datapath.maps(), datapath.is_new()).await?;
+    let maps = datapath.maps();
+    let store = KernelStore::open(&maps)?;
+    let handover = Handover::find(&maps, datapath.is_new()).await?;
     let takeover = handover.state();
     let (sender, changes) = mpsc::channel(CHANGES);
     let facts = facts(config, seed.as_ref());
-    let maps = datapath.maps();
     let vitals = vitals(&facts, &maps)?;
     let handle = source::open(config, vitals.metrics.calls(), sender).await?;
     let edges = datapath.edges(config.globs.clone(), config.direct.look())?;
-    let (attached, attached_once) = watch::channel(false);
     let (edge_states, edges_seen) = watch::channel(Vec::new());
-    let direct_store = KernelStore::open(&maps)?;
+    let direct = delivery::Keeper::new(config.direct, &maps, edges_seen.clone())?;
     let publisher = Publisher::new(config, &facts, vitals.clone());
     let (reports, reported) = watch::channel(Report::default());
     let dns = serve::names(config).map_err(AgentError::Dns)?;
@@ -167,12 +166,9 @@ async fn work(config: &Config) -> Result<(), AgentError> {
         end = edges.follow(|states| {
             edge_states.send_replace(states.clone());
             publisher.edges(states);
-            attached.send_replace(true);
         }) => match end? {},
-        end = delivery::run(config.direct, direct_store, edges_seen, |state| {
-            publisher.direct(state);
-        }) => match end? {},
-        end = handover.run(ready(attached_once, reported.clone()), |progress| {
+        end = direct.run(|state| publisher.direct(state)) => match end? {},
+        end = handover.run(ready(edges_seen, reported.clone()), |progress| {
             publisher.takeover(progress);
         }) => match end? {},
         end = publisher.run(handle.status(), reported) => match end? {},
@@ -189,9 +185,12 @@ async fn work(config: &Config) -> Result<(), AgentError> {
 }
 
 /// Waits until programs are attached and Services written, once.
-async fn ready(mut attached: watch::Receiver<bool>, mut reports: watch::Receiver<Report>) {
+async fn ready(
+    mut attached: watch::Receiver<Vec<EdgeState>>,
+    mut reports: watch::Receiver<Report>,
+) {
     // A sender that is gone takes the agent with it.
-    let _attached = attached.wait_for(|attached| *attached).await;
+    let _attached = attached.changed().await;
     let _written = reports.wait_for(|report| report.listed).await;
 }
 

@@ -16,11 +16,14 @@ pub use obstacle::{Obstacle, Why};
 use crate::{
     clock,
     datapath::edges::EdgeState,
-    maps::{StoreError, kernel::KernelStore},
+    maps::{
+        StoreError,
+        kernel::{KernelStore, OpenError},
+    },
 };
 use news::News;
 use serde::{Deserialize, Serialize};
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, path::Path, time::Duration};
 use tokio::{sync::watch, time::sleep};
 
 /// What `--direct-delivery` says.
@@ -76,49 +79,74 @@ pub struct State {
     pub obstacles: Vec<Obstacle>,
 }
 
-/// Keeps the kernel's setting as the mode has it, and tells of each change.
-pub async fn run(
+/// Keeps the kernel's setting as the mode has it.
+pub struct Keeper {
     mode: Mode,
-    mut store: KernelStore,
-    mut edges: watch::Receiver<Vec<EdgeState>>,
-    report: impl Fn(State),
-) -> Result<Infallible, StoreError> {
-    let mut news = News::open();
-    let mut last = None;
-    if mode == Mode::Auto {
-        // What an earlier run has proved counts for nothing until interfaces were looked at.
-        store.put_direct_until(0)?;
-        let _known = edges.changed().await;
+    store: KernelStore,
+    edges: watch::Receiver<Vec<EdgeState>>,
+}
+
+impl Keeper {
+    /// Over the maps in a folder, hearing of the edges.
+    pub fn new(
+        mode: Mode,
+        maps: &Path,
+        edges: watch::Receiver<Vec<EdgeState>>,
+    ) -> Result<Self, OpenError> {
+        Ok(Self {
+            mode,
+            store: KernelStore::open(maps)?,
+            edges,
+        })
     }
-    loop {
-        let obstacles = match mode {
-            Mode::Auto => obstacle::find(&edges.borrow_and_update()),
+
+    /// Goes on doing so, and tells of each change.
+    pub async fn run(mut self, report: impl Fn(State)) -> Result<Infallible, StoreError> {
+        let mut news = News::open();
+        let mut last = None;
+        if self.mode == Mode::Auto {
+            // What an earlier run has proved counts for nothing until interfaces were looked at.
+            self.store.put_direct_until(0)?;
+            let _known = self.edges.changed().await;
+        }
+        loop {
+            let state = self.settle()?;
+            if last.as_ref() != Some(&state) {
+                tell(&state, last.as_ref());
+                report(state.clone());
+                last = Some(state);
+            }
+            sleep(PAUSE).await;
+            tokio::select! {
+                // If the sender is gone, its own end says why.
+                _changed = self.edges.changed() => {}
+                () = news.wait(), if self.mode == Mode::Auto => {}
+                () = sleep(self.mode.look().unwrap_or(KEEP)) => {}
+            }
+        }
+    }
+
+    /// Makes the setting what it should be.
+    fn settle(&mut self) -> Result<State, StoreError> {
+        let obstacles = match self.mode {
+            Mode::Auto => obstacle::find(&self.edges.borrow_and_update()),
             Mode::On | Mode::Off => Vec::new(),
         };
-        let on = mode == Mode::On || (mode == Mode::Auto && obstacles.is_empty());
-        let until_ns = match (mode, on) {
-            (_, false) => 0,
-            (Mode::On, true) => u64::MAX,
-            (_, true) => renewed(store.node()?.direct_until_ns, clock::monotonic_ns()),
+        let (on, until_ns) = match self.mode {
+            Mode::Off => (false, 0),
+            Mode::Auto if !obstacles.is_empty() => (false, 0),
+            Mode::On => (true, u64::MAX),
+            Mode::Auto => {
+                let until_ns = self.store.node()?.direct_until_ns;
+                (true, renewed(until_ns, clock::monotonic_ns()))
+            }
         };
-        store.put_direct_until(until_ns)?;
-        let state = State {
-            mode,
+        self.store.put_direct_until(until_ns)?;
+        Ok(State {
+            mode: self.mode,
             on,
             obstacles,
-        };
-        if last.as_ref() != Some(&state) {
-            tell(&state, last.as_ref());
-            report(state.clone());
-            last = Some(state);
-        }
-        sleep(PAUSE).await;
-        tokio::select! {
-            // If the sender is gone, its own end says why.
-            _changed = edges.changed() => {}
-            () = news.wait(), if mode == Mode::Auto => {}
-            () = sleep(mode.look().unwrap_or(KEEP)) => {}
-        }
+        })
     }
 }
 

@@ -77,7 +77,7 @@ fn packets_between_pods_pass_the_stack_by() -> anyhow::Result<()> {
 }
 
 /// For the agent to look again, on a machine that has other things to do.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// Until packets go through the stack again after somebody has come who must see them.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -171,7 +171,7 @@ fn auto_sends_packets_past_the_stack_while_nobody_there_would_see_them() -> anyh
 }
 
 /// Waits until packets go past the stack, or through it because of this.
-fn wait_for(scene: &Scene, why: Option<&str>) -> anyhow::Result<()> {
+pub(crate) fn wait_for(scene: &Scene, why: Option<&str>) -> anyhow::Result<()> {
     let what = format!("direct delivery, or none because of {why:?}");
     let done = wait::until(&what, PATIENCE, || {
         let direct = scene.status().ok()?["status"]["direct"].clone();
@@ -194,7 +194,7 @@ fn check(who: &str, took: Duration) -> anyhow::Result<()> {
 }
 
 /// Runs programs on the node.
-fn run(node: &Node, lines: &[&str]) -> anyhow::Result<()> {
+pub(crate) fn run(node: &Node, lines: &[&str]) -> anyhow::Result<()> {
     for line in lines {
         let (program, rest) = line.split_once(' ').context("no arguments")?;
         // nft joins its arguments itself; what is in braces stays together.

@@ -11,6 +11,7 @@ mod untranslated;
 
 mod cluster_ip;
 mod delivery;
+mod passing;
 mod hairpin;
 mod shared;
 mod related;

@@ -19,6 +19,7 @@ fn metrics() -> Metrics {
 /// One of everything.
 fn full() -> Metrics {
     let metrics = metrics();
+    metrics.direct(&crate::delivery::State::default());
     metrics.round(&Report {
         listed: true,
         services_desired: 5,
