@@ -52,8 +52,11 @@ impl Agent {
         cluster: &Cluster,
         flags: &[&str],
     ) -> anyhow::Result<Self> {
-        let folder = bench.lab.dir();
-        let (pins, state) = (bench.bpffs.join("weiche"), folder.join("state"));
+        // Several nodes may have one at once.
+        let folder = bench.lab.dir().join(format!("{}-agent", namespace.name()));
+        fs::create_dir_all(&folder)?;
+        let pins = bench.bpffs.join(namespace.name());
+        let state = folder.join("state");
         let (config, log) = (folder.join("kubeconfig"), folder.join("log"));
         fs::write(&config, server.kubeconfig())?;
         let mut command = namespace.command(&bench.weiche);

@@ -78,7 +78,11 @@ const TEXT: [&str; 5] = [
 pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let sizes = Sizes::of(bench.scale);
     let processor = cpu::last()?;
-    let mut contenders = vec![Contender::Direct, Contender::Weiche];
+    let mut contenders = vec![
+        Contender::Direct,
+        Contender::Weiche,
+        Contender::WeicheDirectly,
+    ];
     if nft::is_there() {
         contenders.push(Contender::Netfilter);
     }

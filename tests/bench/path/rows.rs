@@ -117,7 +117,11 @@ pub(super) fn show(rows: &[Row], section: &mut Section) {
             title: format!("{}: CPU, direct = 1", workload.name()),
             x: "Services, with 10 endpoints each".to_owned(),
             y: "x".to_owned(),
-            lines: vec![line(Contender::Weiche), line(Contender::Netfilter)],
+            lines: vec![
+                line(Contender::Weiche),
+                line(Contender::WeicheDirectly),
+                line(Contender::Netfilter),
+            ],
         });
     }
 }
@@ -151,10 +155,22 @@ fn cells(row: &Row, seen: &Seen) -> Vec<Cell> {
 /// Services of the rows that targets speak of, where growth is not the matter.
 const ASKED: u32 = 1_000;
 
-/// What is asked of the path through the node's own stack.
-const THROUGH_THE_STACK: [(&str, Workload, f64); 2] = [
-    ("T1-stack", Workload::Connections, 1.10),
-    ("T2-stack", Workload::Requests, 1.07),
+/// What is asked of the ways through the node's own stack and past it.
+const TO_DIRECT: [(&str, Contender, Workload, f64); 4] = [
+    ("T1-stack", Contender::Weiche, Workload::Connections, 1.10),
+    (
+        "T1-direct-delivery",
+        Contender::WeicheDirectly,
+        Workload::Connections,
+        0.98,
+    ),
+    ("T2-stack", Contender::Weiche, Workload::Requests, 1.07),
+    (
+        "T2-direct-delivery",
+        Contender::WeicheDirectly,
+        Workload::Requests,
+        0.97,
+    ),
 ];
 
 const GROWTH: [(&str, Workload); 2] = [
@@ -164,21 +180,22 @@ const GROWTH: [(&str, Workload); 2] = [
 
 /// The rows of targets.
 pub(super) fn targets(rows: &[Row], scale: Scale, report: &mut Report) {
-    let find = |workload, services| {
+    let find = |contender, workload, services| {
         let is_it = |row: &&Row| row.workload == workload && row.services == services;
-        rows.iter().find(is_it)?.ratio(Contender::Weiche)
+        rows.iter().find(is_it)?.ratio(contender)
     };
-    for (id, workload, limit) in THROUGH_THE_STACK {
-        match find(workload, ASKED).filter(|_| scale != Scale::Smoke) {
+    for (id, contender, workload, limit) in TO_DIRECT {
+        match find(contender, workload, ASKED).filter(|_| scale != Scale::Smoke) {
             Some(ratio) => {
-                let what = format!("{}, CPU to direct, through the stack", workload.name());
+                let what = format!("{}, CPU to direct, {}", workload.name(), contender.name());
                 report.target(Target::at_most(id, what, (limit, "x"), ratio));
             }
             None => report.absent(id, format!("this run has no {ASKED} Services")),
         }
     }
     for (id, workload) in GROWTH {
-        match (find(workload, 1), find(workload, 50_000)) {
+        let at = |services| find(Contender::Weiche, workload, services);
+        match (at(1), at(50_000)) {
             (Some(one), Some(many)) => {
                 let what = format!("{}, ratio at 50,000 Services by that at 1", workload.name());
                 let growth = Estimate {
@@ -192,10 +209,5 @@ pub(super) fn targets(rows: &[Row], scale: Scale, report: &mut Report) {
             _ => report.absent(id, "only a full run has 50,000 Services"),
         }
     }
-    for id in ["T1-direct-delivery", "T2-direct-delivery", "T5"] {
-        report.absent(
-            id,
-            "this version has no direct delivery, and no path by XDP",
-        );
-    }
+    report.absent("T5", "this version has no path by XDP");
 }

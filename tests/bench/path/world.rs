@@ -23,6 +23,8 @@ pub(super) enum Contender {
     Direct,
     /// A Service, through Weiche's programs at both links and the node's own stack.
     Weiche,
+    /// A Service, through Weiche's programs past the node's stack.
+    WeicheDirectly,
     /// A Service, through rules of kube-proxy's shape.
     Netfilter,
 }
@@ -32,6 +34,7 @@ impl Contender {
         match self {
             Self::Direct => "direct",
             Self::Weiche => "Weiche, through the stack",
+            Self::WeicheDirectly => "Weiche, direct delivery",
             Self::Netfilter => "nft",
         }
     }
@@ -40,6 +43,7 @@ impl Contender {
         match self {
             Self::Direct => "direct",
             Self::Weiche => "weiche",
+            Self::WeicheDirectly => "directly",
             Self::Netfilter => "nft",
         }
     }
@@ -125,7 +129,12 @@ impl World {
         let cluster = &Cluster::new(services, ENDPOINTS).with_udp(ASKED);
         match self.contender {
             Contender::Direct => Ok(Some(Serving::Nothing)),
-            Contender::Weiche => {
+            Contender::Weiche | Contender::WeicheDirectly => {
+                let directly = if self.contender == Contender::Weiche {
+                    "off"
+                } else {
+                    "on"
+                };
                 let api = agent::serve(&self.node, cluster)?;
                 // The sizes that so many Services need, and some room.
                 let many = |count: u32| (count * 5 / 4).max(24_576).to_string();
@@ -136,7 +145,7 @@ impl World {
                     "--uplink",
                     "none",
                     "--direct-delivery",
-                    "off",
+                    directly,
                     "--frontends",
                     &frontends,
                     "--backends",
@@ -159,9 +168,7 @@ impl World {
     pub(super) fn target(&self) -> SocketAddr {
         match self.contender {
             Contender::Direct => SocketAddr::new(pod(ASKED * ENDPOINTS).into(), Server::PORT),
-            Contender::Weiche | Contender::Netfilter => {
-                SocketAddr::new(cluster::cluster_ip(ASKED), 80)
-            }
+            _ => SocketAddr::new(cluster::cluster_ip(ASKED), 80),
         }
     }
 }
