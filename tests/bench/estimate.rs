@@ -126,9 +126,48 @@ impl Effort {
     }
 }
 
+/// Time that the rows of a part share: what one leaves is there for those that come after it.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    begin: Instant,
+    limit: Duration,
+    rows: u32,
+}
+
+impl Budget {
+    pub(crate) fn of_seconds(seconds: u64, rows: u32) -> Self {
+        Self {
+            begin: Instant::now(),
+            limit: Duration::from_secs(seconds),
+            rows,
+        }
+    }
+
+    /// What the next row may take: its share, and no more than it would take by itself.
+    pub(crate) fn take(&mut self, alone: Effort) -> Effort {
+        let left = self.limit.saturating_sub(self.begin.elapsed());
+        let share = left / self.rows.max(1);
+        self.rows = self.rows.saturating_sub(1);
+        Effort {
+            limit: alone.limit.min(share),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Estimate;
+    use super::{Budget, Effort, Estimate};
+    use std::time::Duration;
+
+    #[test]
+    fn rows_share_what_is_left() {
+        let mut budget = Budget::of_seconds(1_000, 2);
+        for (alone, least, most) in [(600, 490, 500), (600, 600, 600), (600, 600, 600)] {
+            let limit = budget.take(Effort::of_seconds(alone)).limit();
+            let range = Duration::from_secs(least)..=Duration::from_secs(most);
+            assert!(range.contains(&limit), "{limit:?} is not in {range:?}");
+        }
+    }
 
     #[test]
     fn intervals_are_those_of_the_tables() {

@@ -14,7 +14,7 @@ use tests::kernel::Hook;
 
 use crate::{
     Bench, Scale,
-    estimate::Estimate,
+    estimate::{Budget, Estimate},
     report::{Cell, Line, Plot, Report, Section, Table, Target},
 };
 use ring::{Ip, Ring, Transport};
@@ -90,6 +90,13 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
         ],
         Scale::Smoke => &[Size::new(2, 2), Size::new(16, 16)],
     };
+    let seconds = match bench.scale {
+        Scale::Full => 300,
+        Scale::Quick => 60,
+        Scale::Smoke => 0,
+    };
+    let kinds = Ip::ALL.len() * Transport::ALL.len() * Case::ALL.len();
+    let mut budget = Budget::of_seconds(seconds, u32::try_from(sizes.len() * kinds)?);
     let mut rows = Vec::new();
     for &size in sizes {
         for ip in Ip::ALL {
@@ -104,10 +111,8 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
                 bench.progress.now(&format!("packet: {of}"));
                 let mut ring = Ring::new(ip, transport, size.services, size.flows)?;
                 for case in cases {
-                    let ns = bench
-                        .scale
-                        .effort()
-                        .median(|_| run(&mut ring, case, size))?;
+                    let effort = budget.take(bench.scale.effort());
+                    let ns = effort.median(|_| run(&mut ring, case, size))?;
                     rows.push(Row {
                         ip,
                         transport,
