@@ -65,6 +65,9 @@ impl Source {
     }
 
     /// Sends so many, as fast as the stack takes them. The caller's thread is in the namespace.
+    ///
+    /// Before the first one, the kernel patches code and waits for all processors
+    /// (`bpf_dispatcher_change_prog`): so it is better called seldom.
     pub fn send(&self, count: u32) -> Result<()> {
         let program: &Xdp = self
             .ebpf

@@ -29,8 +29,6 @@ use crate::{
 
 /// SYNs in a second, if the machine can.
 const RATE: u32 = 200_000;
-/// SYNs in a system call.
-const BATCH: u32 = 1_024;
 /// New connections, after this time.
 const NEW: usize = 1_000;
 const BREAK: Duration = Duration::from_secs(5);
@@ -174,10 +172,12 @@ fn send(scene: &Scene, sources: &[Source], seconds: u32) -> anyhow::Result<u32> 
 fn send_some(source: &Source, each_s: u32, seconds: u32) -> anyhow::Result<u32> {
     let begun = Instant::now();
     let length = Duration::from_secs(u64::from(seconds));
+    // To begin takes the kernel some 30 ms, so there are few of these.
+    let batch = each_s / 4;
     let mut sent: u32 = 0;
     while begun.elapsed() < length {
-        source.send(BATCH)?;
-        sent += BATCH;
+        source.send(batch)?;
+        sent += batch;
         let due = Duration::from_secs(1) * sent / each_s;
         wait::pass(due.saturating_sub(begun.elapsed()));
     }
