@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Names: pods ask the DNS Service's address, and resolvers that are not ours judge the answers.
 
+mod away;
+mod limits;
+
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr, UdpSocket},
