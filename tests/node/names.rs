@@ -3,6 +3,7 @@
 
 mod away;
 mod limits;
+mod soon;
 
 use std::{
     fs,
