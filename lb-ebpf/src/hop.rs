@@ -44,9 +44,9 @@ pub(crate) fn arrival(skb: *mut __sk_buff) -> Option<Arrival> {
 #[inline(always)]
 pub(crate) fn route(skb: *mut __sk_buff, question: &mut Route) -> Routed {
     let question: *mut Route = question;
+    let length = (size_of::<Route>() as u32).cast_signed();
     // SAFETY: the helper reads and writes as many bytes as the question has.
-    let answer =
-        unsafe { bpf_fib_lookup(skb.cast(), question.cast(), size_of::<Route>() as i32, 0) };
+    let answer = unsafe { bpf_fib_lookup(skb.cast(), question.cast(), length, 0) };
     if answer == i64::from(BPF_FIB_LKUP_RET_SUCCESS) {
         Routed::Onwards
     } else if answer == i64::from(BPF_FIB_LKUP_RET_NO_NEIGH) {
@@ -71,7 +71,7 @@ pub(crate) fn send(way: Way, route: &Route) {
                     ipv6_nh: words(&route.destination),
                 },
             };
-            let (to, length) = (&raw mut next, size_of_val(&next) as i32);
+            let (to, length) = (&raw mut next, (size_of_val(&next) as u32).cast_signed());
             // SAFETY: the helper reads as many bytes as the next hop has, and notes where to.
             let _redirect = unsafe { bpf_redirect_neigh(route.ifindex, to, length, 0) };
         }
