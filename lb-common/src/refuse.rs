@@ -154,7 +154,9 @@ fn length<F: Own, P: Packet + ?Sized>(
     let is_plain =
         datagram.transport_at == F::TRANSPORT_AT && datagram.end >= F::TRANSPORT_AT + QUOTED;
     if tuple.protocol == F::ICMP {
-        return (is_plain && echo::is_request::<F, P>(packet, datagram)).then_some(datagram.end);
+        // Of a request in pieces, only the first has the type, and the others find nobody.
+        let is_request = datagram.is_first == 0 && echo::is_request::<F, P>(packet, datagram);
+        return (is_plain && is_request).then_some(datagram.end);
     }
     let quoted = F::TRANSPORT_AT - NETWORK_AT + QUOTED;
     is_plain.then_some(F::TRANSPORT_AT + ICMP_LENGTH + quoted)

@@ -4,8 +4,8 @@
 use crate::play::{Cast, Play, play};
 use lb_common::{
     verdict::Reason::{
-        AnswerLimit, Echoed, Forwarded, NotService, OtherProtocol, PortRefused, Unallocated,
-        Unanswerable, Unechoed, UnknownPort,
+        AnswerLimit, Echoed, Forwarded, FragmentEarly, NotService, OtherProtocol, PortRefused,
+        Unallocated, Unanswerable, Unechoed, UnknownPort,
     },
     wire::{
         Manner, Range, Refusals,
@@ -152,6 +152,9 @@ fn nothing_else_of_icmp_is_answered() {
         play.ingress(&echo_to_itself).stays(Unanswerable);
         let cut: Frame = request().truncated(request().bytes().len() - 1);
         play.ingress(&cut).stays_or_is_refused(Unanswerable);
+        let pieces = echo_request(client.ip(), service.ip(), &[0x5a; 100]).pieces(48);
+        play.ingress(&pieces[0]).stays(Unanswerable);
+        play.ingress(&pieces[1]).stays(FragmentEarly);
     });
 }
 
