@@ -16,7 +16,7 @@ pub use entries::{
 };
 pub use merge::merge;
 pub use numbers::NEAR;
-pub use past::{Past, is_strange};
+pub use past::{Past, has_met_another, is_strange};
 pub use sweep::{Swept, end, sweep};
 
 use crate::family::Family;

@@ -238,7 +238,7 @@ fn holds<F: Family, T: Tables<F>>(
         // Stray segments of an ended connection must not leave untranslated; a new one is new.
         Age::Tombstone => return Ok(is_tcp && !opens),
         // The client's SYN comes again: it met another connection.
-        Age::Live if opens && flow.backend_seen & seen::STRANGE != 0 => return Ok(false),
+        Age::Live if opens && conntrack::has_met_another(flow) => return Ok(false),
         Age::Live => {}
     }
     let backend = tables

@@ -315,6 +315,22 @@ fn a_pod_that_answers_the_syn_has_no_other_connection() {
 }
 
 #[test]
+fn a_syn_that_somebody_forges_ends_no_connection_that_has_met_another() {
+    beside_a_connection(|play, client, service, pod| {
+        play.egress(&tcp(pod, client).ack()).stays(Beside);
+        play.egress(&tcp(pod, client).syn_ack())
+            .becomes(Replied, &tcp(service, client).syn_ack());
+        for flows in [[1, 0], [0, 1]] {
+            play.ingress(&tcp(client, service).syn())
+                .becomes(Forwarded, &tcp(client, pod).syn());
+            assert_eq!(play.flows(), flows);
+            play.ingress(&tcp(client, service).ack())
+                .becomes(Forwarded, &tcp(client, pod).ack());
+        }
+    });
+}
+
+#[test]
 fn late_segments_of_an_earlier_flow_are_not_taken_for_another_connection_s() {
     play(|play| {
         let Cast {

@@ -33,12 +33,20 @@ impl Past {
     /// What this flow is for the one that takes its place.
     #[inline(always)]
     pub const fn of(flow: &Flow) -> Self {
-        if flow.backend_seen & seen::STRANGE == 0 {
-            Self::Flow
-        } else {
+        if has_met_another(flow) {
             Self::Strange
+        } else {
+            Self::Flow
         }
     }
+}
+
+/// Whether a flow has met another connection of the client's port, and nothing else. Once the
+/// backend has answered the SYN as such there is none: whoever then sends a SYN with the client's
+/// address ends nothing.
+#[inline(always)]
+pub const fn has_met_another(flow: &Flow) -> bool {
+    flow.backend_seen & (seen::STRANGE | seen::SYN) == seen::STRANGE
 }
 
 /// Whether a backend's segment is of no flow of ours, though its ends are those of one: nobody
