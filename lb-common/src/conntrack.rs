@@ -12,7 +12,7 @@ mod merge;
 
 pub use entries::{
     Choice, Known, Target, completes, find, find_answered, find_reply, forget, has_reverse,
-    is_answerable, is_free, open, promote, write_reverse_key,
+    is_answerable, is_direct, is_free, open, promote, write_reverse_key,
 };
 pub use merge::merge;
 pub use numbers::NEAR;

@@ -35,6 +35,13 @@ pub fn open<F: Family, T: Tables<F>>(
         return Ok(false);
     }
     frame.choice = Choice::of(&frame.flow);
+    // A SYN answers nothing. A datagram may be an answer to a client that this pod dials as well.
+    if !frame.datagram.is_tcp() {
+        frame.reverse_key = frame.datagram.tuple;
+        if conntrack::has_reverse(tables, frame)? {
+            return Ok(false);
+        }
+    }
     select::mark::<F>(node.seed, frame);
     for attempt in 0..ATTEMPTS {
         let tuple = &frame.datagram.tuple;

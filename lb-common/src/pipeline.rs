@@ -245,7 +245,10 @@ fn holds<F: Family, T: Tables<F>>(
         .backend(flow.backend)?
         .filter(|backend| backend.epoch == flow.epoch);
     let found = backend.map(|backend| BackendState::from_byte(backend.state));
-    if !matches!(found, Some(BackendState::Active | BackendState::Draining)) {
+    let serves = matches!(found, Some(BackendState::Active | BackendState::Draining))
+        // Whoever dials a pod itself has chosen it, whatever it is to its Service.
+        || conntrack::is_direct::<F>(flow, &datagram.tuple);
+    if !serves {
         // A connection stays where it is, though its backend is not ready or gone: only the two
         // ends can end it. It is one as soon as the backend has answered, since the client may
         // count itself as connected then. A datagram goes to a backend that serves, and so does a
@@ -275,7 +278,8 @@ fn give_up<F: Family, T: Tables<F>>(
     let is_over = conntrack::age(&frame.flow, now_ns, &node.timeouts) == Age::Gone;
     frame.past = Past::of(&frame.flow).byte();
     conntrack::forget(tables, frame, stage)?;
-    Ok(if is_over {
+    let is_direct = conntrack::is_direct::<F>(&frame.flow, &frame.datagram.tuple);
+    Ok(if is_over || is_direct {
         Reason::NotService
     } else {
         Reason::BackendGone

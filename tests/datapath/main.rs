@@ -14,6 +14,7 @@ mod backends;
 mod stale;
 mod affinity;
 mod collisions;
+mod direct;
 mod hairpin;
 mod takeover;
 mod parse;

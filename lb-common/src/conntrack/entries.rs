@@ -252,6 +252,12 @@ pub fn is_answerable<F: Family, T: Tables<F>>(
     Ok(found.is_some() && frame.reverse.born_ns == frame.flow.born_ns)
 }
 
+/// Whether a flow is one to the pod that its client has dialled: see [`crate::direct`].
+#[inline(always)]
+pub fn is_direct<F: Family>(flow: &Flow, dialled: &Tuple<F::Address>) -> bool {
+    F::narrow(flow.address) == dialled.destination
+}
+
 /// Removes both entries of `frame.flow`.
 #[inline(never)]
 pub fn forget<F: Family, T: Tables<F>>(
