@@ -19,6 +19,7 @@ use crate::{
         pin::{PinError, Pins},
     },
     delivery,
+    dns::Answers,
     maps::{
         StoreError,
         kernel::{KernelFlows, KernelReasons, KernelStore, OpenError},
@@ -144,14 +145,15 @@ async fn work(config: &Config) -> Result<(), AgentError> {
     let takeover = handover.state();
     let (sender, changes) = mpsc::channel(CHANGES);
     let facts = facts(config, seed.as_ref());
-    let vitals = vitals(&facts, &maps)?;
+    let answers = Answers::default();
+    let vitals = vitals(&facts, &maps, &answers)?;
     let handle = source::open(config, vitals.metrics.calls(), sender).await?;
     let edges = datapath.edges(config.globs.clone(), config.direct.look())?;
     let (edge_states, edges_seen) = watch::channel(Vec::new());
     let direct = delivery::Keeper::new(config.direct, &maps, edges_seen.clone())?;
     let publisher = Publisher::new(config, &facts, vitals.clone());
     let (reports, reported) = watch::channel(Report::default());
-    let dns = serve::names(config).map_err(AgentError::Dns)?;
+    let dns = serve::names(config, answers).map_err(AgentError::Dns)?;
     let names = dns.as_ref().map(|(names, _server)| names);
     let renamed = |world: &World, touched: &BTreeSet<Name>| {
         if let Some(names) = names {
@@ -205,12 +207,14 @@ fn facts(config: &Config, seed: Option<&Seed>) -> Facts {
     }
 }
 
-fn vitals(facts: &Facts, maps: &Path) -> Result<Arc<Vitals>, OpenError> {
+fn vitals(facts: &Facts, maps: &Path, answers: &Answers) -> Result<Arc<Vitals>, OpenError> {
     let source = Source {
         reasons: KernelReasons::open(maps)?,
         flows: KernelFlows::open(maps)?,
     };
-    Ok(Arc::new(Vitals::new(Metrics::new(facts), Some(source))))
+    let mut metrics = Metrics::new(facts);
+    metrics.tell_of(answers);
+    Ok(Arc::new(Vitals::new(metrics, Some(source))))
 }
 
 /// Brings changes into the maps, until the source ends.

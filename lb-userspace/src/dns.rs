@@ -10,8 +10,10 @@ pub mod forward;
 pub mod server;
 pub mod resolv_conf;
 mod kept;
+mod answers;
 pub mod client;
 
+pub use answers::Answers;
 pub use kept::Kept;
 
 use self::{
@@ -40,14 +42,16 @@ const KEEP_AGAIN: Duration = Duration::from_secs(2);
 pub struct Names {
     zone: RwLock<Zone>,
     changed: Notify,
+    answers: Answers,
 }
 
 impl Names {
-    /// Answers from this zone.
-    pub fn new(zone: Zone) -> Self {
+    /// Answers from this zone, and counts what it answers.
+    pub fn new(zone: Zone, answers: Answers) -> Self {
         Self {
             zone: RwLock::new(zone),
             changed: Notify::new(),
+            answers,
         }
     }
 
@@ -102,6 +106,11 @@ impl Names {
     /// What becomes of a query.
     pub fn reply(&self, query: &[u8], transport: Transport, asks: bool) -> Reply {
         answer::reply(&self.zone(), query, transport, asks)
+    }
+
+    /// Counts an answer that is sent.
+    pub fn count(&self, answer: &[u8]) {
+        self.answers.count(answer);
     }
 
     /// Whether this is a Service's address.

@@ -5,7 +5,7 @@
 use crate::{
     config::Config,
     dns::{
-        Names,
+        Answers, Names,
         server::{self as dns_server, Server},
     },
     observe::server::{self, ListenError, Vitals},
@@ -13,9 +13,9 @@ use crate::{
 use std::{convert::Infallible, future::pending, io, sync::Arc};
 
 /// `--dns-listen`: what is answered, and the server that answers it.
-pub(super) fn names(config: &Config) -> io::Result<Option<(Arc<Names>, Server)>> {
+pub(super) fn names(config: &Config, answers: Answers) -> io::Result<Option<(Arc<Names>, Server)>> {
     let server = config.dns.server().map(|settings| {
-        let names = Arc::new(Names::new(config.dns.zone()));
+        let names = Arc::new(Names::new(config.dns.zone(), answers));
         names.restore(&config.state_dir);
         let server = dns_server::spawn(settings, names.clone());
         server.map(|server| (names, server))

@@ -126,17 +126,21 @@ async fn serve_datagrams(shared: Arc<Shared>, address: SocketAddr) {
         match shared.names.reply(query, Transport::Udp, shared.asks()) {
             Reply::Ignore => {}
             Reply::Send(answer) => {
+                shared.names.count(&answer);
                 // A client whose answers pile up asks again.
                 let _dropped = socket.try_send_to(&answer, client);
             }
             Reply::Ask(ask) => {
                 let Ok(permit) = shared.asked.clone().try_acquire_owned() else {
-                    let _dropped = socket.try_send_to(&ask.failure(), client);
+                    let answer = ask.failure();
+                    shared.names.count(&answer);
+                    let _dropped = socket.try_send_to(&answer, client);
                     continue;
                 };
                 let (shared, socket) = (shared.clone(), socket.clone());
                 tokio::spawn(async move {
                     let answer = shared.ask(&ask, Transport::Udp).await;
+                    shared.names.count(&answer);
                     let _client_gone = socket.send_to(&answer, client).await;
                     drop(permit);
                 });
@@ -183,6 +187,7 @@ async fn connection(shared: &Shared, mut stream: TcpStream) -> io::Result<()> {
                 Err(_all_busy) => ask.failure(),
             },
         };
+        shared.names.count(&answer);
         let length = u16::try_from(answer.len()).map_err(io::Error::other)?;
         // In one piece, so that it is not two segments.
         let message = [&length.to_be_bytes()[..], &answer].concat();

@@ -4,6 +4,7 @@
 //! the number of series has a bound. `docs/metrics.md` lists them all, and a test holds it to that.
 
 mod direct;
+mod dns;
 mod kernel;
 mod process;
 

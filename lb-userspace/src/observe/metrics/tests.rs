@@ -18,7 +18,10 @@ fn metrics() -> Metrics {
 
 /// One of everything.
 fn full() -> Metrics {
-    let metrics = metrics();
+    let mut metrics = metrics();
+    let answers = crate::dns::Answers::default();
+    answers.count(&[0, 0, 0x84, 3]);
+    metrics.tell_of(&answers);
     metrics.direct(&crate::delivery::State::default());
     metrics.round(&Report {
         listed: true,
@@ -99,6 +102,7 @@ fn what_is_known_is_told() {
         "kubeproxy_proxy_healthz_total{code=\"503\"} 1",
         "rest_client_requests_total{code=\"200\",method=\"GET\",host=\"10.0.0.1:6443\"} 1",
         "weiche_starts_total 3",
+        "weiche_dns_answers_total{code=\"nxdomain\"} 1",
         "weiche_services{state=\"programmed\"} 4",
         "weiche_refused_parts{reason=\"taken\"} 2",
         "weiche_unreadable_objects{kind=\"Service\"} 3",
