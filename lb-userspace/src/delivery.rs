@@ -10,6 +10,7 @@ mod netfilter;
 mod netlink;
 mod news;
 mod obstacle;
+mod routes;
 
 pub use obstacle::{Obstacle, Why};
 
@@ -21,7 +22,7 @@ use crate::{
         kernel::{KernelStore, OpenError},
     },
 };
-use news::News;
+use news::{News, Topic};
 use serde::{Deserialize, Serialize};
 use std::{convert::Infallible, path::Path, time::Duration};
 use tokio::{sync::watch, time::sleep};
@@ -84,6 +85,9 @@ pub struct Keeper {
     mode: Mode,
     store: KernelStore,
     edges: watch::Receiver<Vec<EdgeState>>,
+    /// Routes with an MTU of their own, as last read; there may be very many routes, so they are
+    /// read when they have changed.
+    routes: Option<Vec<String>>,
 }
 
 impl Keeper {
@@ -97,6 +101,7 @@ impl Keeper {
             mode,
             store: KernelStore::open(maps)?,
             edges,
+            routes: None,
         })
     }
 
@@ -120,16 +125,19 @@ impl Keeper {
             tokio::select! {
                 // If the sender is gone, its own end says why.
                 _changed = self.edges.changed() => {}
-                () = news.wait(), if self.mode == Mode::Auto => {}
+                topic = news.wait(), if self.mode == Mode::Auto => {
+                    self.routes.take_if(|_| topic == Topic::Routes);
+                }
                 () = sleep(self.mode.look().unwrap_or(KEEP)) => {}
             }
+            self.routes.take_if(|_| !news.hears_of_routes());
         }
     }
 
     /// Makes the setting what it should be.
     fn settle(&mut self) -> Result<State, StoreError> {
         let obstacles = match self.mode {
-            Mode::Auto => obstacle::find(&self.edges.borrow_and_update()),
+            Mode::Auto => obstacle::find(&self.edges.borrow_and_update(), &mut self.routes),
             Mode::On | Mode::Off => Vec::new(),
         };
         let (on, until_ns) = match self.mode {

@@ -88,7 +88,7 @@ type Comer = (
     &'static [&'static str],
 );
 
-const COMERS: [Comer; 6] = [
+const COMERS: [Comer; 7] = [
     (
         "netfilter",
         &[
@@ -119,6 +119,11 @@ const COMERS: [Comer; 6] = [
         "ipsec",
         &["ip xfrm policy add src 10.244.0.0/16 dst 10.99.0.0/16 dir fwd"],
         &["ip xfrm policy flush"],
+    ),
+    (
+        "route_mtu",
+        &["ip route replace 10.244.0.11/32 dev veth11 mtu 1280"],
+        &["ip route replace 10.244.0.11/32 dev veth11"],
     ),
     // Its tables stay once they are there, and so this one comes last.
     ("netfilter", &["iptables-legacy -A FORWARD -j ACCEPT"], &[]),

@@ -32,7 +32,7 @@ fn others_see_every_packet_that_we_pass() -> anyhow::Result<()> {
             for earlier in [true, false] {
                 let mut scene = Scene::set(2, RpFilter::Off)?;
                 if !earlier {
-                    scene.start_agent(&["--attach", attach])?;
+                    scene.start_agent(&["--attach", attach, "--direct-delivery=off"])?;
                 }
                 let before = put(&scene, hook, before, Then::Pass)?;
                 let behind = put(&scene, hook, behind, Then::Pass)?;
@@ -43,7 +43,7 @@ fn others_see_every_packet_that_we_pass() -> anyhow::Result<()> {
                     (counts()? == (first, last)).then(|| first.abs_diff(last))
                 })?;
                 if earlier {
-                    scene.start_agent(&["--attach", attach])?;
+                    scene.start_agent(&["--attach", attach, "--direct-delivery=off"])?;
                 }
                 scene.wait_for_backends(2)?;
                 Requests::default().succeed(&scene, 100)?;
@@ -69,7 +69,7 @@ fn others_see_every_packet_that_we_pass() -> anyhow::Result<()> {
 #[test]
 fn the_drop_of_others_drops() -> anyhow::Result<()> {
     for (attach, before, behind) in KINDS {
-        let scene = Scene::with_agent(1, &["--attach", attach])?;
+        let scene = Scene::with_agent(1, &["--attach", attach, "--direct-delivery=off"])?;
         let mut requests = Requests::default();
         for hook in [Ingress, Egress] {
             for stand in [before, behind] {
@@ -90,7 +90,7 @@ fn the_drop_of_others_drops() -> anyhow::Result<()> {
 #[test]
 fn others_stay_when_we_go() -> anyhow::Result<()> {
     for (attach, before, behind) in KINDS {
-        let mut scene = Scene::with_agent(1, &["--attach", attach])?;
+        let mut scene = Scene::with_agent(1, &["--attach", attach, "--direct-delivery=off"])?;
         let before = put(&scene, Ingress, before, Then::Pass)?;
         let behind = put(&scene, Egress, behind, Then::Pass)?;
         scene.kill_agent()?;

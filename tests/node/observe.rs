@@ -47,6 +47,8 @@ fn the_agent_tells_what_it_does() -> anyhow::Result<()> {
         METRICS,
         "--flows",
         "64",
+        // How often packets end so is counted below.
+        "--direct-delivery=off",
     ];
     let mut scene = Scene::with_agent(2, &flags)?;
     let ready = format!("http://{PROBES}/readyz");

@@ -82,8 +82,8 @@ impl Far {
         scene.node.namespace.ip(&format!(
             "route add {FAR_V4}/32 via {router_v4} dev {link}\n\
              route add {FAR_V6}/128 via {router_v6} dev {link}\n\
-             route replace {v4}/32 dev {pod_link} src 10.244.0.1 mtu {SMALL_MTU}\n\
-             route replace {v6}/128 dev {pod_link} mtu {SMALL_MTU}\n"
+             route replace {v4}/32 dev {pod_link} src 10.244.0.1 mtu lock {SMALL_MTU}\n\
+             route replace {v6}/128 dev {pod_link} mtu lock {SMALL_MTU}\n"
         ))?;
         Ok(Self { scene, client })
     }

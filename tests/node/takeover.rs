@@ -44,7 +44,7 @@ fn taking_over_from_kube_proxy_breaks_nothing() {
         let load = Load::start(&scene.client.namespace, scene.routes(), OPEN, PER_SECOND)?;
         let quarter = usize::try_from(run.size / 4)?;
         load.wait_for(quarter)?;
-        scene.start_agent(&["--flows", "65536"])?;
+        scene.start_agent(&["--flows", "65536", "--direct-delivery=off"])?;
         wait_for(&scene, "to serve beside netfilter", |status| {
             status["takeover"]["flows"].as_u64() >= Some(OPEN)
         })?;
@@ -52,7 +52,7 @@ fn taking_over_from_kube_proxy_breaks_nothing() {
         // It can die on the way.
         scene.kill_agent()?;
         load.wait_for(quarter)?;
-        scene.start_agent(&["--flows", "131072"])?;
+        scene.start_agent(&["--flows", "131072", "--direct-delivery=off"])?;
         load.wait_for(quarter)?;
         let refused = cleanup(&scene)?;
         let said = String::from_utf8_lossy(&refused.stderr);

@@ -1,39 +1,72 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! nftables tells of each change of its rules.
+//! What the kernel tells by itself: each change of nftables' rules and of routes.
 
 use rtnetlink::sys::{
-    AsyncSocket as _, AsyncSocketExt as _, TokioSocket, protocols::NETLINK_NETFILTER,
+    AsyncSocket as _, AsyncSocketExt as _, TokioSocket,
+    protocols::{NETLINK_NETFILTER, NETLINK_ROUTE},
 };
 use std::io;
 
 /// `NFNLGRP_NFTABLES` of `uapi/linux/netfilter/nfnetlink.h`.
-const GROUP: u32 = 7;
+const RULES: [u32; 1] = [7];
+/// `RTNLGRP_IPV4_ROUTE`, `RTNLGRP_IPV6_ROUTE` of `uapi/linux/rtnetlink.h`.
+const ROUTES: [u32; 2] = [7, 11];
 
-/// A socket that hears of it; none where the kernel has no netfilter, or the socket broke: what it
+/// What has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Topic {
+    /// Rules of nftables.
+    Rules,
+    /// Routes.
+    Routes,
+}
+
+/// Sockets that hear of it; none where the kernel has no such part, or the socket broke: what it
 /// would have told is then met by looking.
-pub(super) struct News(Option<TokioSocket>);
+pub(super) struct News {
+    rules: Option<TokioSocket>,
+    routes: Option<TokioSocket>,
+}
 
 impl News {
     pub(super) fn open() -> Self {
-        let open = || {
-            let mut socket = TokioSocket::new(NETLINK_NETFILTER)?;
-            socket.socket_mut().bind_auto()?;
-            socket.socket_mut().add_membership(GROUP)?;
-            Ok::<_, io::Error>(socket)
-        };
-        Self(open().ok())
+        Self {
+            rules: open(NETLINK_NETFILTER, &RULES).ok(),
+            routes: open(NETLINK_ROUTE, &ROUTES).ok(),
+        }
+    }
+
+    /// Whether changes of routes are heard of.
+    pub(super) fn hears_of_routes(&self) -> bool {
+        self.routes.is_some()
     }
 
     /// Ends when something has changed.
-    pub(super) async fn wait(&mut self) {
-        let Some(socket) = &self.0 else {
-            return std::future::pending().await;
-        };
-        match socket.recv_from_full().await {
-            Ok(_) => {}
-            // More than it has room for: that is news as well.
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
-            Err(_) => self.0 = None,
+    pub(super) async fn wait(&mut self) -> Topic {
+        tokio::select! {
+            () = hear(&mut self.rules) => Topic::Rules,
+            () = hear(&mut self.routes) => Topic::Routes,
         }
+    }
+}
+
+fn open(protocol: isize, groups: &[u32]) -> io::Result<TokioSocket> {
+    let mut socket = TokioSocket::new(protocol)?;
+    socket.socket_mut().bind_auto()?;
+    for group in groups {
+        socket.socket_mut().add_membership(*group)?;
+    }
+    Ok(socket)
+}
+
+async fn hear(place: &mut Option<TokioSocket>) {
+    let Some(socket) = place else {
+        return std::future::pending().await;
+    };
+    match socket.recv_from_full().await {
+        Ok(_) => {}
+        // More than it has room for: that is news as well.
+        Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
+        Err(_) => *place = None,
     }
 }

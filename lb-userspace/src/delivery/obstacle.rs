@@ -4,6 +4,7 @@
 use super::{
     netfilter::{self, Link},
     netlink::{Question, ask},
+    routes,
 };
 use crate::datapath::edges::{EdgeState, Role};
 use rtnetlink::sys::protocols::NETLINK_XFRM;
@@ -32,17 +33,20 @@ pub enum Why {
     Forwarding,
     /// An IP security policy may be about them.
     Ipsec,
+    /// A route has an MTU of its own, which only the stack goes by.
+    RouteMtu,
     /// It cannot be found out.
     Unknown,
 }
 
 impl Why {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Netfilter,
         Self::ForeignProgram,
         Self::Forwarding,
         Self::Ipsec,
+        Self::RouteMtu,
         Self::Unknown,
     ];
 
@@ -53,6 +57,7 @@ impl Why {
             Self::ForeignProgram => "foreign_program",
             Self::Forwarding => "forwarding",
             Self::Ipsec => "ipsec",
+            Self::RouteMtu => "route_mtu",
             Self::Unknown => "unknown",
         }
     }
@@ -73,8 +78,8 @@ const FORWARDING: [&str; 2] = [
     "/proc/sys/net/ipv6/conf/all/forwarding",
 ];
 
-/// Everything that is in the way just now.
-pub(super) fn find(edges: &[EdgeState]) -> Vec<Obstacle> {
+/// Everything that is in the way just now. Routes are read if they are not known.
+pub(super) fn find(edges: &[EdgeState], known: &mut Option<Vec<String>>) -> Vec<Obstacle> {
     let mut all = Vec::new();
     let mut add = |why, found: io::Result<Vec<String>>| match found {
         Ok(found) => {
@@ -98,6 +103,9 @@ pub(super) fn find(edges: &[EdgeState]) -> Vec<Obstacle> {
     add(Why::ForeignProgram, Ok(foreign(edges)));
     add(Why::Forwarding, Ok(switched_off()));
     add(Why::Ipsec, policies());
+    let mtus = known.take().map_or_else(routes::with_mtu, Ok);
+    known.clone_from(&mtus.as_ref().ok().cloned());
+    add(Why::RouteMtu, mtus);
     all
 }
 
