@@ -9,5 +9,12 @@ pub(crate) fn run() -> anyhow::Result<()> {
     step::step("tidy", tidy::run)?;
     step::step("lint", lint::run)?;
     step::step("verifier", || verifier::run(false))?;
+    let directly = test::Manner {
+        directly: true,
+        ..test::Manner::default()
+    };
+    step::step("test past the host's stack", || {
+        test::run(directly, &["node"]).map(drop)
+    })?;
     step::step("test", || test::run(test::Manner::default(), &[]).map(drop))
 }

@@ -33,6 +33,8 @@ pub(crate) struct Manner {
     pub(crate) shown: bool,
     /// Counting which branches they take.
     pub(crate) instrumented: bool,
+    /// With packets of the node suite past the host's stack, where a test does not say.
+    pub(crate) directly: bool,
 }
 
 /// Runs all suites, or those in `names`; returns the binaries that it has run.

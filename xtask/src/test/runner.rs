@@ -44,6 +44,9 @@ pub(super) fn run(
         if manner.bless {
             command.env("WEICHE_BLESS", "1");
         }
+        if manner.directly {
+            command.env("WEICHE_DIRECT_DELIVERY", "on");
+        }
         if manner.shown {
             command.arg("--nocapture");
         }
