@@ -28,6 +28,14 @@ const STEPS: &[(&str, &[&str])] = &[
         &["node", "cluster_ip::checksums_on_the_wire_are_right"],
     ),
     (
+        "direct delivery",
+        &[
+            "node",
+            "delivery::packets_between_pods_pass_the_stack_by",
+            "passing::a_pod_cannot_tell_the_ways_apart",
+        ],
+    ),
+    (
         "bad road",
         &["node", "road::a_road_loses_doubles_and_mixes_as_it_says"],
     ),
