@@ -68,6 +68,17 @@ impl Estimate {
         }
     }
 
+    /// What multiple of another one it is: from the one interval's low end by the other's high end
+    /// to the other way round.
+    pub(crate) fn over(self, other: Self) -> Self {
+        Self {
+            value: self.value / other.value,
+            low: self.low / other.high,
+            high: self.high / other.low,
+            count: self.count.min(other.count),
+        }
+    }
+
     /// Whether the interval is as narrow as a row should be: within 3 % of the value.
     pub(crate) fn is_tight(&self) -> bool {
         let off = (self.high - self.value).max(self.value - self.low);

@@ -192,12 +192,7 @@ fn targets(rows: &[Row], report: &mut Report) {
             report.absent(id, "this run has no 65,536 Services");
             continue;
         };
-        let growth = Estimate {
-            value: many.value / few.value,
-            low: many.low / few.high,
-            high: many.high / few.low,
-            count: few.count.min(many.count),
-        };
+        let growth = many.over(few);
         let what = format!(
             "{}: nanoseconds at 65,536 Services by those at {flows}, {flows} flows",
             case.name()

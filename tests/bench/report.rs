@@ -27,7 +27,7 @@ pub(crate) struct Report {
     sections: Vec<Section>,
 }
 
-/// Something that is to be at most a limit.
+/// Something that is to be at most a limit, or at least one.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Target {
     pub(crate) id: &'static str,
@@ -57,6 +57,18 @@ impl Target {
             low: estimate.low,
             high: estimate.high,
             met: estimate.high <= limit,
+        }
+    }
+
+    pub(crate) fn at_least(
+        id: &'static str,
+        what: impl Into<String>,
+        (limit, unit): (f64, &'static str),
+        estimate: Estimate,
+    ) -> Self {
+        Self {
+            met: estimate.low >= limit,
+            ..Self::at_most(id, what, (limit, unit), estimate)
         }
     }
 

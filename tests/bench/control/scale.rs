@@ -69,13 +69,7 @@ pub(super) fn measure(
     if sizes.are_asked()
         && let (Some(few), Some(most)) = (row(1_000), row(50_000))
     {
-        // Both intervals, at their worst.
-        let ratio = Estimate {
-            value: most.change_ms.value / few.change_ms.value,
-            low: most.change_ms.low / few.change_ms.high,
-            high: most.change_ms.high / few.change_ms.low,
-            count: few.change_ms.count.min(most.change_ms.count),
-        };
+        let ratio = most.change_ms.over(few.change_ms);
         let what = "one changed endpoint among 50,000 Services, as a multiple of among 1,000";
         report.target(Target::at_most("T6-scale", what, (2.0, "x"), ratio));
     } else {

@@ -70,9 +70,20 @@ impl Row {
         self.seen.iter().skip(1).map(|seen| &*seen.ratios)
     }
 
+    fn of(&self, contender: Contender) -> Option<&Seen> {
+        self.seen.iter().find(|seen| seen.contender == contender)
+    }
+
     fn ratio(&self, contender: Contender) -> Option<Estimate> {
-        let seen = self.seen.iter().find(|seen| seen.contender == contender)?;
-        Some(Estimate::median(&seen.ratios))
+        Some(Estimate::median(&self.of(contender)?.ratios))
+    }
+
+    /// How many times as much as another contender one does with a processor.
+    fn times(&self, contender: Contender, other: Contender) -> Option<Estimate> {
+        let (own, others) = (&self.of(contender)?.ratios, &self.of(other)?.ratios);
+        let rounds = own.iter().zip(others);
+        let times: Vec<f64> = rounds.map(|(own, other)| other / own).collect();
+        Some(Estimate::median(&times))
     }
 }
 
@@ -178,6 +189,8 @@ const GROWTH: [(&str, Workload); 2] = [
     ("T3-requests", Workload::Requests),
 ];
 
+const RATE: &str = "T5-direct-delivery";
+
 /// The rows of targets.
 pub(super) fn targets(rows: &[Row], scale: Scale, report: &mut Report) {
     let find = |contender, workload, services| {
@@ -198,16 +211,20 @@ pub(super) fn targets(rows: &[Row], scale: Scale, report: &mut Report) {
         match (at(1), at(50_000)) {
             (Some(one), Some(many)) => {
                 let what = format!("{}, ratio at 50,000 Services by that at 1", workload.name());
-                let growth = Estimate {
-                    value: many.value / one.value,
-                    low: many.low / one.high,
-                    high: many.high / one.low,
-                    count: one.count.min(many.count),
-                };
-                report.target(Target::no_growth(id, what, growth));
+                report.target(Target::no_growth(id, what, many.over(one)));
             }
             _ => report.absent(id, "only a full run has 50,000 Services"),
         }
     }
-    report.absent("T5", "this version has no path by XDP");
+    let (weiche, netfilter) = (Contender::WeicheDirectly, Contender::Netfilter);
+    let is_it = |row: &&Row| row.workload == Workload::Packets && row.services == ASKED;
+    let times = rows.iter().find(is_it);
+    match times.and_then(|row| row.times(weiche, netfilter)) {
+        Some(times) => {
+            let what = "UDP, one way, direct delivery: a processor's packets to nft's, at least";
+            report.target(Target::at_least(RATE, what, (2.1, "x packets/s"), times));
+        }
+        None => report.absent(RATE, format!("this run has no {ASKED} Services, or no nft")),
+    }
+    report.absent("T5-xdp", "this version has no path by XDP");
 }
