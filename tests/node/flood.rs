@@ -122,7 +122,9 @@ fn servers(scene: &mut Scene) -> anyhow::Result<Vec<Process>> {
     for pod in &scene.backends {
         let mut command = pod.namespace.command(env!("CARGO_BIN_EXE_weiche-demo"));
         command.args(["pod-server", "--name", &pod.name, "--port"]);
-        command.arg(POD_PORT.to_string()).stdout(Stdio::piped());
+        command.arg(POD_PORT.to_string());
+        command.args(["--addresses", &pod.v4.to_string()]);
+        command.stdout(Stdio::piped());
         let mut server = Process::spawn(&mut command)?;
         let stdout = server.child().stdout.take().context("no pipe")?;
         let mut line = String::new();
