@@ -174,12 +174,11 @@ fn send(scene: &Scene, sources: &[Source], seconds: u32) -> anyhow::Result<u32> 
 fn send_some(source: &Source, each_s: u32, seconds: u32) -> anyhow::Result<u32> {
     let begun = Instant::now();
     let length = Duration::from_secs(u64::from(seconds));
-    // To begin takes the kernel some 30 ms, so there are few of these.
-    let batch = each_s / 4;
     let mut sent: u32 = 0;
     while begun.elapsed() < length {
-        source.send(batch)?;
-        sent += batch;
+        // To begin takes the kernel some 30 ms, so this is seldom done.
+        source.send(each_s)?;
+        sent += each_s;
         let due = Duration::from_secs(1) * sent / each_s;
         wait::pass(due.saturating_sub(begun.elapsed()));
     }
