@@ -26,6 +26,11 @@ pub(crate) fn is_complete(kubelet: &Kubelet<'_>, frontends: &[Frontend]) -> bool
     })
 }
 
+/// Whether the packets of all pods are seen: before that, what a pod sends to a Service is lost.
+pub(crate) fn is_served(kubelet: &Kubelet<'_>, links: &[String]) -> bool {
+    kubelet.pods().all(|(_, pod, _)| links.contains(&pod.link))
+}
+
 /// What a Service selects by; nothing for those that lead nowhere by themselves.
 fn selecting(service: &Service) -> Option<(&ServiceSpec, &BTreeMap<String, String>)> {
     let spec = service.spec.as_ref()?;

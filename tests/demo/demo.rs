@@ -114,7 +114,8 @@ impl Demo<'_> {
         self.wait_for(child, signals).await
     }
 
-    /// Until each Pod is ready and each Service leads to as many backends as it has ready Pods.
+    /// Until each Pod is ready and served, and each Service leads to as many backends as it has
+    /// ready Pods.
     async fn come_up(&mut self) -> anyhow::Result<Vec<Frontend>> {
         while self.kubelet.pods().any(|(_, _, ready)| !ready) {
             let event = self.received.recv().await.context("no events")?;
@@ -126,7 +127,12 @@ impl Demo<'_> {
             }
             // Until its maps are there, asking for them is an error.
             let frontends = self.weiche.frontends().unwrap_or_default();
-            if complete::is_complete(&self.kubelet, &frontends) {
+            if complete::is_complete(&self.kubelet, &frontends)
+                && complete::is_served(
+                    &self.kubelet,
+                    &self.weiche.served_links().unwrap_or_default(),
+                )
+            {
                 return Ok(frontends);
             }
             pause(PAUSE).await;

@@ -62,6 +62,20 @@ pub struct Ends(Vec<End>);
 #[derive(Deserialize)]
 struct Status {
     packets: Vec<End>,
+    /// What the agent says; nothing while there is none.
+    status: Option<AgentStatus>,
+}
+
+#[derive(Deserialize)]
+struct AgentStatus {
+    edges: Vec<Edge>,
+}
+
+#[derive(Deserialize)]
+struct Edge {
+    name: String,
+    /// By which means it is served, if it is.
+    backend: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -152,8 +166,16 @@ impl Weiche {
 
     /// How often packets have ended so far, by hook (`ingress`, `egress`) and reason.
     pub fn ends(&self) -> anyhow::Result<Ends> {
-        let Status { packets } = self.show(&["status"])?;
-        Ok(Ends(packets))
+        let status: Status = self.show(&["status"])?;
+        Ok(Ends(status.packets))
+    }
+
+    /// The interfaces whose packets the agent's programs see; an error while there is no agent.
+    pub fn served_links(&self) -> anyhow::Result<Vec<String>> {
+        let status: Status = self.show(&["status"])?;
+        let edges = status.status.context("no agent")?.edges.into_iter();
+        let served = edges.filter(|edge| edge.backend.is_some());
+        Ok(served.map(|edge| edge.name).collect())
     }
 
     fn show<T: for<'it> Deserialize<'it>>(&self, what: &[&str]) -> anyhow::Result<T> {
