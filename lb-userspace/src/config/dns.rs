@@ -90,7 +90,7 @@ pub struct DnsAddress(pub SocketAddr);
 /// Not such an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "write an IP address of this node, with or without a port, such as 192.0.2.1 or [fd00::1]:53; \
+    "write one IP address, with or without a port, such as 192.0.2.1 or [fd00::1]:53; \
      0.0.0.0 and [::] do not do, as an answer has to come from the address that was asked"
 )]
 pub struct BadDnsAddress;

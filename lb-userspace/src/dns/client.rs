@@ -86,7 +86,7 @@ pub fn search(
 ) -> io::Result<Vec<Answer>> {
     let mut tried = Vec::new();
     for name in names {
-        let answer = ask(server, name, kind)?;
+        let answer = ask(server, name, kind).map_err(or_silence)?;
         let is_last = !answer.answers.is_empty();
         tried.push(answer);
         if is_last {
@@ -94,6 +94,17 @@ pub fn search(
         }
     }
     Ok(tried)
+}
+
+/// Time that is up reads as if something were missing.
+fn or_silence(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no answer within {PATIENCE:?}"),
+        ),
+        _ => error,
+    }
 }
 
 /// What programs get of that: the answer that has something in it, else the first one.
