@@ -5,14 +5,16 @@
 //! words of its own, so two processors that see both directions at once lose nothing of each other.
 
 mod numbers;
+mod choice;
 mod entries;
 mod past;
 mod sweep;
 mod merge;
 
+pub use choice::{Choice, Target};
 pub use entries::{
-    Choice, Known, Target, completes, find, find_answered, find_reply, forget, has_reverse,
-    is_answerable, is_direct, is_free, open, promote, write_reverse_key,
+    Known, completes, find, find_answered, find_reply, forget, has_reverse, is_answerable,
+    is_direct, is_free, lead_back, open, promote, write_reverse_key,
 };
 pub use merge::merge;
 pub use numbers::NEAR;
@@ -135,9 +137,37 @@ const fn outlives_itself(flow: &Flow, now_ns: u64) -> bool {
     now_ns < flow.expires_ns && is_closed(flow.client_seen, flow.backend_seen)
 }
 
+/// Whether both ends of a TCP flow have met, and neither has begun to part.
+#[inline(always)]
+pub const fn is_established(flow: &Flow) -> bool {
+    let state = state(protocol::TCP, flow.client_seen, flow.backend_seen);
+    matches!(state, State::Established)
+}
+
+/// Whether a flow has begun so lately that its other entry may not be there yet.
+#[inline(always)]
+pub const fn is_new(flow: &Flow, now_ns: u64) -> bool {
+    const LATELY_NS: u64 = 10_000_000;
+    flow.backend_seen & (seen::DATA | seen::SYN) == 0
+        && now_ns < flow.born_ns.saturating_add(LATELY_NS)
+}
+
+/// Whether a datagram's flow has no answer yet, and was asked again: once in [`PROLONG_NS`].
+#[inline(always)]
+pub const fn waits(flow: &Flow, now_ns: u64, timeouts: &Timeouts) -> bool {
+    let expires_ns = now_ns.saturating_add(timeouts.udp_unanswered_ns);
+    flow.backend_seen & seen::DATA == 0 && prolongs(flow, expires_ns)
+}
+
 /// How much a packet must prolong a flow's life before that is written down: most packets of a busy
 /// flow then write one word, which is how far their side has come, or nothing.
 const PROLONG_NS: u64 = 1_000_000_000;
+
+/// Whether that much later an end is to be written down.
+#[inline(always)]
+const fn prolongs(flow: &Flow, expires_ns: u64) -> bool {
+    expires_ns >= flow.expires_ns.saturating_add(PROLONG_NS)
+}
 
 /// What a packet means for its flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +210,7 @@ pub fn step<A>(
     };
     touch.seen = before;
     touch.progress = progress;
+    touch.expires_ns = flow.expires_ns;
     if outlives_itself(flow, now_ns) {
         touch.expires_ns = now_ns;
         return Step::Touched;
@@ -204,17 +235,15 @@ pub fn step<A>(
     };
     let state = state(datagram.tuple.protocol, client, backend);
     let expires_ns = now_ns.saturating_add(timeout_ns(state, timeouts));
-    // A backend asks for a silent client's ACK again and again, for a minute and longer; that is no
-    // sign of life of a client, which may not exist.
-    let may_prolong = !matches!((state, side), (State::HalfOpen, Side::Backend));
-    let prolongs = may_prolong && expires_ns >= flow.expires_ns.saturating_add(PROLONG_NS);
+    // A backend answers whoever says that he is a client, and asks for the ACK of one who does not
+    // exist for a minute and longer: that is no sign of life of anybody's.
+    let is_alive = !matches!((state, side), (State::HalfOpen, Side::Backend));
     let changes = touch.seen != before;
+    let prolongs = is_alive && (changes || prolongs(flow, expires_ns));
     // A packet that changes nothing never shortens a life: the clocks of processors differ.
-    touch.expires_ns = if changes || prolongs {
-        expires_ns
-    } else {
-        flow.expires_ns
-    };
+    if prolongs {
+        touch.expires_ns = expires_ns;
+    }
     if changes || prolongs || touch.progress != progress {
         Step::Touched
     } else {

@@ -36,6 +36,15 @@ impl Change {
         Self::between(&[0; N], bytes)
     }
 
+    /// The change of the same bytes, one byte further on.
+    #[inline(always)]
+    #[must_use]
+    pub fn shifted(self) -> Self {
+        let Self(sum) = self;
+        // RFC 1071, section 2.B: a sum of swapped bytes is the swapped sum.
+        Self(sum.rotate_left(8))
+    }
+
     /// Both changes together.
     #[inline(always)]
     #[must_use]

@@ -161,8 +161,11 @@ impl Family for V4 {
         let loaded = packet.load_header(at + 12, addresses.ok_or(Reason::Malformed)?);
         loaded.map_err(malformed)?;
         let header_length = usize::from(first & 0x0f) << 2;
-        let total_length = usize::from(u16::from_be_bytes([l0, l1]));
-        if first >> 4 != 4 || header_length < 20 || total_length < header_length {
+        let end = match u16::from_be_bytes([l0, l1]) {
+            0 => packet.long_end().ok_or(Reason::Malformed)?,
+            total_length => at + usize::from(total_length),
+        };
+        if first >> 4 != 4 || header_length < 20 || end < at + header_length {
             return Err(Reason::Malformed);
         }
         // An offset, and more fragments (RFC 791); the "don't fragment" bit says nothing here.
@@ -172,7 +175,7 @@ impl Family for V4 {
         Ok(Network {
             protocol,
             transport_at: at + header_length,
-            end: at + total_length,
+            end,
             piece,
         })
     }
@@ -285,12 +288,15 @@ impl Family for V6 {
         let addresses = tuple.as_mut_bytes().first_chunk_mut::<32>();
         let loaded = packet.load_header(at + 8, addresses.ok_or(Reason::Malformed)?);
         loaded.map_err(malformed)?;
-        let payload_length = usize::from(u16::from_be_bytes([l0, l1]));
         let payload_at = at + 40;
+        let end = match u16::from_be_bytes([l0, l1]) {
+            0 => packet.long_end().unwrap_or(payload_at),
+            payload_length => payload_at + usize::from(payload_length),
+        };
         let mut network = Network {
             protocol: next,
             transport_at: payload_at,
-            end: payload_at + payload_length,
+            end,
             piece: Piece::Whole,
         };
         *identification = [0; 4];

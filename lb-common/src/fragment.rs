@@ -15,6 +15,9 @@ use crate::wire::fingerprint;
 /// section 4.5) for the rest, and give the same number to another datagram some time after that.
 pub const LIFE_NS: u64 = 30_000_000_000;
 
+/// [`FragmentKey::side`] of what is known of a backend and its client, whatever the datagram.
+const PAIR: u8 = 2;
+
 /// Writes the key of what the packet of `frame.datagram` is a fragment of, as it has come.
 #[inline(always)]
 fn write_key<F: Family>(frame: &mut Frame<F::Address>, side: Side) {
@@ -38,16 +41,58 @@ fn write_key<F: Family>(frame: &mut Frame<F::Address>, side: Side) {
 #[inline(always)]
 pub fn learn<F: Family, T: Tables<F>>(tables: &mut T, frame: &mut Frame<F::Address>, side: Side) {
     write_key::<F>(frame, side);
+    frame.fragment.address = F::widen(match side {
+        Side::Client => frame.to.destination,
+        Side::Backend => frame.to.source,
+    });
+    note(tables, frame);
+}
+
+/// Writes `frame.fragment` down, as of now.
+#[inline(always)]
+fn note<F: Family, T: Tables<F>>(tables: &mut T, frame: &mut Frame<F::Address>) {
     let now_ns = tables.now_ns();
     let fragment = &mut frame.fragment;
     fragment.learnt_ns = now_ns;
     fragment.identity = fingerprint(&frame.fragment_key);
-    fragment.address = F::widen(match side {
-        Side::Client => frame.to.destination,
-        Side::Backend => frame.to.source,
-    });
     fragment.learnt_ns_end = now_ns;
     tables.learn_fragment(&frame.fragment_key, fragment);
+}
+
+/// Notes that this backend answers this client in fragments, which bear no ports: from now on one
+/// of which nothing is known is taken for an answer's that comes too early.
+#[inline(always)]
+pub fn learn_pair<F: Family, T: Tables<F>>(tables: &mut T, frame: &mut Frame<F::Address>) {
+    write_pair::<F>(frame);
+    note(tables, frame);
+}
+
+/// Whether a backend was seen to answer its client in fragments.
+#[inline(always)]
+pub fn is_of_pair<F: Family, T: Tables<F>>(
+    tables: &T,
+    frame: &mut Frame<F::Address>,
+) -> Result<bool, Torn> {
+    write_pair::<F>(frame);
+    is_known(tables, frame)
+}
+
+#[inline(always)]
+fn write_pair<F: Family>(frame: &mut Frame<F::Address>) {
+    write_key::<F>(frame, Side::Backend);
+    let key = &mut frame.fragment_key;
+    (key.identification, key.protocol, key.side) = ([0; 4], 0, PAIR);
+}
+
+/// Copies what is known of `frame.fragment_key`, if it is young enough.
+#[inline(always)]
+fn is_known<F: Family, T: Tables<F>>(
+    tables: &T,
+    frame: &mut Frame<F::Address>,
+) -> Result<bool, Torn> {
+    let found = tables.fragment(&frame.fragment_key, &mut frame.fragment)?;
+    let end_ns = frame.fragment.learnt_ns.saturating_add(LIFE_NS);
+    Ok(found.is_some() && tables.now_ns() < end_ns)
 }
 
 /// Forgets what another datagram of that number has taught: this one is not translated.
@@ -66,9 +111,7 @@ pub fn find<F: Family, T: Tables<F>>(
     side: Side,
 ) -> Result<bool, Torn> {
     write_key::<F>(frame, side);
-    let found = tables.fragment(&frame.fragment_key, &mut frame.fragment)?;
-    let end_ns = frame.fragment.learnt_ns.saturating_add(LIFE_NS);
-    if found.is_none() || tables.now_ns() >= end_ns {
+    if !is_known(tables, frame)? {
         return Ok(false);
     }
     frame.to = frame.datagram.tuple;

@@ -5,13 +5,15 @@
 //! frame lies in a per-CPU map, and stages fill its parts in place instead of returning them.
 
 use crate::conntrack::{Choice, Target};
+use crate::dns::Scratch;
 use crate::family::{Family, V4, V6};
 use crate::parse::Datagram;
 use crate::related::Message;
 use crate::select::Mark;
 use crate::tables::Touch;
 use crate::wire::{
-    Affinity, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Reverse, Route, Tuple,
+    Affinity, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Mask, Passage, Reverse,
+    Tuple, Uplink,
 };
 use zerocopy::{FromBytes, FromZeros as _, Immutable, KnownLayout};
 
@@ -29,6 +31,10 @@ pub struct Frame<A> {
     pub affinity: Affinity,
     /// A flow of conntrack's, as found or as being written down.
     pub foreign: Foreign,
+    /// Half of a masquerade, as found or as being made.
+    pub mask: Mask,
+    /// The uplink that a packet would leave by.
+    pub uplink: Uplink,
     /// Who gets a new flow.
     pub choice: Choice,
     /// What chooses for a new flow.
@@ -40,12 +46,23 @@ pub struct Frame<A> {
     pub end: u8,
     /// What was there before a flow that begins: a [`crate::conntrack::Past`], as a byte.
     pub past: u8,
-    /// Nothing: the rest begins at a whole word.
-    pub pad_mark: [u8; 2],
+    /// Whether it is known that no Service has the address that the packet is for; 0 = no.
+    pub is_elsewhere: u8,
+    /// Whether the packet is a question for a name that was left to the server, and is met for the
+    /// second time; 0 = no.
+    pub is_left: u8,
+    /// The interface that the packet came by; says nothing of one that leaves.
+    pub ifindex: u32,
+    /// Whether the packet has begun a flow, or is of one that has just begun; 0 = no.
+    pub is_begun: u8,
+    /// Nothing.
+    pub pad_begun: [u8; 3],
     /// Where a client's packet goes.
     pub target: Target,
     /// What the packet changes in the flow.
     pub touch: Touch,
+    /// The way that the host's routing table shows.
+    pub passage: Passage,
     /// The packet as it came; of an ICMP error, what it quotes.
     pub datagram: Datagram<A>,
     /// The rest of an ICMP error.
@@ -60,14 +77,14 @@ pub struct Frame<A> {
     pub reverse_key: Tuple<A>,
     /// Key of the flow that a reverse entry belongs to: what its client sends.
     pub owner: Tuple<A>,
+    /// Key of a masquerade's other half: what the backend sends to this node.
+    pub answer: Tuple<A>,
     /// Key of an affinity.
     pub affinity_key: Tuple<A>,
     /// A flow's or affinity's entry in the queue: the new one's, or what the sweep looks after.
     pub expiry: Expiry<A>,
     /// Key of what a first fragment has taught.
     pub fragment_key: FragmentKey<A>,
-    /// The way that the host's routing table shows.
-    pub route: Route,
 }
 
 /// A frame for each family; a packet uses one of them.
@@ -78,6 +95,8 @@ pub struct Frames {
     pub narrow: Frame<<V4 as Family>::Address>,
     /// For IPv6.
     pub wide: Frame<<V6 as Family>::Address>,
+    /// For a question to the DNS Service, of either family.
+    pub names: Scratch,
 }
 
 impl Frames {

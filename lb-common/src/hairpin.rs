@@ -16,8 +16,8 @@
 use crate::conntrack::{self, Age};
 use crate::family::Family;
 use crate::frame::Frame;
+use crate::service;
 use crate::tables::{Tables, Torn};
-use crate::wire::FrontendKey;
 
 /// Whether a pod could answer itself at `frame.target`: what it sends between these two ports of
 /// its own belongs to no flow the other way round, and its answers are not for a Service's port.
@@ -27,13 +27,8 @@ pub fn is_free<F: Family, T: Tables<F>>(
     frame: &mut Frame<F::Address>,
 ) -> Result<bool, Torn> {
     let (port, client_port) = (frame.target.port, frame.target.client_port);
-    frame.frontend = FrontendKey {
-        address: frame.datagram.tuple.destination,
-        port: client_port,
-        protocol: frame.datagram.tuple.protocol,
-        scope: 0,
-    };
-    if port == client_port || tables.service(&frame.frontend)?.is_some() {
+    let dialled = frame.datagram.tuple.destination;
+    if port == client_port || service::has_port(tables, frame, dialled, client_port)? {
         return Ok(false);
     }
     let (tuple, target) = (&frame.datagram.tuple, &frame.target);

@@ -29,6 +29,7 @@ pub mod frame;
 pub mod pipeline;
 
 pub mod parse;
+pub mod ends;
 pub mod conntrack;
 pub mod service;
 pub mod hash;
@@ -49,6 +50,11 @@ pub mod direct;
 pub mod refuse;
 pub mod echo;
 pub mod account;
+
+pub mod dns;
+
+pub mod admit;
+pub mod masquerade;
 
 pub mod delivery;
 

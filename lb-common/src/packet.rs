@@ -38,6 +38,12 @@ pub trait Packet {
         self.load(at, into)
     }
 
+    /// Where a packet ends that is longer than an IP header can say, which then says 0: of segments
+    /// that the host carries as one (Linux calls it BIG TCP; `iph_totlen` of `linux/ip.h`).
+    fn long_end(&self) -> Option<usize> {
+        None
+    }
+
     /// Overwrites the bytes at an offset.
     fn store<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) -> Result<(), OutOfPacket>;
 
@@ -56,10 +62,47 @@ pub trait Packet {
         false
     }
 
+    /// Copies so many bytes at an offset, at least one and at most all. This and the next two are
+    /// for questions to the DNS Service, which not everybody holds.
+    fn load_some<const N: usize>(
+        &self,
+        _at: usize,
+        _length: usize,
+        _into: &mut [u8; N],
+    ) -> Result<(), OutOfPacket> {
+        Err(OutOfPacket)
+    }
+
+    /// Overwrites so many bytes at an offset, likewise.
+    fn store_some<const N: usize>(
+        &mut self,
+        _at: usize,
+        _bytes: &[u8; N],
+        _length: usize,
+    ) -> Result<(), OutOfPacket> {
+        Err(OutOfPacket)
+    }
+
+    /// Gives it another length; what is new at its end is still to be written.
+    fn resize(&mut self, _length: usize) -> Result<(), OutOfPacket> {
+        Err(OutOfPacket)
+    }
+
+    /// The interface that it came by, if it was sent to another station: a switch that has lost
+    /// that one shows its packets to everybody.
+    fn overheard_by(&self) -> Option<u32> {
+        None
+    }
+
     /// What is to be known of a packet that goes on without the host's stack; nothing where it may
     /// not: it was sent to another station, or bears a tag.
     fn arrival(&self) -> Option<Arrival> {
         None
+    }
+
+    /// The interface that it came by; 0 = by none.
+    fn ifindex(&self) -> u32 {
+        0
     }
 
     /// Asks the host's routing table; whether a packet like that would be sent on, out of
@@ -124,6 +167,31 @@ impl Packet for [u8] {
         Ok(())
     }
 
+    fn load_some<const N: usize>(
+        &self,
+        at: usize,
+        length: usize,
+        into: &mut [u8; N],
+    ) -> Result<(), OutOfPacket> {
+        let bytes = self.get(at..).and_then(|rest| rest.get(..length));
+        let bytes = bytes.filter(|bytes| !bytes.is_empty()).ok_or(OutOfPacket)?;
+        let room = into.get_mut(..length).ok_or(OutOfPacket)?;
+        room.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn store_some<const N: usize>(
+        &mut self,
+        at: usize,
+        bytes: &[u8; N],
+        length: usize,
+    ) -> Result<(), OutOfPacket> {
+        let bytes = bytes.get(..length).ok_or(OutOfPacket)?;
+        let room = self.get_mut(at..).and_then(|rest| rest.get_mut(..length));
+        room.ok_or(OutOfPacket)?.copy_from_slice(bytes);
+        Ok(())
+    }
+
     fn blank(&mut self, _length: usize) -> Result<(), OutOfPacket> {
         Err(OutOfPacket)
     }
@@ -134,13 +202,24 @@ impl Packet for [u8] {
 pub struct Buffer<'a> {
     room: &'a mut [u8],
     length: usize,
+    ifindex: u32,
 }
 
 impl<'a> Buffer<'a> {
     /// The first bytes of a room are the packet.
     pub fn new(room: &'a mut [u8], length: usize) -> Self {
         let length = length.min(room.len());
-        Self { room, length }
+        Self {
+            room,
+            length,
+            ifindex: 0,
+        }
+    }
+
+    /// The packet comes by an interface.
+    #[must_use]
+    pub fn arriving_by(self, ifindex: u32) -> Self {
+        Self { ifindex, ..self }
     }
 
     /// The packet as it is now.
@@ -157,6 +236,37 @@ impl Packet for Buffer<'_> {
     fn store<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) -> Result<(), OutOfPacket> {
         let packet = self.room.get_mut(..self.length).unwrap_or_default();
         packet.store(at, bytes)
+    }
+
+    fn load_some<const N: usize>(
+        &self,
+        at: usize,
+        length: usize,
+        into: &mut [u8; N],
+    ) -> Result<(), OutOfPacket> {
+        self.bytes().load_some(at, length, into)
+    }
+
+    fn store_some<const N: usize>(
+        &mut self,
+        at: usize,
+        bytes: &[u8; N],
+        length: usize,
+    ) -> Result<(), OutOfPacket> {
+        let packet = self.room.get_mut(..self.length).unwrap_or_default();
+        packet.store_some(at, bytes, length)
+    }
+
+    fn ifindex(&self) -> u32 {
+        self.ifindex
+    }
+
+    fn resize(&mut self, length: usize) -> Result<(), OutOfPacket> {
+        let new = self.room.get_mut(self.length.min(length)..length);
+        // As in `blank`.
+        new.ok_or(OutOfPacket)?.fill(0xa5);
+        self.length = length;
+        Ok(())
     }
 
     fn blank(&mut self, length: usize) -> Result<(), OutOfPacket> {

@@ -7,22 +7,24 @@ mod begin;
 mod directly;
 mod errors;
 mod fragments;
+mod outside;
 
 use crate::conntrack::{self, Age, Known, Past, Step, Target, seen};
+use crate::ends::{self, End};
 use crate::family::{Family, Own, V4, V6};
 use crate::frame::{Frame, Frames};
 use crate::packet::Packet;
 use crate::parse::{ethertype, parse};
-use crate::service;
 use crate::tables::{Side, Stage, Tables};
 use crate::verdict::{Reason, Verdict};
 use crate::wire::{BackendState, Node};
-use crate::{delivery, refuse, rewrite};
+use crate::{delivery, dns, refuse, rewrite};
 use aside::{is_unknown, request_to_itself, unknown_to_backend};
-use begin::begin;
+use begin::{begin, dialled};
 use directly::{forwarded_directly, replied_directly};
 use errors::{error_to_backend, error_to_client};
 use fragments::{first_fragment, fragment_to_backend, fragment_to_client};
+use outside::{answered_to_node, begun_from_outside, sent_as_node};
 
 /// TC ingress at an edge: a client's packet on its way to a Service's backend.
 #[inline(always)]
@@ -36,6 +38,50 @@ pub fn ingress<P: Packet + ?Sized, T: Tables<V4> + Tables<V6>>(
         Ok(V6::ETHERTYPE) => towards_backend::<V6, P, T>(packet, tables, &mut frames.wide),
         Ok(_) => Reason::NotIp,
         Err(reason) => reason,
+    }
+}
+
+/// TC ingress where the programs of the kernel are one: with what answers questions for names, to
+/// which a packet goes from one and comes back to the other.
+pub fn ingress_and_names<P: Packet + ?Sized, T: Tables<V4> + Tables<V6>>(
+    packet: &mut P,
+    tables: &mut T,
+    frames: &mut Frames,
+) -> Reason {
+    match ingress(packet, tables, frames) {
+        Reason::NameUnanswered => {
+            let answered = names(packet, tables, frames);
+            answered.unwrap_or_else(|| ingress(packet, tables, frames))
+        }
+        end => end,
+    }
+}
+
+/// Answers a question that `ingress` has ended for with [`Reason::NameUnanswered`]; none: the
+/// packet is as it was, and `ingress` goes on with it.
+#[inline(always)]
+pub fn names<P: Packet + ?Sized, T: Tables<V4> + Tables<V6>>(
+    packet: &mut P,
+    tables: &mut T,
+    frames: &mut Frames,
+) -> Option<Reason> {
+    let Frames {
+        narrow,
+        wide,
+        names,
+    } = frames;
+    match ethertype(packet).ok()? {
+        V4::ETHERTYPE => {
+            let end = dns::answer::<V4, P, T>(packet, tables, &mut narrow.datagram, names);
+            narrow.is_left = u8::from(end.is_none());
+            end
+        }
+        V6::ETHERTYPE => {
+            let end = dns::answer::<V6, P, T>(packet, tables, &mut wide.datagram, names);
+            wide.is_left = u8::from(end.is_none());
+            end
+        }
+        _ => None,
     }
 }
 
@@ -66,8 +112,19 @@ fn towards_backend<F: Own, P: Packet + ?Sized, T: Tables<F>>(
         Reason::Fragment => forward_fragment::<F, P, T>(packet, tables, frame),
         end => end,
     };
+    if matches!(end, Reason::Forwarded | Reason::Unpinned) && frame.is_begun != 0 {
+        let masked = begun::<F, P, T>(packet, tables, frame);
+        if masked != Reason::Forwarded {
+            end = masked;
+        }
+    }
     if end == Reason::NotService && delivery::is_on(tables) {
         end = reply_at_once::<F, P, T>(packet, tables, frame);
+    }
+    if end == Reason::NotService
+        && ends::may_be::<F, T>(tables, End::Behind, &frame.datagram.tuple.source)
+    {
+        end = to_node::<F, P, T>(packet, tables, frame);
     }
     if is_unknown(end) {
         frame.end = end.number();
@@ -98,6 +155,11 @@ fn towards_client<F: Own, P: Packet + ?Sized, T: Tables<F>>(
         Reason::NotReply => hairpin::<F, P, T>(packet, tables, frame),
         end => end,
     };
+    if end == Reason::NotReply
+        && ends::may_be::<F, T>(tables, End::Behind, &frame.datagram.tuple.destination)
+    {
+        end = as_node::<F, P, T>(packet, tables, frame);
+    }
     if frame.datagram.is_first != 0 {
         end = first_fragment(tables, frame, Side::Backend, end);
     }
@@ -134,18 +196,35 @@ out_of_line! {
     reply_at_once = replied_directly;
     aside = unknown_to_backend;
     hairpin = request_to_itself;
+    begun = begun_from_outside;
+    as_node = sent_as_node;
+    to_node = answered_to_node;
 }
 
 /// A client's datagram, to the backend.
 #[inline(always)]
-fn datagram_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
+fn datagram_to_backend<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     packet: &mut P,
     tables: &mut T,
     frame: &mut Frame<F::Address>,
 ) -> Result<Reason, Reason> {
     // Where a packet cannot be read, the one before says nothing.
+    frame.datagram.tuple.source = F::narrow([0; 16]);
     frame.datagram.tuple.destination = F::narrow([0; 16]);
+    frame.is_elsewhere = 0;
+    frame.is_begun = 0;
+    frame.ifindex = packet.ifindex();
     parse::<F, P>(packet, &mut frame.datagram)?;
+    if ends::is_of_none::<F, T>(tables, frame) {
+        frame.is_elsewhere = 1;
+        return Err(Reason::NotService);
+    }
+    if dns::is_asked::<F, T>(tables, &frame.datagram) {
+        if frame.is_left == 0 {
+            return Err(Reason::NameUnanswered);
+        }
+        frame.is_left = 0;
+    }
     // The flow first: it outlives its Service, and most packets are of one that is known.
     let known = conntrack::find(tables, &frame.datagram.tuple, &mut frame.flow)?;
     let now_ns = tables.about_now_ns();
@@ -156,7 +235,7 @@ fn datagram_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
         }
         known => {
             let alone = give_up(tables, frame, known.map(|known| known.stage), &node, now_ns)?;
-            let destination = service::find(tables, frame)?.ok_or(alone)?;
+            let destination = dialled(packet, tables, frame)?.ok_or(alone)?;
             begin(tables, frame, &destination, &node)?
         }
     };
@@ -254,10 +333,15 @@ fn holds<F: Family, T: Tables<F>>(
         // count itself as connected then. A datagram goes to a backend that serves, and so does a
         // client that begins anew.
         let has_answered = stage == Stage::Established || flow.backend_seen & seen::SYN != 0;
-        return Ok(is_tcp && has_answered && !opens);
+        // Unless it is a connection still, and its backend is there to tell so (RFC 5961,
+        // section 4): whoever forges a SYN would cut it.
+        let moves = opens && (found.is_none() || !conntrack::is_established(flow));
+        return Ok(is_tcp && has_answered && !moves);
     }
-    // The LRU tables may have dropped the reverse entry alone; a repeated SYN mends that.
-    Ok(stage == Stage::Established || !opens || conntrack::is_answerable(tables, frame)?)
+    // The LRU tables may have dropped the reverse entry alone: who begins, or waits for an answer,
+    // mends that.
+    let waits = opens || !is_tcp && conntrack::waits(flow, now_ns, &node.timeouts);
+    Ok(stage == Stage::Established || !waits || conntrack::is_answerable(tables, frame)?)
 }
 
 /// Makes room for a new flow where `frame.flow` does not hold; how its packet ends if no Service
@@ -276,9 +360,9 @@ fn give_up<F: Family, T: Tables<F>>(
     };
     // An entry that nobody has removed yet is as good as none.
     let is_over = conntrack::age(&frame.flow, now_ns, &node.timeouts) == Age::Gone;
+    let is_direct = conntrack::is_direct::<F>(&frame.flow, &frame.datagram.tuple);
     frame.past = Past::of(&frame.flow).byte();
     conntrack::forget(tables, frame, stage)?;
-    let is_direct = conntrack::is_direct::<F>(&frame.flow, &frame.datagram.tuple);
     Ok(if is_over || is_direct {
         Reason::NotService
     } else {
@@ -296,15 +380,18 @@ fn resume<F: Family, T: Tables<F>>(
     now_ns: u64,
 ) -> Result<Reason, Reason> {
     frame.target = Target::of(&frame.flow);
+    if known.stage == Stage::HalfOpen && conntrack::is_new(&frame.flow, now_ns) {
+        // It is there already, most often; where it is another flow's, this one's end is near.
+        let _made = conntrack::lead_back(tables, frame, known.stage);
+        frame.is_begun = 1;
+    }
     match conntrack::follow::<F>(frame, Side::Client, now_ns, &node.timeouts) {
-        Step::Touched if conntrack::completes(known.stage, &frame.touch) => {
-            conntrack::promote(tables, frame)?;
-        }
+        Step::Unbelieved => return Ok(Reason::Unbelieved),
+        _ if conntrack::completes::<F>(known.stage, frame) => conntrack::promote(tables, frame)?,
         Step::Touched => {
             let (flow, touch) = (&frame.flow, &frame.touch);
             tables.touch(known.stage, known.place, flow, Side::Client, touch);
         }
-        Step::Unbelieved => return Ok(Reason::Unbelieved),
         Step::Nothing => {}
     }
     Ok(Reason::Forwarded)

@@ -97,6 +97,12 @@ pub fn answer<F: Own, P: Packet + ?Sized, T: Tables<F>>(
         Manner::Pass if wish == Reason::Echoed => return Reason::OtherProtocol,
         Manner::Pass => return Reason::NotService,
     }
+    // What is for another machine that one answers. A pod's packets may be for a bridge behind its
+    // link.
+    let overheard_by = packet.overheard_by();
+    if overheard_by.is_some_and(|ifindex| !tables.is_pod_link(ifindex)) {
+        return Reason::NotService;
+    }
     let datagram = &frame.datagram;
     let Some(answer) = length::<F, P>(packet, datagram) else {
         return Reason::Unanswerable;

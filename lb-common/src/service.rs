@@ -4,7 +4,7 @@
 use crate::family::Family;
 use crate::frame::Frame;
 use crate::tables::{Tables, Torn};
-use crate::wire::FrontendKey;
+use crate::wire::{FrontendKey, scope};
 
 /// What choosing a backend needs of a Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,16 +28,43 @@ pub fn has_address<F: Family, T: Tables<F>>(
     tables: &T,
     frame: &mut Frame<F::Address>,
 ) -> Result<bool, Torn> {
+    is_address(tables, frame, frame.datagram.tuple.destination)
+}
+
+/// The same for any address.
+#[inline(always)]
+pub fn is_address<F: Family, T: Tables<F>>(
+    tables: &T,
+    frame: &mut Frame<F::Address>,
+    address: F::Address,
+) -> Result<bool, Torn> {
     frame.frontend = FrontendKey {
-        address: frame.datagram.tuple.destination,
+        address,
         port: [0; 2],
         protocol: 0,
-        scope: 0,
+        scope: scope::ALL,
     };
     Ok(tables.service(&frame.frontend)?.is_some())
 }
 
-/// The Service that a client's packet is for, if it is for one.
+/// Whether a Service has a port of an address, by the protocol of the packet.
+#[inline(always)]
+pub fn has_port<F: Family, T: Tables<F>>(
+    tables: &T,
+    frame: &mut Frame<F::Address>,
+    address: F::Address,
+    port: [u8; 2],
+) -> Result<bool, Torn> {
+    frame.frontend = FrontendKey {
+        address,
+        port,
+        protocol: frame.datagram.tuple.protocol,
+        scope: scope::ALL,
+    };
+    Ok(tables.service(&frame.frontend)?.is_some())
+}
+
+/// The Service that a client's packet is for, if it is for one, whoever sends it.
 #[inline(always)]
 pub fn find<F: Family, T: Tables<F>>(
     tables: &T,
@@ -48,8 +75,17 @@ pub fn find<F: Family, T: Tables<F>>(
         address: tuple.destination,
         port: tuple.destination_port,
         protocol: tuple.protocol,
-        scope: 0,
+        scope: scope::ALL,
     };
+    look(tables, frame)
+}
+
+/// The Service of `frame.frontend`.
+#[inline(always)]
+pub(crate) fn look<F: Family, T: Tables<F>>(
+    tables: &T,
+    frame: &Frame<F::Address>,
+) -> Result<Option<Destination>, Torn> {
     let service = tables.service(&frame.frontend)?;
     Ok(service.map(|service| Destination {
         service_id: service.service_id,

@@ -7,10 +7,11 @@ mod environment;
 
 pub use environment::{Environment, Word};
 
+use crate::ends::End;
 use crate::family::Family;
 use crate::wire::{
-    Affinity, Backend, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Range, Reverse,
-    Service, Tuple,
+    Affinity, Backend, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Mask, Range,
+    Reverse, Service, Tuple,
 };
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
@@ -33,9 +34,10 @@ pub enum InsertError {
 /// Which pair of flow tables: they differ in what happens when they are full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// TCP before the client has answered the backend's SYN-ACK. LRU: old entries give way.
+    /// Before the client has answered the backend: its SYN-ACK, or its first datagram. LRU: old
+    /// entries give way.
     HalfOpen,
-    /// All else. Plain hashes: full means a counted refusal.
+    /// From then on. Plain hashes: full means a counted refusal.
     Established,
 }
 
@@ -70,6 +72,8 @@ pub trait Tables<F: Family>: Environment {
 
     /// The Service behind a frontend.
     fn service(&self, key: &FrontendKey<F::Address>) -> Found<Service>;
+    /// Whether a client is in a range that a Service admits.
+    fn admits(&self, service_id: u32, client: &F::Address) -> bool;
     /// Where Services' addresses come from.
     fn range(&self) -> Range;
     /// The backend id in a slot of the table that begins at a chunk.
@@ -103,6 +107,13 @@ pub trait Tables<F: Family>: Environment {
     /// Removes a reverse entry; removing what is not there is fine.
     fn remove_reverse(&mut self, stage: Stage, key: &Tuple<F::Address>);
 
+    /// Whether an address like that has left a trace on a spot; tables without traces cannot tell.
+    fn has_trace(&self, _end: End, _spot: u32) -> bool {
+        true
+    }
+    /// Leaves the trace of a flow's end there.
+    fn leave_trace(&mut self, _spot: u32) {}
+
     /// Copies a client's affinity; likewise.
     fn affinity(&self, key: &Tuple<F::Address>, into: &mut Affinity) -> Found<()>;
     /// Makes an affinity where none is.
@@ -124,6 +135,13 @@ pub trait Tables<F: Family>: Environment {
     fn put_foreign(&mut self, key: &Tuple<F::Address>, foreign: &Foreign) -> bool;
     /// Removes a flow of conntrack's; removing what is not there is fine.
     fn remove_foreign(&mut self, key: &Tuple<F::Address>);
+
+    /// Copies half of a masquerade; likewise.
+    fn mask(&self, key: &Tuple<F::Address>, into: &mut Mask) -> Found<()>;
+    /// Makes half of a masquerade where none is.
+    fn insert_mask(&mut self, key: &Tuple<F::Address>, mask: &Mask) -> Result<(), InsertError>;
+    /// Removes half of a masquerade; removing what is not there is fine.
+    fn remove_mask(&mut self, key: &Tuple<F::Address>);
 
     /// Copies what a first fragment has taught; likewise.
     fn fragment(&self, key: &FragmentKey<F::Address>, into: &mut Fragment) -> Found<()>;

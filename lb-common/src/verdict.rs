@@ -52,10 +52,12 @@ macro_rules! reasons {
                     self,
                     Self::FlowTableFull
                         | Self::NoPort
+                        | Self::NoSource
                         | Self::Torn
                         | Self::StoreFailed
                         | Self::Unpinned
                         | Self::ForeignUnknown
+                        | Self::NameUnanswered
                 )
             }
 
@@ -169,8 +171,9 @@ reasons! {
     FragmentForwarded = 38, Pass, "fragment_forwarded";
     /// A later fragment of a backend's answer: the client sees the Service.
     FragmentReplied = 39, Pass, "fragment_replied";
-    /// A later fragment to a Service's address, of whose first nothing is known: it has not come
-    /// yet, was dropped itself, or came too long ago.
+    /// A later fragment to a Service's address, or of a backend's to a client that it answers in
+    /// fragments, of whose first nothing is known: it has not come yet, was dropped itself, or came
+    /// too long ago.
     FragmentEarly = 40, Drop, "fragment_early";
     /// A first fragment to a Service's address that ends before its ports and flags do, or one of
     /// SCTP, whose checksum is not corrected without knowing how much follows.
@@ -194,6 +197,26 @@ reasons! {
     ForwardedDirectly = 48, Deliver, "forwarded_directly";
     /// Translated back where it entered the node, and handed to its next hop past the host's stack.
     RepliedDirectly = 49, Deliver, "replied_directly";
+    /// A question to the DNS Service for a Service's address, which this node has answered.
+    NameFound = 50, Answer, "name_found";
+    /// Likewise, for a name that is there and has nothing of the type that was asked for.
+    NameEmpty = 51, Answer, "name_empty";
+    /// Likewise, for a name of the cluster's domain that is not there.
+    NameUnknown = 52, Answer, "name_unknown";
+    /// A question to the DNS Service, and the program that answers such is not there.
+    NameUnanswered = 53, Drop, "name_unanswered";
+    /// A client's packet from one uplink to a backend behind another: it bears this node's address
+    /// from here on, so that the answer comes back.
+    Masqueraded = 54, Pass, "masqueraded";
+    /// Such a backend's packet to this node's address: it goes on to the client.
+    Unmasked = 55, Pass, "unmasked";
+    /// Such a client cannot be shown to the backend as this node: every port tried is taken towards
+    /// it, or the uplink has no address of the family.
+    NoSource = 56, Drop, "no_source";
+    /// The client is in none of the ranges from which a load balancer's address may be dialled.
+    NotAdmitted = 57, Drop, "not_admitted";
+    /// It has come in by an uplink, and its source is a Service's address or this node's own.
+    Spoofed = 58, Drop, "spoofed";
 }
 
 /// Room for reasons in the counters of one hook.

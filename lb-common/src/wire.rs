@@ -7,38 +7,50 @@
 //! kernel reuses a freed hash element at once: a reader may see another key's value or a mixture.
 
 mod account;
+mod admitted;
 mod affinity;
 mod backend;
+mod ends;
 mod expiry;
 mod flow;
 mod foreign;
 mod fragment;
 mod frontend;
+mod mask;
+mod names;
 mod node;
+mod passage;
 mod range;
 mod route;
 mod seal;
 mod slots;
 mod tuple;
+mod uplink;
 
 pub use account::Account;
+pub use admitted::Admitted;
 pub use affinity::Affinity;
 pub use backend::{Backend, BackendState};
+pub use ends::{PAGE_SPOTS, PAGES, Page};
 pub use expiry::{Expiry, Round, Sweep};
 pub use flow::{Flow, Progress, Reverse};
 pub use foreign::Foreign;
 pub use fragment::{Fragment, FragmentKey};
-pub use frontend::{FrontendKey, Service};
+pub use frontend::{FrontendKey, Service, scope};
+pub use mask::{MASQUERADES, Mask};
+pub use names::{Labels, NAME_WORDS, NameEntry, NameKind, Resolver, ResolverMode};
 pub use node::{Manner, Node, Refusals, Takeover, Timeouts};
+pub use passage::{PASSAGES, Passage};
 pub use range::Range;
 pub use route::Route;
 pub use seal::{Sealed, fingerprint};
 pub use slots::{CHUNK_SLOTS, Chunk};
 pub use tuple::Tuple;
+pub use uplink::Uplink;
 
 /// Version of the layout of all maps together. A change to any type in here, to a map's kind or to
 /// the meaning of a field raises it; pins of other layouts live in folders of their own.
-pub const LAYOUT: u32 = 5;
+pub const LAYOUT: u32 = 8;
 
 /// IP protocol numbers that have ports (IANA protocol numbers).
 pub mod protocol {

@@ -16,6 +16,18 @@ use lb_common::{
 
 /// `PACKET_HOST` of `uapi/linux/if_packet.h`: sent to our own station.
 const PACKET_HOST: u32 = 0;
+/// `PACKET_OTHERHOST`: sent to another station.
+const PACKET_OTHERHOST: u32 = 3;
+
+/// The interface that a packet came by which was sent to another station.
+#[inline(always)]
+pub(crate) fn overheard_by(skb: *mut __sk_buff) -> Option<u32> {
+    // SAFETY: the kernel hands every TC program a valid context.
+    let kind = unsafe { (*skb).pkt_type };
+    // SAFETY: as above.
+    let ifindex = unsafe { (*skb).ifindex };
+    (kind == PACKET_OTHERHOST).then_some(ifindex)
+}
 
 /// What is known of a packet that was sent to this host and bears no tag.
 #[inline(always)]

@@ -21,17 +21,21 @@
 mod skb;
 mod words;
 mod hop;
+mod lru;
 mod maps;
+mod traces;
 mod tables;
+mod names;
 mod snapshot;
 mod clock;
+mod overhear;
 mod deliver;
 mod sweep;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
 use deliver::{Hook, deliver};
-use lb_common::pipeline;
-use maps::{FrameUse, frames};
+use lb_common::{pipeline, verdict::Reason};
+use maps::{FURTHER, FrameUse, Further, frames};
 use skb::Skb;
 use tables::KernelTables;
 
@@ -41,7 +45,24 @@ pub fn weiche_ingress(ctx: TcContext) -> i32 {
     let parts = frames(FrameUse::Packet).zip(KernelTables::new());
     let end = parts
         .map(|(frames, mut tables)| pipeline::ingress(&mut Skb::new(&ctx), &mut tables, frames));
+    if end == Some(Reason::NameUnanswered) {
+        go_on(&ctx, Further::Names);
+    }
+    overhear::show(&ctx, end);
     deliver(&ctx, Hook::Ingress, end)
+}
+
+/// What `weiche_ingress` goes on with where a packet is a question to the DNS Service: a program of
+/// its own, so that the other one costs the verifier no more. It answers, or goes back.
+#[classifier]
+pub fn weiche_names(ctx: TcContext) -> i32 {
+    let parts = frames(FrameUse::Packet).zip(KernelTables::new());
+    let end = parts
+        .and_then(|(frames, mut tables)| pipeline::names(&mut Skb::new(&ctx), &mut tables, frames));
+    if end.is_none() {
+        go_on(&ctx, Further::Ingress);
+    }
+    deliver(&ctx, Hook::Ingress, end.or(Some(Reason::NameUnanswered)))
 }
 
 /// TC egress at an edge: back to the client.
@@ -50,6 +71,7 @@ pub fn weiche_egress(ctx: TcContext) -> i32 {
     let parts = frames(FrameUse::Packet).zip(KernelTables::new());
     let end = parts
         .map(|(frames, mut tables)| pipeline::egress(&mut Skb::new(&ctx), &mut tables, frames));
+    overhear::show(&ctx, end);
     deliver(&ctx, Hook::Egress, end)
 }
 
@@ -57,6 +79,13 @@ pub fn weiche_egress(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn weiche_sweep(_ctx: TcContext) -> i32 {
     sweep::start() as i32
+}
+
+/// Ends this program, and begins another one with the packet; does nothing if that is not there.
+#[inline(always)]
+fn go_on(ctx: &TcContext, to: Further) {
+    // SAFETY: nothing here is left to be dropped.
+    unsafe { FURTHER.tail_call(ctx, to as u32) };
 }
 
 /// The verifier refuses a program from which this can be reached, so none can.

@@ -3,16 +3,18 @@
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, Queue, RingBuf},
     macros::btf_map,
 };
 use lb_common::{
+    dns::MESSAGE,
     family::{Family, V4, V6},
     frame::{Frame, Frames},
     verdict::REASON_SLOTS,
     wire::{
-        Account, Affinity, Backend, Chunk, Expiry, Flow, Foreign, Fragment, FragmentKey,
-        FrontendKey, Node, Range, Reverse, Round, Service, Sweep, Tuple,
+        Account, Admitted, Affinity, Backend, Chunk, Expiry, Flow, Foreign, Fragment, FragmentKey,
+        FrontendKey, Labels, MASQUERADES, Mask, NameEntry, Node, PAGES, PASSAGES as PLACES, Page,
+        Passage, Range, Resolver, Reverse, Round, Service, Sweep, Tuple, Uplink,
     },
 };
 
@@ -20,28 +22,45 @@ type A4 = <V4 as Family>::Address;
 type A6 = <V6 as Family>::Address;
 
 type Frontends<A> = HashMap<FrontendKey<A>, Service, 1024>;
+/// Nobody sets this size.
+type Ranges<A> = LpmTrie<Admitted<A>, u32, 65536>;
 type Flows<A> = HashMap<Tuple<A>, Flow, 1024>;
 type Reverses<A> = HashMap<Tuple<A>, Reverse, 1024>;
 type Affinities<A> = HashMap<Tuple<A>, Affinity, 1024>;
 /// Made as they come: most nodes never hold one.
 type Foreigns<A> = HashMap<Tuple<A>, Foreign, 1024, { BPF_F_NO_PREALLOC as usize }>;
 type HalfOpens<A> = LruHashMap<Tuple<A>, Flow, 1024>;
+/// Two for each masquerade, made as they come: a node without uplinks holds none. Nobody sets this
+/// size, so that they go along when flows move.
+type Masks<A> =
+    HashMap<Tuple<A>, Mask, { 2 * MASQUERADES as usize }, { BPF_F_NO_PREALLOC as usize }>;
 /// Fragmented datagrams that are under way at once; the oldest give way. Nobody sets this size.
 type Fragments<A> = LruHashMap<FragmentKey<A>, Fragment, 16384>;
 type HalfReverses<A> = LruHashMap<Tuple<A>, Reverse, 1024>;
-/// Twice as many as flows, of which one that is replaced leaves its entry until that is met, and
-/// as many as affinities.
+/// Twice as many as flows, of which one that is replaced leaves its entry until that is met, as
+/// many as affinities, and as many as masquerades.
 type Expiries<A> = Queue<Expiry<A>, 3072>;
+
+pub(crate) type Traces = Array<Page, { PAGES as usize }>;
 
 /// Ends of links whose other end is a pod's. Few, and made as they come.
 #[btf_map]
 pub(crate) static POD_LINKS: HashMap<u32, u32, 65536, { BPF_F_NO_PREALLOC as usize }> =
     HashMap::new();
 
+/// Interfaces to other machines, likewise.
+#[btf_map]
+pub(crate) static UPLINKS: HashMap<u32, Uplink, 4096, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+
 #[btf_map]
 static FRONTENDS_V4: Frontends<A4> = HashMap::new();
 #[btf_map]
 static FRONTENDS_V6: Frontends<A6> = HashMap::new();
+#[btf_map]
+static ADMITTED_V4: Ranges<A4> = LpmTrie::new();
+#[btf_map]
+static ADMITTED_V6: Ranges<A6> = LpmTrie::new();
 #[btf_map]
 static FLOWS_V4: Flows<A4> = HashMap::new();
 #[btf_map]
@@ -71,6 +90,10 @@ static FRAGMENTS_V4: Fragments<A4> = LruHashMap::new();
 #[btf_map]
 static FRAGMENTS_V6: Fragments<A6> = LruHashMap::new();
 #[btf_map]
+static MASKS_V4: Masks<A4> = HashMap::new();
+#[btf_map]
+static MASKS_V6: Masks<A6> = HashMap::new();
+#[btf_map]
 static EXPIRY_V4: Expiries<A4> = Queue::new();
 #[btf_map]
 static EXPIRY_V6: Expiries<A6> = Queue::new();
@@ -84,6 +107,19 @@ pub(crate) static NODE: Array<Node, 1> = Array::new();
 /// Where Services' addresses come from, IPv4's and IPv6's.
 #[btf_map]
 pub(crate) static RANGES: Array<Range, 2> = Array::new();
+/// Which addresses flows have had so far, both ends in one.
+#[btf_map]
+static ENDS_V4: Traces = Array::new();
+#[btf_map]
+static ENDS_V6: Traces = Array::new();
+/// Which addresses Services have had so far.
+#[btf_map]
+static ADDRESSES_V4: Traces = Array::new();
+#[btf_map]
+static ADDRESSES_V6: Traces = Array::new();
+/// What the host's routing table has said lately. No pin: it is out of date at once.
+#[btf_map]
+pub(crate) static PASSAGES: PerCpuArray<Passage, { PLACES as usize }> = PerCpuArray::new();
 /// What the node's own answers have cost.
 #[btf_map]
 pub(crate) static ACCOUNT: Array<Account, 1> = Array::new();
@@ -101,6 +137,30 @@ pub(crate) static SWEEP: Array<Sweep, 1> = Array::new();
 /// for null, which the verifiers of Linux 6.1 and 6.12 refuse.
 #[btf_map]
 pub(crate) static ROUND: Array<Round, 1> = Array::new();
+
+/// What names stand for. Made as they come: a namespace's name takes as much as a Service's.
+#[btf_map]
+pub(crate) static NAMES: HashMap<Labels, NameEntry, 1024, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+/// Where the kernel is asked for them.
+#[btf_map]
+pub(crate) static RESOLVER: Array<Resolver, 1> = Array::new();
+/// Answers of the DNS Service's that the agent is to compare; the least that every size of pages
+/// allows.
+#[btf_map]
+pub(crate) static OVERHEARD: RingBuf<[u8; MESSAGE], 262_144> = RingBuf::new();
+/// Programs that others go on with: see [`Further`].
+#[btf_map]
+pub(crate) static FURTHER: ProgramArray<2> = ProgramArray::new();
+
+/// Places in `FURTHER`.
+#[derive(Clone, Copy)]
+pub(crate) enum Further {
+    /// `weiche_ingress`.
+    Ingress = 0,
+    /// `weiche_names`.
+    Names = 1,
+}
 
 /// What a program works on: its stack holds 512 bytes.
 #[btf_map]
@@ -137,7 +197,9 @@ pub(crate) fn frames(by: FrameUse) -> Option<&'static mut Frames> {
 pub(crate) trait FamilyMaps: Family {
     /// Frontends.
     fn frontends() -> &'static Frontends<Self::Address>;
-    /// Flows that are no longer, or never were, half open.
+    /// Who may dial what.
+    fn admitted() -> &'static Ranges<Self::Address>;
+    /// Flows that are no longer half open.
     fn flows() -> &'static Flows<Self::Address>;
     /// Their reverse entries.
     fn reverses() -> &'static Reverses<Self::Address>;
@@ -149,10 +211,16 @@ pub(crate) trait FamilyMaps: Family {
     fn affinities() -> &'static Affinities<Self::Address>;
     /// Flows that are conntrack's.
     fn foreigns() -> &'static Foreigns<Self::Address>;
+    /// Who is shown to backends as this node.
+    fn masks() -> &'static Masks<Self::Address>;
     /// What first fragments have taught.
     fn fragments() -> &'static Fragments<Self::Address>;
     /// The queue in which flows and affinities wait for the sweep.
     fn expiries() -> &'static Expiries<Self::Address>;
+    /// Which addresses flows have had.
+    fn ends() -> &'static Traces;
+    /// Which addresses Services have had.
+    fn addresses() -> &'static Traces;
     /// Where in `RANGES` this family stands.
     const RANGE: u32;
     /// The frame of this family.
@@ -161,15 +229,20 @@ pub(crate) trait FamilyMaps: Family {
 
 /// The maps of a family by their names.
 macro_rules! family_maps {
-    ($family:ident: $frontends:ident $flows:ident $reverses:ident $opens:ident $half:ident
-     $affinities:ident $foreigns:ident $fragments:ident $expiries:ident $frame:ident
-     $range:literal) => {
+    ($family:ident: $frontends:ident $admitted:ident $flows:ident $reverses:ident $opens:ident
+     $half:ident $affinities:ident $foreigns:ident $masks:ident $fragments:ident $expiries:ident
+     $ends:ident $addresses:ident $frame:ident $range:literal) => {
         impl FamilyMaps for $family {
             const RANGE: u32 = $range;
 
             #[inline(always)]
             fn frontends() -> &'static Frontends<Self::Address> {
                 &$frontends
+            }
+
+            #[inline(always)]
+            fn admitted() -> &'static Ranges<Self::Address> {
+                &$admitted
             }
 
             #[inline(always)]
@@ -203,6 +276,11 @@ macro_rules! family_maps {
             }
 
             #[inline(always)]
+            fn masks() -> &'static Masks<Self::Address> {
+                &$masks
+            }
+
+            #[inline(always)]
             fn fragments() -> &'static Fragments<Self::Address> {
                 &$fragments
             }
@@ -213,6 +291,16 @@ macro_rules! family_maps {
             }
 
             #[inline(always)]
+            fn ends() -> &'static Traces {
+                &$ends
+            }
+
+            #[inline(always)]
+            fn addresses() -> &'static Traces {
+                &$addresses
+            }
+
+            #[inline(always)]
             fn frame(frames: &mut Frames) -> &mut Frame<Self::Address> {
                 &mut frames.$frame
             }
@@ -220,7 +308,7 @@ macro_rules! family_maps {
     };
 }
 
-family_maps!(V4: FRONTENDS_V4 FLOWS_V4 REVERSE_V4 HALF_OPEN_V4 HALF_REVERSE_V4 AFFINITY_V4
-    FOREIGN_V4 FRAGMENTS_V4 EXPIRY_V4 narrow 0);
-family_maps!(V6: FRONTENDS_V6 FLOWS_V6 REVERSE_V6 HALF_OPEN_V6 HALF_REVERSE_V6 AFFINITY_V6
-    FOREIGN_V6 FRAGMENTS_V6 EXPIRY_V6 wide 1);
+family_maps!(V4: FRONTENDS_V4 ADMITTED_V4 FLOWS_V4 REVERSE_V4 HALF_OPEN_V4 HALF_REVERSE_V4
+    AFFINITY_V4 FOREIGN_V4 MASKS_V4 FRAGMENTS_V4 EXPIRY_V4 ENDS_V4 ADDRESSES_V4 narrow 0);
+family_maps!(V6: FRONTENDS_V6 ADMITTED_V6 FLOWS_V6 REVERSE_V6 HALF_OPEN_V6 HALF_REVERSE_V6
+    AFFINITY_V6 FOREIGN_V6 MASKS_V6 FRAGMENTS_V6 EXPIRY_V6 ENDS_V6 ADDRESSES_V6 wide 1);

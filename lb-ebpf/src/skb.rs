@@ -74,6 +74,45 @@ impl Packet for Skb {
     }
 
     #[inline(always)]
+    fn long_end(&self) -> Option<usize> {
+        // SAFETY: the kernel hands every TC program a valid context.
+        let segment = unsafe { (*self.skb).gso_size };
+        // SAFETY: as above.
+        let length = unsafe { (*self.skb).len };
+        (segment != 0).then_some(length as usize)
+    }
+
+    #[inline(always)]
+    fn load_some<const N: usize>(
+        &self,
+        at: usize,
+        length: usize,
+        into: &mut [u8; N],
+    ) -> Result<(), OutOfPacket> {
+        let length = some::<N>(length)?;
+        let into = into.as_mut_ptr().cast();
+        // SAFETY: the helper writes as many bytes as were asked for, which are N at most.
+        done(unsafe { bpf_skb_load_bytes(self.skb.cast(), at as u32, into, length) })
+    }
+
+    #[inline(always)]
+    fn store_some<const N: usize>(
+        &mut self,
+        at: usize,
+        bytes: &[u8; N],
+        length: usize,
+    ) -> Result<(), OutOfPacket> {
+        let (from, length) = (bytes.as_ptr().cast(), some::<N>(length)?);
+        // SAFETY: the helper reads as many bytes as were asked for, which are N at most.
+        done(unsafe { bpf_skb_store_bytes(self.skb, at as u32, from, length, 0) })
+    }
+
+    #[inline(always)]
+    fn resize(&mut self, length: usize) -> Result<(), OutOfPacket> {
+        self.change_tail(length as u32)
+    }
+
+    #[inline(always)]
     fn store<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) -> Result<(), OutOfPacket> {
         // SAFETY: the helper reads N bytes from a buffer of N bytes.
         let error =
@@ -121,8 +160,23 @@ impl Packet for Skb {
     }
 
     #[inline(always)]
+    fn overheard_by(&self) -> Option<u32> {
+        // A test's packets come to no station.
+        if clock::is_injected() {
+            return None;
+        }
+        hop::overheard_by(self.skb)
+    }
+
+    #[inline(always)]
     fn arrival(&self) -> Option<Arrival> {
         hop::arrival(self.skb)
+    }
+
+    #[inline(always)]
+    fn ifindex(&self) -> u32 {
+        // SAFETY: the kernel hands every TC program a valid context.
+        unsafe { (*self.skb).ifindex }
     }
 
     #[inline(always)]
@@ -243,6 +297,21 @@ impl Skb {
 pub(crate) fn words(address: &WideAddress) -> [u32; 4] {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
     [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]].map(u32::from_ne_bytes)
+}
+
+/// A number of bytes from one to N.
+///
+/// One less is what is tested, and one more than that is what the helper gets: Linux 6.1 learns
+/// nothing from a test for zero, and the compiler would test one copy and hand on another.
+#[inline(always)]
+pub(crate) fn some<const N: usize>(length: usize) -> Result<u32, OutOfPacket> {
+    let mut less = (length as u64).wrapping_sub(1);
+    // SAFETY: changes nothing; the compiler no longer knows where the number comes from.
+    unsafe { core::arch::asm!("{0} = {0}", inout(reg) less, options(pure, nomem, nostack)) };
+    if less >= N as u64 {
+        return Err(OutOfPacket);
+    }
+    Ok(less as u32 + 1)
 }
 
 #[inline(always)]

@@ -56,3 +56,8 @@ pub(crate) unsafe fn copy_words<V, const WORDS: usize>(at: *const V, into: &mut 
         word += 1;
     }
 }
+
+/// Words of a value.
+pub(crate) const fn words<V>() -> usize {
+    size_of::<V>() / 8
+}

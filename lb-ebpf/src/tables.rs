@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT OR Apache-2.0
 //! `lb_common`'s tables over the kernel's maps.
 
+mod environment;
+
 use crate::{
-    clock,
-    maps::{ACCOUNT, BACKENDS, FamilyMaps, NODE, POD_LINKS, RANGES, SLOTS},
-    snapshot::whole,
+    lru,
+    maps::{BACKENDS, FamilyMaps, NODE, RANGES, SLOTS},
+    snapshot::{whole, words},
+    traces,
 };
 use aya_ebpf::{
-    bindings::{BPF_ANY, BPF_EXIST, BPF_NOEXIST, bpf_spin_lock},
-    helpers::generated::{bpf_spin_lock, bpf_spin_unlock},
+    bindings::{BPF_ANY, BPF_EXIST, BPF_NOEXIST},
+    btf_maps::lpm_trie::Key,
 };
-use core::{mem::offset_of, ops::Deref};
+use core::mem::offset_of;
 use lb_common::{
-    tables::{Environment, Found, InsertError, Side, Stage, Tables, Touch, Word},
+    ends::End,
+    tables::{Found, InsertError, Side, Stage, Tables, Touch},
     wire::{
-        Account, Affinity, Backend, BackendState, CHUNK_SLOTS, Expiry, Flow, Foreign, Fragment,
-        FragmentKey, FrontendKey, Node, Range, Reverse, Service, Tuple, fingerprint,
+        Admitted, Affinity, Backend, BackendState, CHUNK_SLOTS, Expiry, Flow, Foreign, Fragment,
+        FragmentKey, FrontendKey, Mask, Node, Range, Reverse, Service, Tuple, fingerprint,
     },
 };
 
@@ -32,59 +36,6 @@ impl KernelTables {
     }
 }
 
-impl Environment for KernelTables {
-    #[inline(always)]
-    fn now_ns(&self) -> u64 {
-        clock::now_ns()
-    }
-
-    #[inline(always)]
-    fn about_now_ns(&self) -> u64 {
-        clock::about_now_ns()
-    }
-
-    #[inline(always)]
-    fn node(&self) -> impl Deref<Target = Node> + use<> {
-        self.node
-    }
-
-    #[inline(always)]
-    fn is_pod_link(&self, ifindex: u32) -> bool {
-        POD_LINKS.get_ptr(&ifindex).is_some()
-    }
-
-    #[inline(always)]
-    fn account(&self, word: Word) -> u64 {
-        let Some(account) = ACCOUNT.get_ptr_mut(0) else {
-            return 0;
-        };
-        // SAFETY: an aligned word of a map value; `settle` notices if it is no longer true.
-        unsafe { account_word(account, word).read_volatile() }
-    }
-
-    #[inline(always)]
-    fn settle(&mut self, word: Word, from: u64, to: u64) -> bool {
-        let Some(account) = ACCOUNT.get_ptr_mut(0) else {
-            return false;
-        };
-        let lock: *mut bpf_spin_lock = account.wrapping_byte_add(offset_of!(Account, lock)).cast();
-        let word = account_word(account, word);
-        // The target has no compare-and-exchange.
-        // SAFETY: the lock of that very value, and nothing in between calls anything, as the
-        // verifier checks.
-        unsafe { bpf_spin_lock(lock) };
-        // SAFETY: an aligned word of a map value.
-        let is_as_read = unsafe { word.read_volatile() } == from;
-        if is_as_read {
-            // SAFETY: as above.
-            unsafe { word.write_volatile(to) };
-        }
-        // SAFETY: as above.
-        unsafe { bpf_spin_unlock(lock) };
-        is_as_read
-    }
-}
-
 impl<F: FamilyMaps> Tables<F> for KernelTables {
     type Place = *mut Flow;
 
@@ -94,6 +45,17 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
         let look = || F::frontends().get_ptr_mut(key);
         let found = whole::<_, { words::<Service>() }>(look, fingerprint(key), &mut service)?;
         Ok(found.map(|_| service))
+    }
+
+    #[inline(always)]
+    fn admits(&self, service_id: u32, client: &F::Address) -> bool {
+        let number_bits = Admitted::<F::Address>::NUMBER_BITS;
+        let all_bits = number_bits + 8 * size_of::<F::Address>() as u32;
+        let sought = Admitted {
+            service_id: service_id.to_be_bytes(),
+            address: *client,
+        };
+        F::admitted().get(&Key::new(all_bits, sought)).is_some()
     }
 
     #[inline(always)]
@@ -144,7 +106,7 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
     ) -> Result<(), InsertError> {
         let inserted = match stage {
             Stage::Established => F::flows().insert(key, flow, NOEXIST),
-            Stage::HalfOpen => F::half_opens().insert(key, flow, NOEXIST),
+            Stage::HalfOpen => lru::insert(F::half_opens(), key, flow, NOEXIST),
         };
         inserted.map_err(refusal)
     }
@@ -222,7 +184,7 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
     ) -> Result<(), InsertError> {
         let inserted = match stage {
             Stage::Established => F::reverses().insert(key, reverse, NOEXIST),
-            Stage::HalfOpen => F::half_reverses().insert(key, reverse, NOEXIST),
+            Stage::HalfOpen => lru::insert(F::half_reverses(), key, reverse, NOEXIST),
         };
         inserted.map_err(refusal)
     }
@@ -285,6 +247,26 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
     }
 
     #[inline(always)]
+    fn mask(&self, key: &Tuple<F::Address>, into: &mut Mask) -> Found<()> {
+        const WORDS: usize = words::<Mask>();
+        let look = || F::masks().get_ptr_mut(key);
+        let found = whole::<_, WORDS>(look, fingerprint(key), into);
+        Ok(found?.map(|_| ()))
+    }
+
+    #[inline(always)]
+    fn insert_mask(&mut self, key: &Tuple<F::Address>, mask: &Mask) -> Result<(), InsertError> {
+        let inserted = F::masks().insert(key, mask, NOEXIST);
+        inserted.map_err(refusal)
+    }
+
+    #[inline(always)]
+    fn remove_mask(&mut self, key: &Tuple<F::Address>) {
+        // As with flows.
+        let _ = F::masks().remove(key);
+    }
+
+    #[inline(always)]
     fn fragment(&self, key: &FragmentKey<F::Address>, into: &mut Fragment) -> Found<()> {
         const WORDS: usize = words::<Fragment>();
         let look = || F::fragments().get_ptr_mut(key);
@@ -295,13 +277,27 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
     #[inline(always)]
     fn learn_fragment(&mut self, key: &FragmentKey<F::Address>, fragment: &Fragment) {
         // Where the kernel finds no room, the later fragments are dropped, and counted.
-        let _ = F::fragments().insert(key, fragment, ANY);
+        let _ = lru::insert(F::fragments(), key, fragment, ANY);
     }
 
     #[inline(always)]
     fn forget_fragment(&mut self, key: &FragmentKey<F::Address>) {
         // As with flows.
         let _ = F::fragments().remove(key);
+    }
+
+    #[inline(always)]
+    fn has_trace(&self, end: End, spot: u32) -> bool {
+        let traces = match end {
+            End::Service => F::addresses(),
+            End::Dialled | End::Serving | End::Behind => F::ends(),
+        };
+        traces::is_there(traces, spot)
+    }
+
+    #[inline(always)]
+    fn leave_trace(&mut self, spot: u32) {
+        traces::leave(F::ends(), spot);
     }
 
     #[inline(always)]
@@ -317,16 +313,6 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
         *into = entry;
         true
     }
-}
-
-/// Where a word of the account is.
-#[inline(always)]
-fn account_word(account: *mut Account, word: Word) -> *mut u64 {
-    let offset = match word {
-        Word::PaidUntil => offset_of!(Account, paid_until_ns),
-        Word::Owed => offset_of!(Account, owed),
-    };
-    account.wrapping_byte_add(offset).cast()
 }
 
 /// Where a word of a flow is.
@@ -349,9 +335,4 @@ fn refusal(error: i32) -> InsertError {
     } else {
         InsertError::Full
     }
-}
-
-/// Words of a value.
-const fn words<V>() -> usize {
-    size_of::<V>() / 8
 }

@@ -19,18 +19,17 @@ use crate::{
         pin::{PinError, Pins},
     },
     delivery,
-    dns::Answers,
+    dns::server::Server,
     maps::{
         StoreError,
         kernel::{KernelFlows, KernelReasons, KernelStore, OpenError},
     },
     model::{Change, Name, World},
     observe::{
-        Status, StatusError,
+        Status, StatusError, balancers,
         metrics::{Facts, Metrics},
         server::{ListenError, Source, Vitals},
     },
-    plan::Rules,
     reconcile::{self, Report, Settings},
     takeover::{Handover, HandoverError},
 };
@@ -145,16 +144,17 @@ async fn work(config: &Config) -> Result<(), AgentError> {
     let takeover = handover.state();
     let (sender, changes) = mpsc::channel(CHANGES);
     let facts = facts(config, seed.as_ref());
-    let answers = Answers::default();
-    let vitals = vitals(&facts, &maps, &answers)?;
+    let vitals = vitals(&facts, &maps)?;
     let handle = source::open(config, vitals.metrics.calls(), sender).await?;
     let edges = datapath.edges(config.globs.clone(), config.direct.look())?;
     let (edge_states, edges_seen) = watch::channel(Vec::new());
     let direct = delivery::Keeper::new(config.direct, &maps, edges_seen.clone())?;
     let publisher = Publisher::new(config, &facts, vitals.clone());
     let (reports, reported) = watch::channel(Report::default());
-    let dns = serve::names(config, answers).map_err(AgentError::Dns)?;
-    let names = dns.as_ref().map(|(names, _server)| names);
+    let mut answering = serve::names(config, &maps, vitals.metrics.answers())?;
+    let shadow = answering.shadow.take();
+    let names = answering.names.as_ref();
+    let dns_states = answering.server.as_ref().map(Server::state);
     let renamed = |world: &World, touched: &BTreeSet<Name>| {
         if let Some(names) = names {
             names.update(world, touched);
@@ -173,10 +173,13 @@ async fn work(config: &Config) -> Result<(), AgentError> {
         end = handover.run(ready(edges_seen, reported.clone()), |progress| {
             publisher.takeover(progress);
         }) => match end? {},
-        end = publisher.run(handle.status(), reported) => match end? {},
+        end = publisher.run(handle.status(), reported.clone()) => match end? {},
+        end = balancers::follow(reported, vitals.clone()) => match end {},
         end = vitals.watch_pressure(|pressed| publisher.pressed(pressed)) => match end {},
         end = sync(config, takeover, seed, changes, store, renamed, report) => end?,
+        end = publisher.names(dns_states) => match end {},
         end = serve::keep(config, names) => match end {},
+        end = serve::compare(shadow, |tally| publisher.shadow(tally)) => match end {},
         end = serve::probes(config, &vitals) => match end? {},
         end = serve::metrics(config, &vitals) => match end? {},
         _ = term.recv() => {}
@@ -207,14 +210,12 @@ fn facts(config: &Config, seed: Option<&Seed>) -> Facts {
     }
 }
 
-fn vitals(facts: &Facts, maps: &Path, answers: &Answers) -> Result<Arc<Vitals>, OpenError> {
+fn vitals(facts: &Facts, maps: &Path) -> Result<Arc<Vitals>, OpenError> {
     let source = Source {
         reasons: KernelReasons::open(maps)?,
         flows: KernelFlows::open(maps)?,
     };
-    let mut metrics = Metrics::new(facts);
-    metrics.tell_of(answers);
-    Ok(Arc::new(Vitals::new(metrics, Some(source))))
+    Ok(Arc::new(Vitals::new(Metrics::new(facts), Some(source))))
 }
 
 /// Brings changes into the maps, until the source ends.
@@ -228,10 +229,7 @@ async fn sync(
     report: impl FnMut(Report),
 ) -> Result<(), StoreError> {
     let settings = |seed| Settings {
-        rules: Rules {
-            node_ports: config.node_port_addresses.clone(),
-            ..Rules::default()
-        },
+        rules: config.rules.clone(),
         ranges: config.ranges(),
         ..Settings::new(
             &config.node_name,

@@ -9,6 +9,7 @@ mod flow;
 mod import_config;
 mod kube_proxy;
 mod output;
+mod pods;
 mod port_forward;
 mod run;
 mod refusals;
@@ -20,8 +21,8 @@ use std::path::PathBuf;
 
 /// Makes Kubernetes Services work inside the Linux kernel.
 ///
-/// `weiche run` is the node's agent. All other commands read what it has pinned and written, so
-/// they work while no agent lives.
+/// `weiche run` is the node's agent. No other command needs it: listings and `explain` read what it
+/// has pinned and written, so they work while no agent lives.
 #[derive(Debug, Parser)]
 #[command(
     name = "weiche",
@@ -61,9 +62,9 @@ enum Command {
     /// Services' names: what is answered, and what a short name means here.
     #[command(subcommand)]
     Dns(dns::DnsCommand),
-    /// Lead local ports to a Pod, straight; follows a Service when the Pod goes away.
+    /// Lead local ports to a Pod; follows a Service when the Pod goes away.
     #[command(after_long_help = "Examples:\n  \
-        weiche port-forward svc/web 8080:80 --manifests manifests\n  \
+        weiche port-forward svc/web 8080:80\n  \
         weiche port-forward -l app=web 48858:8080 --manifests manifests")]
     PortForward(port_forward::PortForwardArgs),
     /// The agent's state, its edges and problems.
@@ -99,7 +100,7 @@ struct Listing {
 /// Where state is kept over restarts.
 #[derive(Clone, Debug, Args)]
 struct StateDir {
-    /// Folder for status.json, given Cluster-IPs and a generated seed.
+    /// Folder for status.json, names.json, given Cluster-IPs and a generated seed.
     #[arg(
         long,
         value_name = "DIR",

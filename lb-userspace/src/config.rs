@@ -29,6 +29,7 @@ use crate::{
         edges::{Glob, Globs},
     },
     delivery,
+    plan::Rules,
 };
 use ipnet::IpNet;
 use lb_common::wire::{Node, Refusals, Timeouts};
@@ -51,8 +52,8 @@ pub struct Config {
     pub node_name: String,
     /// Where Cluster-IPs come from.
     pub service_cidrs: Vec<IpNet>,
-    /// Which of the node's addresses serve node ports; none: those that are usual.
-    pub node_port_addresses: Vec<NodePortRange>,
+    /// What holds for all Services.
+    pub rules: Rules,
     /// `--seed-file`.
     pub seed_file: Option<PathBuf>,
     /// Sizes of the maps.
@@ -111,8 +112,8 @@ pub struct Given {
     pub hostname_override: Option<String>,
     /// `--service-cidr`.
     pub service_cidrs: Vec<IpNet>,
-    /// `--nodeport-addresses`.
-    pub node_port_addresses: Vec<NodePortRange>,
+    /// `--nodeport-addresses` and `--external-ips`.
+    pub rules: Rules,
     /// `--seed-file`.
     pub seed_file: Option<PathBuf>,
     /// The sizes, without that of the flows.
@@ -248,7 +249,7 @@ impl Config {
             state_dir: given.state_dir,
             node_name,
             service_cidrs,
-            node_port_addresses: given.node_port_addresses,
+            rules: given.rules,
             seed_file: given.seed_file,
             sizes,
             timeouts: given.timeouts,

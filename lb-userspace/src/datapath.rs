@@ -10,7 +10,10 @@ pub mod kernel;
 pub mod lock;
 pub mod pin;
 
+pub mod further;
+
 mod load;
+mod heap;
 mod verified;
 mod sweep;
 mod log;
@@ -129,6 +132,7 @@ impl Datapath {
             });
         }
         let (attacher, is_new) = take_over(options, &pins, backend)?;
+        heap::give_back();
         let tcx = release >= TCX_SINCE;
         Ok(Self {
             attacher,
@@ -206,6 +210,12 @@ fn take_over(
     }
     next.remove()?;
     next.create()?;
+    if found.is_some() {
+        // Packets write into them all the time, and they are right for the flows of both.
+        for map in load::SHARED {
+            current.share(map, &next)?;
+        }
+    }
     let mut attacher = attacher(load::load(&next, &options.sizes, state_dir)?);
     sweep::start(&mut attacher.ebpf)?;
     load::pin_programs(&mut attacher.ebpf, &next)?;

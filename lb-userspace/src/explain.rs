@@ -69,7 +69,12 @@ pub fn explain(
 ) -> Result<Explanation, StoreError> {
     let before = question.frame();
     let mut room = sample::room(&before);
-    let mut sample = Sample::new(&mut room, before.len());
+    let ifindex = if question.is_from_outside() {
+        live::UPLINK
+    } else {
+        live::EDGE
+    };
+    let mut sample = Sample::new(&mut room, before.len(), ifindex);
     let mut live = Live::open(maps, now_ns)?;
     let end = pipeline::ingress(&mut sample, &mut live, &mut Frames::new());
     let is_of_others = sample.is_of_others();

@@ -13,7 +13,14 @@ use std::{
 pub(crate) struct Guests {
     limit: usize,
     limit_each: usize,
-    counts: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+    counts: Arc<Mutex<Counts>>,
+}
+
+/// How many there are.
+#[derive(Debug, Default)]
+struct Counts {
+    all: usize,
+    by_address: BTreeMap<IpAddr, usize>,
 }
 
 /// A connection that is counted as long as this lives.
@@ -36,12 +43,13 @@ impl Guests {
     /// Counts a connection, if there is room for it.
     pub(crate) fn admit(&self, address: IpAddr) -> Option<Guest> {
         let mut counts = self.counts();
-        let all: usize = counts.values().sum();
-        let from_there = counts.get(&address).copied().unwrap_or(0);
-        if all >= self.limit || from_there >= self.limit_each {
+        let from_there = counts.by_address.get(&address).copied().unwrap_or(0);
+        if counts.all >= self.limit || from_there >= self.limit_each {
             return None;
         }
-        counts.insert(address, from_there.saturating_add(1));
+        counts.all = counts.all.saturating_add(1);
+        let more = from_there.saturating_add(1);
+        counts.by_address.insert(address, more);
         drop(counts);
         Some(Guest {
             guests: self.clone(),
@@ -49,7 +57,7 @@ impl Guests {
         })
     }
 
-    fn counts(&self) -> MutexGuard<'_, BTreeMap<IpAddr, usize>> {
+    fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -57,10 +65,11 @@ impl Guests {
 impl Drop for Guest {
     fn drop(&mut self) {
         let mut counts = self.guests.counts();
-        let count = counts.get(&self.address).copied().unwrap_or(0);
+        counts.all = counts.all.saturating_sub(1);
+        let count = counts.by_address.get(&self.address).copied().unwrap_or(0);
         match count.saturating_sub(1) {
-            0 => counts.remove(&self.address),
-            left => counts.insert(self.address, left),
+            0 => counts.by_address.remove(&self.address),
+            left => counts.by_address.insert(self.address, left),
         };
     }
 }

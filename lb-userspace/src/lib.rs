@@ -16,6 +16,7 @@ pub mod maps;
 
 pub mod dns;
 
+pub mod netns;
 pub mod port_forward;
 
 pub mod datapath;
@@ -27,7 +28,7 @@ pub mod leftovers;
 
 pub mod explain;
 
-mod causes;
+pub mod causes;
 mod guests;
 pub mod bounded;
 pub mod yaml;

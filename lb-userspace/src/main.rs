@@ -5,7 +5,9 @@ mod cli;
 
 use clap::Parser as _;
 use cli::Cli;
-use lb_userspace::{config::BadConfig, explain::BadQuestion};
+use lb_userspace::{
+    causes::with_causes, config::BadConfig, explain::BadQuestion, port_forward::BadRequest,
+};
 use std::process::ExitCode;
 
 /// As clap has it.
@@ -18,8 +20,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Causes follow on the same line, the way shells print them.
-            eprintln!("weiche: {error:#}");
-            if error.is::<BadConfig>() || error.is::<BadQuestion>() {
+            eprintln!("weiche: {}", with_causes(&*error));
+            let is_usage = error.is::<BadConfig>() || error.is::<BadQuestion>();
+            if is_usage || error.is::<BadRequest>() {
                 return ExitCode::from(WRONG_USAGE);
             }
             ExitCode::FAILURE

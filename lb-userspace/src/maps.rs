@@ -16,7 +16,8 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use lb_common::wire::{Backend, BackendState, Chunk, Node, Range, Service, protocol};
+use ipnet::IpNet;
+use lb_common::wire::{Backend, BackendState, Chunk, Node, Range, Service, protocol, scope};
 use serde::Serialize;
 
 /// What clients dial, for both families: the map's key without its bytes.
@@ -28,16 +29,33 @@ pub struct Frontend {
     pub port: u16,
     /// IP protocol number.
     pub protocol: u8,
+    /// Whose entry it is: one of [`scope`].
+    pub scope: u8,
 }
 
 impl Frontend {
+    /// What is dialled, whoever dials it.
+    pub const fn new(address: IpAddr, port: u16, protocol: u8) -> Self {
+        Self {
+            address,
+            port,
+            protocol,
+            scope: scope::ALL,
+        }
+    }
+
     /// The entry of an address itself, which says that a Service has it: whoever dials another
     /// port or protocol of it is refused.
     pub const fn of_address(address: IpAddr) -> Self {
+        Self::new(address, 0, 0)
+    }
+
+    /// The entry for everybody: what is dialled, whoever dials it.
+    #[must_use]
+    pub const fn for_all(self) -> Self {
         Self {
-            address,
-            port: 0,
-            protocol: 0,
+            scope: scope::ALL,
+            ..self
         }
     }
 
@@ -55,6 +73,10 @@ impl fmt::Display for Frontend {
             protocol::UDP => write!(f, "{address}/UDP"),
             protocol::SCTP => write!(f, "{address}/SCTP"),
             other => write!(f, "{address}/{other}"),
+        }?;
+        match self.scope {
+            scope::OUTSIDE => f.write_str(" from outside"),
+            _ => Ok(()),
         }
     }
 }
@@ -108,6 +130,13 @@ pub trait Store {
     fn put_frontend(&mut self, frontend: Frontend, service: &Service) -> Result<(), StoreError>;
     /// Takes a frontend away.
     fn remove_frontend(&mut self, frontend: Frontend) -> Result<(), StoreError>;
+
+    /// Who may dial which Service, by `service_id`.
+    fn admitted(&self) -> Result<Vec<(u32, IpNet)>, StoreError>;
+    /// Lets a range dial a Service. There must be no bits beyond the range's own.
+    fn admit(&mut self, service_id: u32, range: IpNet) -> Result<(), StoreError>;
+    /// Takes that back.
+    fn bar(&mut self, service_id: u32, range: IpNet) -> Result<(), StoreError>;
 
     /// All backends that are not free, by id.
     fn backends(&self) -> Result<Vec<(u32, Backend)>, StoreError>;

@@ -7,13 +7,14 @@ pub mod health;
 pub mod metrics;
 pub mod pressure;
 pub mod server;
+pub mod balancers;
 
 use crate::{
     config::SeedKind,
     datapath::edges::EdgeState,
-    delivery,
+    delivery, dns,
     observe::pressure::Pressed,
-    plan::Planned,
+    plan::Exposed,
     reconcile::{Failure, Noted, Probe, Report},
     takeover::Progress,
     watch,
@@ -56,6 +57,12 @@ pub struct Status {
     /// What is left to netfilter while we take over from a kube-proxy.
     #[serde(default)]
     pub takeover: Progress,
+    /// The DNS server; none: it is not asked for.
+    #[serde(default)]
+    pub dns: Option<dns::server::State>,
+    /// What comparing others' answers with the kernel's has come to; none: it is not asked for.
+    #[serde(default)]
+    pub shadow: Option<dns::shadow::Tally>,
     /// Maps that are nearly full.
     #[serde(default)]
     pub pressed: Vec<Pressed>,
@@ -76,9 +83,8 @@ pub struct Sync {
     pub problems: Vec<ObjectProblem>,
     /// How many there are.
     pub problem_count: usize,
-    /// Frontends that are planned, but not served by this version; not all of them when there are
-    /// very many.
-    pub planned: Vec<Planned>,
+    /// Frontends that are no Cluster-IPs; not all of them when there are very many.
+    pub exposed: Vec<Exposed>,
     /// What load balancers may ask this node about Services.
     pub probes: Vec<Probe>,
     /// Writes that failed and are tried again; not all of them when there are very many.
@@ -143,7 +149,7 @@ impl From<&Report> for Sync {
             pending: report.pending,
             problems: report.problems.iter().map(ObjectProblem::from).collect(),
             problem_count: report.problem_count,
-            planned: report.planned.to_vec(),
+            exposed: report.exposed.to_vec(),
             probes: report.probes.clone(),
             failures: report.failures.iter().map(failure).collect(),
             last_s: report.last_sync_ns / 1_000_000_000,

@@ -17,13 +17,14 @@ mod frontends;
 mod health;
 mod problem;
 mod rules;
+mod table;
 mod tables;
 mod topology;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 pub use backends::Backends;
-pub use desired::{Desired, Planned};
+pub use desired::{Desired, Exposed};
 pub use exposure::{Clients, Exposure, External};
 pub use health::HealthCheck;
 pub use problem::{Fault, Object, Problem};
@@ -123,7 +124,7 @@ pub struct Table {
     pub label: Arc<str>,
     /// What clients dial, in order.
     pub frontends: Box<[Frontend]>,
-    /// What they dial besides, once the packet path serves it; in order.
+    /// What is special about those of them that are no Cluster-IPs, in order.
     pub external: Box<[External]>,
     /// Every endpoint that is known, taking new flows or not.
     pub backends: Backends,
@@ -183,7 +184,7 @@ pub fn plan<'a>(
             && !topology::choose(&endpoints, Set::Cluster, around.node).is_empty();
         let table = Table {
             label: label(service, &port.name, port.port, port.protocol),
-            frontends: frontends.into_iter().collect(),
+            frontends: written(frontends, &external),
             external: external.into_iter().collect(),
             backends: endpoints::states(&endpoints, &chosen),
             slot_count: maglev::slot_count(chosen.len()),
@@ -199,6 +200,13 @@ pub fn plan<'a>(
     plan.health = health::check(service, &slices, around.node);
     plan.problems = problems.into_list(service);
     plan
+}
+
+/// All entries that lead to a table.
+fn written(cluster_ips: BTreeSet<Frontend>, external: &BTreeSet<External>) -> Box<[Frontend]> {
+    let mut frontends = cluster_ips;
+    frontends.extend(external.iter().map(External::entry));
+    frontends.into_iter().collect()
 }
 
 /// Whether a proxy has anything to do for a Service, and this proxy is the one that is asked

@@ -6,6 +6,7 @@
 
 mod actual;
 mod addresses;
+mod ranges;
 mod ahead;
 mod apply;
 mod diff;
@@ -220,7 +221,7 @@ impl Reconciler {
             problem_count: self.notes.problem_count(),
             problem_kinds: self.notes.problem_kinds(),
             problems: self.notes.problems(),
-            planned: self.notes.planned_frontends(),
+            exposed: self.notes.exposed_frontends(),
             probes: self.notes.probes(),
             not_local: self.notes.not_local(),
             failure_count: failures.len(),

@@ -11,6 +11,7 @@
 pub mod cluster;
 pub mod standalone;
 pub mod convert;
+pub mod snapshot;
 pub mod status;
 
 use tokio::{sync::watch, task::JoinHandle};

@@ -41,7 +41,13 @@ pub fn parse(text: &str) -> Result<Tree, BadYaml> {
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| BadYaml {
         line: error.location().map_or(1, |location| location.line()),
-        reason: DefaultMessageFormatter.format_message(&error).into_owned(),
+        reason: match error.without_snippet() {
+            // The parser's words for it are for programmers.
+            serde_saphyr::Error::MultipleDocuments { .. } => {
+                "a second document begins, and one was expected".to_owned()
+            }
+            error => DefaultMessageFormatter.format_message(error).into_owned(),
+        },
     })
 }
 

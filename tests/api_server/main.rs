@@ -5,22 +5,36 @@
 //! The folder is read as `weiche run --manifests` reads it, so Services get their Cluster-IPs and
 //! Pods become endpoints, and changes show at once.
 
-use std::{fs, net::SocketAddr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use anyhow::Context as _;
 use clap::Parser;
 use ipnet::IpNet;
-use lb_userspace::watch::{
-    standalone::{self, Settings},
-    status::Noted,
+use lb_userspace::{
+    model::Name,
+    watch::{
+        snapshot::PodFacts,
+        standalone::{self, Settings},
+        status::Noted,
+    },
 };
-use tests::{api_objects::Mirror, api_server::ApiServer};
+use serde_json::{Value, json};
+use tests::{
+    api_objects::{Mirror, PodNames},
+    api_server::{ApiServer, Resource},
+};
 use tokio::sync::mpsc;
 
 /// Shows a folder of Kubernetes manifests as a cluster's API.
 ///
-/// Serves Services, `EndpointSlices` and Nodes over plain HTTP, for reading, to whoever asks. For
-/// trying cluster mode without a cluster; nothing is kept.
+/// Serves Services, `EndpointSlices`, Nodes, Namespaces and Pods over plain HTTP, for reading, to
+/// whoever asks, and forwards ports to Pods that are reached from here. For trying cluster mode
+/// without a cluster; nothing is kept.
 #[derive(Debug, Parser)]
 #[command(name = "weiche-api-server", version)]
 struct Arguments {
@@ -55,6 +69,10 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     fs::write(path, server.kubeconfig()).with_context(|| format!("writing {}", path.display()))?;
     let (sender, mut changes) = mpsc::channel(16);
     let folder = tempfile::tempdir()?;
+    let mut pods = Pods {
+        folder: arguments.manifests.clone(),
+        shown: BTreeMap::new(),
+    };
     let settings = Settings {
         folders: vec![arguments.manifests],
         cidrs: arguments.service_cidrs,
@@ -73,10 +91,12 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         tokio::select! {
             told = changes.recv() => {
                 let told = told.context("the folder is no longer followed")?;
+                mirror.pods = pods.show(&server);
                 mirror.tell(&server, &told);
             }
             new = status.changed() => {
                 new.context("the folder is no longer followed")?;
+                mirror.pods = pods.show(&server);
                 for Noted { problem, .. } in &status.borrow_and_update().problems {
                     eprintln!("{problem}");
                 }
@@ -84,4 +104,51 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
             _ = tokio::signal::ctrl_c() => return Ok(()),
         }
     }
+}
+
+/// The folder's Pods, which no agent follows.
+struct Pods {
+    folder: PathBuf,
+    shown: BTreeMap<Name, Value>,
+}
+
+impl Pods {
+    /// Shows what there is now; who has which address.
+    fn show(&mut self, server: &ApiServer) -> PodNames {
+        let facts = standalone::snapshot::read(vec![self.folder.clone()]).pods;
+        let now: BTreeMap<Name, Value> = facts
+            .iter()
+            .map(|facts| (facts.name.clone(), pod(facts)))
+            .collect();
+        for name in self.shown.keys().filter(|name| !now.contains_key(name)) {
+            server.delete(Resource::Pods, &name.namespace, &name.name);
+        }
+        for (name, object) in &now {
+            if self.shown.get(name) != Some(object) {
+                server.put(object.clone());
+            }
+        }
+        self.shown = now;
+        let names = facts.iter().flat_map(|facts| {
+            let (namespace, name) = (&facts.name.namespace, &facts.name.name);
+            let of = |address: &IpAddr| ((namespace.to_string(), *address), name.to_string());
+            facts.addresses.iter().map(of)
+        });
+        names.collect()
+    }
+}
+
+fn pod(facts: &PodFacts) -> Value {
+    let ready = if facts.ready { "True" } else { "False" };
+    json!({
+        "kind": "Pod",
+        "metadata": {
+            "namespace": *facts.name.namespace, "name": *facts.name.name, "labels": facts.labels,
+        },
+        "status": {
+            "podIP": facts.addresses.first(),
+            "podIPs": facts.addresses.iter().map(|ip| json!({"ip": ip})).collect::<Vec<_>>(),
+            "conditions": [{"type": "Ready", "status": ready}],
+        },
+    })
 }

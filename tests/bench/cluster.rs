@@ -143,7 +143,7 @@ impl Cluster {
 /// What the port for UDP is called.
 const UDP: &str = "datagrams";
 
-fn name(number: u32) -> Name {
+pub(crate) fn name(number: u32) -> Name {
     Name::new(
         &format!("namespace-{}", number % 100),
         &format!("service-{number}"),

@@ -16,6 +16,7 @@ use anyhow::Context as _;
 
 use crate::{
     Bench, Scale,
+    estimate::Budget,
     report::{Report, Section},
 };
 
@@ -28,10 +29,14 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
         plots: Vec::new(),
     };
     let sizes = Sizes::of(bench.scale);
-    let rows = scale::measure(bench, sizes, report).context("scale")?;
+    // Cold syncs, the one large Service's among them, and nft's loads and changes.
+    let repeated = sizes.services.len() + 1 + 2 * sizes.nft.len();
+    let mut budget = Budget::of_seconds(sizes.seconds, u32::try_from(repeated)?);
+    let rows = scale::measure(bench, sizes, &mut budget, report).context("scale")?;
     churn::measure(bench, sizes, report, &mut section).context("churn")?;
     process::measure(bench, sizes, report, &mut section).context("the agent's memory")?;
-    let netfilter = netfilter::measure(bench, sizes, &mut section).context("netfilter")?;
+    let netfilter = netfilter::measure(bench, sizes, &mut budget, &mut section);
+    let netfilter = netfilter.context("netfilter")?;
     scale::show(&rows, &netfilter, &mut section);
     report.section(section);
     Ok(())
@@ -61,6 +66,8 @@ struct Sizes {
     churn_s: u32,
     /// Numbers of Services that nft is given.
     nft: &'static [u32],
+    /// How long the rows that are repeated may take in seconds, all together.
+    seconds: u64,
 }
 
 impl Sizes {
@@ -73,11 +80,13 @@ impl Sizes {
                 changes: 1_000,
                 churn_s: 30,
                 nft: &[100, 1_000, 10_000],
+                seconds: 4 * 60,
             },
             Scale::Quick => Self {
                 services: &[1_000, 10_000],
                 churn_s: 10,
                 nft: &[100, 1_000],
+                seconds: 25,
                 ..Self::of(Scale::Full)
             },
             Scale::Smoke => Self {
@@ -87,6 +96,7 @@ impl Sizes {
                 changes: 20,
                 churn_s: 1,
                 nft: &[10],
+                seconds: 0,
             },
         }
     }

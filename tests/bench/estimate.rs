@@ -115,29 +115,35 @@ impl Effort {
         }
     }
 
-    /// When to give up on a row that stays noisy.
-    pub(crate) fn limit(self) -> Duration {
-        self.limit
+    /// Measures round after round, at least one, until it says that this is enough or time is up.
+    pub(crate) fn rounds(
+        self,
+        mut is_enough: impl FnMut(usize) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        let mut number = 0;
+        while !is_enough(number)? && begin.elapsed() < self.limit {
+            number += 1;
+        }
+        Ok(())
     }
 
-    /// Measures until the median is tight or time is up, at least once.
+    /// The median, once it is tight or time is up.
     pub(crate) fn median(
         self,
         mut measure: impl FnMut(usize) -> anyhow::Result<f64>,
     ) -> anyhow::Result<Estimate> {
-        let begin = Instant::now();
         let mut samples = Vec::new();
-        loop {
-            samples.push(measure(samples.len())?);
-            let estimate = Estimate::median(&samples);
-            if estimate.is_tight() || begin.elapsed() >= self.limit {
-                return Ok(estimate);
-            }
-        }
+        self.rounds(|number| {
+            samples.push(measure(number)?);
+            Ok(Estimate::median(&samples).is_tight())
+        })?;
+        Ok(Estimate::median(&samples))
     }
 }
 
-/// Time that the rows of a part share: what one leaves is there for those that come after it.
+/// Time that the rows of a part share: what one leaves is there for those that come after it, and
+/// what is made between them takes of it.
 #[derive(Debug)]
 pub(crate) struct Budget {
     begin: Instant,
@@ -174,7 +180,7 @@ mod tests {
     fn rows_share_what_is_left() {
         let mut budget = Budget::of_seconds(1_000, 2);
         for (alone, least, most) in [(600, 490, 500), (600, 600, 600), (600, 600, 600)] {
-            let limit = budget.take(Effort::of_seconds(alone)).limit();
+            let limit = budget.take(Effort::of_seconds(alone)).limit;
             let range = Duration::from_secs(least)..=Duration::from_secs(most);
             assert!(range.contains(&limit), "{limit:?} is not in {range:?}");
         }

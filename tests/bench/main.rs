@@ -8,6 +8,7 @@
 mod control;
 mod path;
 mod packet;
+mod names;
 
 mod agent;
 mod cluster;
@@ -50,6 +51,9 @@ struct Arguments {
     /// The program `weiche` [default: the one beside this program].
     #[arg(long, value_name = "FILE")]
     weiche: Option<PathBuf>,
+    /// A kube-proxy, which is measured beside: `path` runs it in its nftables mode.
+    #[arg(long, value_name = "FILE")]
+    kube_proxy: Option<PathBuf>,
     /// A report.json of an earlier run: what became better or worse since, beyond the noise.
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
@@ -67,6 +71,8 @@ enum Part {
     Path,
     /// Nanoseconds of a program for one packet, by the number of Services and of flows.
     Packet,
+    /// Names: queries that a processor answers in a second, and how long one takes.
+    Dns,
 }
 
 /// Endpoints of each Service, but where it is said.
@@ -79,6 +85,8 @@ struct Bench {
     only: Vec<String>,
     /// The program that is measured.
     weiche: PathBuf,
+    /// And one that it is compared with.
+    kube_proxy: Option<PathBuf>,
     /// Owns all that is made outside of this process's memory.
     lab: Lab,
     /// Where maps are pinned.
@@ -139,6 +147,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         scale,
         only: arguments.only,
         weiche,
+        kube_proxy: arguments.kube_proxy,
         bpffs: lab.mount_bpffs()?,
         lab,
         progress: Progress::new(),
@@ -152,6 +161,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         match part {
             Part::Control => control::measure(&bench, &mut report).context("part control")?,
             Part::Packet => packet::measure(&bench, &mut report).context("part packet")?,
+            Part::Dns => names::measure(&bench, &mut report).context("part dns")?,
             Part::Path => path::measure(&bench, &mut report).context("part path")?,
         }
     }

@@ -10,7 +10,7 @@
 mod ring;
 
 use aya::{TestRun as _, TestRunOptions};
-use tests::kernel::Hook;
+use tests::{empty::Empty, kernel::Hook};
 
 use crate::{
     Bench, Scale,
@@ -72,8 +72,8 @@ struct Row {
 
 const TEXT: [&str; 2] = [
     "Nanoseconds of the TC program for one packet, as the kernel counts them when it runs the \
-     program many times in a row (BPF_PROG_TEST_RUN), caches warm. `no IP packet` is nearly what \
-     such a run costs by itself.",
+     program many times in a row (BPF_PROG_TEST_RUN), caches warm. `an empty program` is what such \
+     a run costs by itself.",
     "Services stand in a ring, in which the backend of each is the address of the next: so each \
      run translates for another flow, and with 65,536 of them none is in the cache.",
 ];
@@ -97,6 +97,7 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
     };
     let kinds = Ip::ALL.len() * Transport::ALL.len() * Case::ALL.len();
     let mut budget = Budget::of_seconds(seconds, u32::try_from(sizes.len() * kinds)?);
+    let floor = bench.wants(EMPTY).then(|| floor(bench)).transpose()?;
     let mut rows = Vec::new();
     for &size in sizes {
         for ip in Ip::ALL {
@@ -125,8 +126,24 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
         }
     }
     targets(&rows, report);
-    report.section(section(&rows));
+    report.section(section(floor, &rows));
     Ok(())
+}
+
+/// What an empty program costs.
+const EMPTY: &str = "an empty program";
+
+/// What the kernel says of a program that does nothing.
+fn floor(bench: &Bench) -> anyhow::Result<Estimate> {
+    let mut empty = Empty::load()?;
+    bench.scale.effort().median(|_| {
+        let ran = empty.program()?.test_run(TestRunOptions {
+            data_in: Some(&[0; 60]),
+            repeat: RUNS,
+            ..TestRunOptions::default()
+        })?;
+        Ok(ran.duration.as_secs_f64() * 1e9)
+    })
 }
 
 impl Size {
@@ -201,7 +218,13 @@ fn targets(rows: &[Row], report: &mut Report) {
     }
 }
 
-fn section(rows: &[Row]) -> Section {
+fn section(floor: Option<Estimate>, rows: &[Row]) -> Section {
+    let floor = floor.map(|ns| {
+        let mut cells = vec![Cell::text(EMPTY)];
+        cells.resize(5, Cell::text(""));
+        cells.push(Cell::Figure(ns, "ns"));
+        cells
+    });
     let cells = rows.iter().map(|row| {
         vec![
             Cell::text(row.case.name()),
@@ -217,7 +240,7 @@ fn section(rows: &[Row]) -> Section {
         columns: ["packet", "family", "protocol", "Services", "flows", "time"]
             .map(str::to_owned)
             .to_vec(),
-        rows: cells.collect(),
+        rows: floor.into_iter().chain(cells).collect(),
     };
     let lines = [Case::New, Case::Known, Case::Reply].map(|case| Line {
         name: case.name().to_owned(),

@@ -4,20 +4,21 @@
 //!
 //! Each contender has a world of namespaces of its own, so none has to be switched on and off.
 
-mod cpu;
+pub(crate) mod cpu;
+mod kube_proxy;
 mod load;
 mod packets;
 mod rows;
 mod server;
 mod world;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 
 use crate::{
     Bench, Scale,
-    estimate::{Effort, Estimate},
+    estimate::{Budget, Estimate},
     nft,
     report::{Report, Section},
 };
@@ -34,6 +35,8 @@ struct Sizes {
     nft_most: u32,
     /// How long one contender is measured before the next has its turn.
     turn: Duration,
+    /// How long all of it may take in seconds, but for what has to be made for the last row.
+    seconds: u64,
 }
 
 impl Sizes {
@@ -43,22 +46,25 @@ impl Sizes {
                 services: &[1, 100, 1_000, 10_000, 50_000],
                 nft_most: 10_000,
                 turn: Duration::from_millis(300),
+                seconds: 14 * 60,
             },
             Scale::Quick => Self {
                 services: &[1, 1_000],
                 nft_most: 1_000,
                 turn: Duration::from_millis(200),
+                seconds: 55,
             },
             Scale::Smoke => Self {
                 services: &[1, 20],
                 nft_most: 20,
                 turn: Duration::from_millis(10),
+                seconds: 0,
             },
         }
     }
 }
 
-const TEXT: [&str; 5] = [
+const TEXT: [&str; 6] = [
     "A client, a node and a backend are network namespaces, joined by veth; each contender has \
      three of its own. Client and server are one thread each, on the last processor, one operation \
      at a time, over epoll: 64 bytes asked, 128 answered.",
@@ -70,6 +76,8 @@ const TEXT: [&str; 5] = [
     "A ratio is that of a turn to the turn of `direct` in the same round; rounds go on until the \
      95 % interval of each ratio's median is within 3 %, or time is up. Contenders change places \
      from round to round.",
+    "Empty programs: dialling the pod past programs that do nothing, at the four hooks where \
+     Weiche's are.",
     "nft: rules of kube-proxy's shape, generated from its public description, so conntrack is on. \
      `direct` has neither rules nor conntrack.",
 ];
@@ -80,19 +88,34 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
     let processor = cpu::last()?;
     let mut contenders = vec![
         Contender::Direct,
+        Contender::Empty,
         Contender::Weiche,
         Contender::WeicheDirectly,
     ];
     if nft::is_there() {
         contenders.push(Contender::Netfilter);
     }
+    if bench.kube_proxy.is_some() {
+        contenders.push(Contender::KubeProxy);
+    }
     let worlds = contenders.into_iter();
     let worlds = worlds.map(|contender| World::new(bench, contender, processor));
     let worlds: Vec<_> = worlds.collect::<anyhow::Result<_>>()?;
     let mut all = Vec::new();
+    let rows = sizes.services.len() * Workload::ALL.len();
+    let mut budget = Budget::of_seconds(sizes.seconds, u32::try_from(rows)?);
     for &services in sizes.services {
         let what = format!("{services} Services");
-        all.extend(scale(bench, &worlds, sizes, services, processor).context(what)?);
+        let served = learn(bench, &worlds, sizes, services).context(what)?;
+        for workload in Workload::ALL {
+            all.push(row(
+                bench,
+                &served,
+                sizes,
+                (services, workload),
+                &mut budget,
+            )?);
+        }
     }
     let mut section = Section {
         title: "Packet path".to_owned(),
@@ -106,18 +129,18 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// All workloads at one number of Services.
-fn scale(
+/// Makes so many Services known to all contenders that can learn of as many.
+fn learn<'a>(
     bench: &Bench,
-    worlds: &[World],
+    worlds: &'a [World],
     sizes: Sizes,
     services: u32,
-    processor: usize,
-) -> anyhow::Result<Vec<Row>> {
+) -> anyhow::Result<Vec<(&'a World, Serving)>> {
     let mut served = Vec::new();
     for world in worlds {
         let contender = world.contender;
-        if contender == Contender::Netfilter && services > sizes.nft_most {
+        let is_netfilter = matches!(contender, Contender::Netfilter | Contender::KubeProxy);
+        if is_netfilter && services > sizes.nft_most {
             continue;
         }
         let name = contender.name();
@@ -127,25 +150,30 @@ fn scale(
             served.push((world, serving));
         }
     }
-    let mut rows = Vec::new();
-    for workload in Workload::ALL {
-        let mut row = Row::new(
-            services,
-            workload,
-            served.iter().map(|(it, _)| it.contender),
-        );
-        let round = |number: usize, row: &mut Row| {
-            bench.progress.now(&format!(
-                "path: {}, {services} Services, round {number}",
-                workload.name()
-            ));
-            let tallies = turns(&served, workload, processor, sizes.turn, number)?;
-            row.add(tallies)
-        };
-        rows_until_tight(bench.scale.effort(), &mut row, round)?;
-        rows.push(row);
-    }
-    Ok(rows)
+    Ok(served)
+}
+
+/// One workload at one number of Services, round by round.
+fn row(
+    bench: &Bench,
+    served: &[(&World, Serving)],
+    sizes: Sizes,
+    (services, workload): (u32, Workload),
+    budget: &mut Budget,
+) -> anyhow::Result<Row> {
+    let processor = cpu::last()?;
+    let contenders = served.iter().map(|(world, _)| world.contender);
+    let mut row = Row::new(services, workload, contenders);
+    let effort = budget.take(bench.scale.effort());
+    effort.rounds(|number| {
+        let name = workload.name();
+        bench.progress.now(&format!(
+            "path: {name}, {services} Services, round {number}"
+        ));
+        row.add(turns(served, workload, processor, sizes.turn, number)?)?;
+        Ok(row.ratios().all(|ratio| Estimate::median(ratio).is_tight()))
+    })?;
+    Ok(row)
 }
 
 /// Each contender's turn of one round, in an order of the round's own.
@@ -166,20 +194,4 @@ fn turns(
         tallies[at] = Some(tally.with_context(|| format!("{name}, {}", workload.name()))?);
     }
     Ok(tallies.into_iter().flatten().collect())
-}
-
-fn rows_until_tight(
-    effort: Effort,
-    row: &mut Row,
-    mut round: impl FnMut(usize, &mut Row) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let begin = Instant::now();
-    for number in 0.. {
-        round(number, row)?;
-        let is_tight = row.ratios().all(|ratio| Estimate::median(ratio).is_tight());
-        if is_tight || begin.elapsed() >= effort.limit() {
-            break;
-        }
-    }
-    Ok(())
 }

@@ -63,7 +63,7 @@ fn datagrams_follow_a_draining_backend_and_leave_a_quiet_one() {
         } = play.cast;
         play.ingress(&udp(client, service))
             .becomes(Forwarded, &udp(client, pods[pod]));
-        assert_eq!(play.flows(), [0, 1]);
+        assert_eq!(play.flows(), [1, 0]);
     };
     for (state, pod) in [(Draining, 0), (Quiet, 1), (Free, 1)] {
         in_state(|play| moved(play, UDP), |play| datagram(play, pod), state);

@@ -164,7 +164,7 @@ fn without_ports_to_give_out_the_second_flow_is_refused() {
         play.ingress(&udp(client, service))
             .becomes(Forwarded, &udp(client, a));
         play.ingress(&udp(client, other)).stays(NoPort);
-        assert_eq!(play.flows(), [0, 1]);
+        assert_eq!(play.flows(), [1, 0]);
     });
 }
 
@@ -358,5 +358,16 @@ fn without_ports_to_give_out_a_service_is_not_dialled_beside_a_pod() {
         done(play.twin.copy());
         play.ingress(&tcp(client, service).syn()).stays(NoPort);
         assert_eq!(play.flows(), [0, 0]);
+    });
+}
+
+#[test]
+fn forged_syns_make_no_earlier_flow_of_a_connection() {
+    beside_a_connection(|play, client, service, pod| {
+        play.ingress(&tcp(client, service).rst())
+            .becomes(Forwarded, &tcp(client, pod).rst());
+        play.ingress(&tcp(client, service).syn())
+            .becomes(Forwarded, &tcp(client, pod).syn());
+        play.egress(&tcp(pod, client).ack()).stays(Beside);
     });
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     connection::Connection,
-    play::{Cast, Play, play},
+    play::{Cast, Play, done, play},
 };
 use lb_common::{
     verdict::Reason::{Forwarded, NotReply, Replied},
@@ -40,8 +40,10 @@ fn a_client_alone_completes_no_handshake() {
 fn a_half_open_flow_ends_after_a_minute() {
     play(|play| {
         let connection = Connection::dial(play);
+        // The answer is no sign that there is a client.
+        play.wait(10);
         connection.pod_sends(play, Frame::syn_ack);
-        connection.ends_after(play, 60);
+        connection.ends_after(play, 50);
     });
 }
 
@@ -156,10 +158,13 @@ fn the_sweep_takes_what_is_over_and_nothing_else() {
         assert_eq!(play.flows(), [0, 0]);
     });
     play(|play| {
-        let (question, _, _) = ask(play);
+        let (question, answer, _) = ask(play);
+        play.egress(&answer);
         play.ingress(&question);
         play.wait(300);
         // In the place of the first one, whose entry is still in the queue.
+        play.ingress(&question);
+        play.egress(&answer);
         play.ingress(&question);
         play.sweep();
         assert_eq!(play.flows(), [0, 1]);
@@ -196,6 +201,53 @@ fn ask(play: &mut Play<'_>) -> (Frame, Frame, Frame) {
     let question = udp(client, service);
     play.ingress(&question).becomes(Forwarded, &udp(client, a));
     (question, udp(a, client), udp(service, client))
+}
+
+#[test]
+fn a_question_after_an_answer_moves_a_flow_out_of_the_half_open_table() {
+    play(|play| {
+        let (question, answer, translated) = ask(play);
+        let [a, ..] = play.cast.pods;
+        let seen = udp(play.cast.client, a);
+        play.ingress(&question).becomes(Forwarded, &seen);
+        assert_eq!(play.flows(), [1, 0], "the client alone says nothing");
+        play.egress(&answer).becomes(Replied, &translated);
+        play.egress(&answer).becomes(Replied, &translated);
+        assert_eq!(play.flows(), [1, 0], "it may have been all");
+        play.ingress(&question).becomes(Forwarded, &seen);
+        assert_eq!(play.flows(), [0, 1]);
+        play.egress(&answer).becomes(Replied, &translated);
+        play.sweep();
+        play.wait(179);
+        play.sweep();
+        play.ingress(&question).becomes(Forwarded, &seen);
+        assert_eq!(play.flows(), [0, 1]);
+    });
+}
+
+/// The kernel drops one of the two entries of a half-open flow, to make room.
+fn drop_reverse(play: &mut Play<'_>) {
+    let memory = &mut play.twin.memory;
+    memory.v4.flows.half_open.reverse.clear();
+    memory.v6.flows.half_open.reverse.clear();
+    done(play.twin.copy());
+}
+
+#[test]
+fn who_asks_again_is_answered_though_the_way_back_was_dropped() {
+    play(|play| {
+        let (question, answer, translated) = ask(play);
+        let seen = udp(play.cast.client, play.cast.pods[0]);
+        drop_reverse(play);
+        play.egress(&answer).stays(NotReply);
+        play.wait(1);
+        play.ingress(&question).becomes(Forwarded, &seen);
+        play.egress(&answer).becomes(Replied, &translated);
+        drop_reverse(play);
+        play.ingress(&question).becomes(Forwarded, &seen);
+        play.egress(&answer).becomes(Replied, &translated);
+        assert_eq!(play.flows(), [0, 1]);
+    });
 }
 
 #[test]
@@ -246,6 +298,6 @@ fn a_datagram_after_the_time_out_is_a_new_flow() {
         play.ingress(&question);
         play.wait(30);
         play.ingress(&question).becomes(Forwarded, &udp(client, b));
-        assert_eq!(play.flows(), [0, 1]);
+        assert_eq!(play.flows(), [1, 0]);
     });
 }

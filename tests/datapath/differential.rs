@@ -39,6 +39,7 @@ const SIZES: Sizes = Sizes {
     frontends: 16,
     affinity: 1,
     foreign: 1,
+    masks: 3,
     backends: 32,
 };
 
@@ -75,7 +76,8 @@ pub(crate) fn differ(object: &[u8], packets: u64, seed: u64) -> Result<Tally> {
 fn play(twin: &mut Twin, world: &mut World, chance: &mut Chance, tally: &mut Tally) -> Result<()> {
     let cast = cast(if chance.one_in(2) { 4 } else { 6 });
     world.restore(twin, chance)?;
-    let mut script = Script::new(&cast, chance);
+    let node = world.maybe_outside(twin, &cast, chance)?;
+    let mut script = Script::new(&cast, node, chance);
     for number in 1..=chance.between(1..SEQUENCE + 1) {
         world.maybe_change(twin, &cast, chance)?;
         let now_ns = twin.memory.now_ns + script.pause_ns(chance);
@@ -154,6 +156,8 @@ fn translates(reason: Reason) -> bool {
             | Reason::RelatedReplied
             | Reason::FragmentForwarded
             | Reason::FragmentReplied
+            | Reason::Masqueraded
+            | Reason::Unmasked
             | Reason::Echoed
     )
 }

@@ -27,16 +27,17 @@ use tests::{
     figures,
     kernel::{Hook, Sizes},
     netns::Lab,
-    packet::{flag, tcp},
+    packet::{flag, tcp, udp},
 };
 
 /// Tables that one sequence fills, and a queue that it does not.
 const SIZES: Sizes = Sizes {
-    flows: 6,
+    flows: 1,
     half_open: 1024,
     frontends: 16,
     affinity: 2,
     foreign: 2,
+    masks: 2,
     backends: 32,
 };
 
@@ -126,7 +127,7 @@ fn play(
         };
         twin.set_clock(twin.memory.now_ns + pause_ns)?;
         let question = if is_crowd {
-            let client = SocketAddr::new(cast.client.ip(), chance.half());
+            let client = SocketAddr::new(cast.client.ip(), *chance.pick(&[1, 2, 3]));
             ask(client, cast.service, UDP, false)?
         } else {
             any(&cast, chance)?
@@ -153,11 +154,7 @@ fn play(
 }
 
 fn ask(client: SocketAddr, at: SocketAddr, protocol: u8, is_established: bool) -> Result<Question> {
-    let dialled = Frontend {
-        address: at.ip(),
-        port: at.port(),
-        protocol,
-    };
+    let dialled = Frontend::new(at.ip(), at.port(), protocol);
     Ok(Question::new(client, dialled, is_established)?)
 }
 
@@ -220,7 +217,12 @@ fn go_on(
     [seen, pod]: [SocketAddr; 2],
     chance: &mut Chance,
 ) -> Result<()> {
-    if question.dialled().protocol != TCP || chance.one_in(3) {
+    let protocol = question.dialled().protocol;
+    if protocol == SCTP || chance.one_in(3) {
+        return Ok(());
+    }
+    if protocol == UDP {
+        twin.run(Hook::Egress, &udp(pod, seen).bytes())?;
         return Ok(());
     }
     if chance.one_in(2) {
@@ -295,6 +297,36 @@ fn pods_that_reach_themselves_or_are_dialled_themselves_are_told() -> Result<()>
         twin.copy()?;
         let full = told(cast.client, pod, false)?;
         ensure!(full.end == Reason::NoPort && decision(&full, "direct").is_some());
+    }
+    Ok(())
+}
+
+#[test]
+fn who_dials_from_outside_is_not_taken_for_what_is_dialled() -> Result<()> {
+    let lab = Lab::new("test")?;
+    let pins = lab.mount_bpffs()?;
+    let mut twin = Twin::load_pinned(OBJECT, SIZES, &pins)?;
+    let (store, tables) = (KernelStore::open(&pins)?, KernelTables::open(&pins)?);
+    let maps = Maps {
+        store: &store,
+        tables: &tables,
+    };
+    for family in [4, 6] {
+        for (is_forged, end) in [(false, Reason::Forwarded), (true, Reason::Spoofed)] {
+            twin.reset()?;
+            let cast = cast(family);
+            twin.memory.add_backend(1, cast.pods[0], TCP);
+            twin.memory.add_service(cast.service, TCP, &[1]);
+            twin.memory.add_address(cast.service.ip());
+            if is_forged {
+                twin.memory.add_address(cast.client.ip());
+            }
+            twin.copy()?;
+            let question = ask(cast.client, cast.service, TCP, false)?.from_outside();
+            let told = explain(&maps, &question, twin.memory.now_ns)?;
+            ensure!(told.end == end, "{told:#?}");
+            ensure!(decision(&told, "refuse").is_none(), "{told:#?}");
+        }
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use lb_common::{
     },
 };
 use std::net::SocketAddr;
-use tests::packet::{Extension, Frame, icmp, other, tcp, udp};
+use tests::packet::{Extension, Frame, icmp, other, sctp, tcp, udp};
 
 /// Bytes of a fragment.
 const SIZE: usize = 48;
@@ -267,6 +267,40 @@ fn a_reply_is_not_translated_where_it_comes_in() {
 }
 
 #[test]
+fn later_fragments_of_a_reply_that_come_first_are_dropped_once_that_is_known() {
+    served(|play, protocol| {
+        let Cast {
+            client,
+            service,
+            pods: [a, ..],
+            ..
+        } = play.cast;
+        let to_service = datagram(protocol, client, service);
+        all_are_forwarded(play, &to_service, &datagram(protocol, client, a));
+        let number = |from, number| {
+            let answer = datagram(protocol, from, client).identified(number);
+            answer.pieces(SIZE)
+        };
+        // Nobody knows yet that the pod answers in pieces.
+        let (answer, seen) = (number(a, 1), number(service, 1));
+        play.egress(&answer[1]).stays(Fragment);
+        play.egress(&answer[0]).becomes(Replied, &seen[0]);
+        let (answer, seen) = (number(a, 2), number(service, 2));
+        play.egress(&answer[2]).stays(FragmentEarly);
+        play.egress(&answer[0]).becomes(Replied, &seen[0]);
+        play.egress(&answer[2]).becomes(FragmentReplied, &seen[2]);
+        // What it sends of its own accord still arrives.
+        let own = number(SocketAddr::new(a.ip(), a.port() + 1), 3);
+        play.egress(&own[0]).stays(NotReply);
+        play.egress(&own[1]).stays(FragmentReplied);
+        let other = SocketAddr::new(play.cast.pods[1].ip(), a.port());
+        play.egress(&number(other, 4)[1]).stays(Fragment);
+        play.wait(30);
+        play.egress(&number(a, 5)[1]).stays(Fragment);
+    });
+}
+
+#[test]
 fn a_first_fragment_without_its_ports_is_dropped() {
     served(|play, protocol| {
         let Cast {
@@ -332,6 +366,30 @@ fn a_datagram_that_is_left_to_the_host_is_left_to_it_whole() {
             } else {
                 FragmentForwarded
             });
+        }
+    });
+}
+
+#[test]
+fn what_else_a_pod_sends_in_fragments_arrives() {
+    served(|play, protocol| {
+        let Cast {
+            client,
+            service,
+            pods: [a, ..],
+            ..
+        } = play.cast;
+        let to_service = datagram(protocol, client, service);
+        all_are_forwarded(play, &to_service, &datagram(protocol, client, a));
+        let answer = datagram(protocol, a, client).pieces(SIZE);
+        play.egress(&answer[0]).ends_as(Replied);
+        let kind = if client.is_ipv4() { [0, 0] } else { [129, 0] };
+        let echo = icmp(kind, a.ip(), client.ip()).payload(&[5; 100]);
+        let own = sctp(a, client).payload(&[5; 100]);
+        for (number, datagram) in [(7, echo), (8, own)] {
+            for piece in datagram.identified(number).pieces(SIZE) {
+                play.egress(&piece).passes();
+            }
         }
     });
 }

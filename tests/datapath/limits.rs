@@ -2,7 +2,7 @@
 //! Full tables and values that cannot be read whole.
 
 use crate::{
-    play::{Cast, Play, done, play},
+    play::{Cast, End, Play, done, play},
     tear::{Tear, VALUES, Value, tear},
 };
 use lb_common::{
@@ -10,14 +10,29 @@ use lb_common::{
     verdict::Reason::{FlowTableFull, Forwarded, Replied, Torn},
     wire::{
         Reverse,
-        protocol::{TCP, UDP},
+        protocol::{SCTP, TCP, UDP},
     },
 };
 use std::net::SocketAddr;
 use tests::{
-    packet::{tcp, udp},
+    packet::{opening, tcp, udp},
     tables::{Flows, fill::tuple},
 };
+
+/// A client asks, is answered and asks again: how the second question ends, after which the flow is
+/// no longer half open.
+fn ask_twice(play: &mut Play<'_>, client: SocketAddr) -> End {
+    let Cast {
+        service,
+        pods: [a, _, _],
+        ..
+    } = play.cast;
+    play.ingress(&udp(client, service))
+        .becomes(Forwarded, &udp(client, a));
+    play.egress(&udp(a, client))
+        .becomes(Replied, &udp(service, client));
+    play.ingress(&udp(client, service))
+}
 
 /// As many clients as the established tables hold flows, each with a flow.
 fn fill(play: &mut Play<'_>) -> Vec<SocketAddr> {
@@ -33,8 +48,7 @@ fn fill(play: &mut Play<'_>) -> Vec<SocketAddr> {
         .map(|port| SocketAddr::new(client.ip(), port))
         .collect();
     for client in &clients {
-        play.ingress(&udp(*client, service))
-            .becomes(Forwarded, &udp(*client, a));
+        ask_twice(play, *client).becomes(Forwarded, &udp(*client, a));
     }
     clients
 }
@@ -49,7 +63,7 @@ fn a_full_table_refuses_new_flows_and_keeps_the_old_ones() {
             pods: [a, _, _],
             ..
         } = play.cast;
-        play.ingress(&udp(client, service)).stays(FlowTableFull);
+        ask_twice(play, client).stays(FlowTableFull);
         for client in clients {
             play.ingress(&udp(client, service))
                 .becomes(Forwarded, &udp(client, a));
@@ -69,7 +83,7 @@ fn a_flow_that_has_ended_leaves_its_place_to_its_own_tuple() {
             ..
         } = play.cast;
         play.service(service, UDP, &[b]);
-        play.wait(31);
+        play.wait(181);
         for client in clients {
             play.ingress(&udp(client, service))
                 .becomes(Forwarded, &udp(client, b));
@@ -81,28 +95,25 @@ fn a_flow_that_has_ended_leaves_its_place_to_its_own_tuple() {
 fn a_flow_without_an_entry_in_the_queue_is_undone() {
     play(|play| {
         let clients = fill(play);
-        let Cast {
-            service,
-            pods: [a, _, _],
-            ..
-        } = play.cast;
+        let [a, _, _] = play.cast.pods;
         let again = |play: &mut Play<'_>| {
-            play.wait(31);
+            play.wait(181);
             clients
                 .iter()
-                .map(|client| play.ingress(&udp(*client, service)))
+                .map(|client| ask_twice(play, *client))
                 .collect::<Vec<_>>()
         };
         // A second life for each, and the queue is full of entries of both, but for the room that
-        // affinities have in it.
-        let spare = play.twin.memory.affinity_capacity;
+        // affinities and masquerades have in it.
+        let memory = &play.twin.memory;
+        let spare = memory.affinity_capacity + memory.mask_capacity;
         for (end, client) in again(play).into_iter().zip(&clients) {
             end.becomes(Forwarded, &udp(*client, a));
         }
         for end in again(play).into_iter().skip(spare) {
             end.stays(FlowTableFull);
         }
-        assert_eq!(play.flows(), [0, spare]);
+        assert_eq!(play.flows(), [clients.len() - spare, spare]);
         play.sweep();
         for (end, client) in again(play).into_iter().zip(&clients) {
             end.becomes(Forwarded, &udp(*client, a));
@@ -171,11 +182,34 @@ fn a_flow_without_room_for_its_reverse_entry_is_undone() {
             }
         }
         done(play.twin.copy());
-        play.ingress(&udp(client, service)).stays(FlowTableFull);
+        ask_twice(play, client).stays(FlowTableFull);
         let memory = &play.twin.memory;
         assert!(memory.v4.flows.established.flows.is_empty());
         assert!(memory.v6.flows.established.flows.is_empty());
     });
+}
+
+#[test]
+fn who_begins_alone_fills_no_table() {
+    for protocol in [UDP, SCTP] {
+        play(|play| {
+            let Cast {
+                client,
+                service,
+                pods: [a, _, _],
+                ..
+            } = play.cast;
+            play.service(service, protocol, &[a]);
+            for port in 1..=u16::try_from(play.twin.memory.flow_capacity + 1).expect("small") {
+                let client = SocketAddr::new(client.ip(), port);
+                for _twice in 0..2 {
+                    play.ingress(&opening(protocol, client, service))
+                        .becomes(Forwarded, &opening(protocol, client, a));
+                }
+            }
+            assert_eq!(play.flows()[1], 0);
+        });
+    }
 }
 
 fn forget_first<F: Family>(flows: &mut Flows<F>) {

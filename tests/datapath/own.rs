@@ -5,14 +5,14 @@
 
 use crate::play::{Cast, cast};
 use lb_common::{
-    family::WideAddress,
+    family::{Family as _, V4, V6, WideAddress},
     frame::Frames,
     packet::{Buffer, OutOfPacket, Packet},
     pipeline,
     verdict::{Reason, Verdict},
     wire::{Range, protocol::TCP},
 };
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use tests::{
     packet::{Frame, answers::echo_request, icmp, tcp, udp},
     tables::Memory,
@@ -21,7 +21,8 @@ use tests::{
 /// A packet, and what its kernel says of it.
 struct Told<'a> {
     buffer: Buffer<'a>,
-    is_for_host: bool,
+    /// Whether the host has an address.
+    is_the_hosts: &'a dyn Fn(&WideAddress) -> bool,
     has_tag: bool,
 }
 
@@ -34,8 +35,12 @@ impl Packet for Told<'_> {
         self.buffer.store(at, bytes)
     }
 
-    fn is_for_host(&self, _family: u8, _source: &WideAddress, _destination: &WideAddress) -> bool {
-        self.is_for_host
+    fn is_for_host(&self, _family: u8, _source: &WideAddress, destination: &WideAddress) -> bool {
+        (self.is_the_hosts)(destination)
+    }
+
+    fn ifindex(&self) -> u32 {
+        self.buffer.ifindex()
     }
 
     fn blank(&mut self, length: usize) -> Result<(), OutOfPacket> {
@@ -49,17 +54,29 @@ impl Packet for Told<'_> {
 
 /// How a packet ends at ingress, and whether it is as it was.
 fn end(memory: &mut Memory, frame: &Frame, is_for_host: bool, has_tag: bool) -> (Reason, bool) {
+    come(memory, frame, &|_| is_for_host, has_tag)
+}
+
+fn come(
+    memory: &mut Memory,
+    frame: &Frame,
+    is_the_hosts: &dyn Fn(&WideAddress) -> bool,
+    has_tag: bool,
+) -> (Reason, bool) {
     let before = frame.bytes();
     let mut room = before.clone();
     room.resize(before.len() + 256, 0);
     let mut packet = Told {
-        buffer: Buffer::new(&mut room, before.len()),
-        is_for_host,
+        buffer: Buffer::new(&mut room, before.len()).arriving_by(LINK),
+        is_the_hosts,
         has_tag,
     };
     let reason = pipeline::ingress(&mut packet, memory, &mut Frames::new());
     (reason, packet.buffer.bytes() == before)
 }
+
+/// By which all of them come.
+const LINK: u32 = 7;
 
 /// A Service at one address, and another one where Services have theirs from.
 fn world(cast: &Cast) -> Memory {
@@ -125,5 +142,38 @@ fn a_tag_that_the_kernel_keeps_aside_is_a_tag() {
         let syn = tcp(cast.client, cast.service).syn();
         let ended = end(&mut world(&cast), &syn, false, true);
         assert_eq!(ended, (Reason::Tagged, true));
+    }
+}
+
+#[test]
+fn what_says_that_it_comes_from_this_host_or_a_service_does_not_come_from_outside() {
+    for family in [4, 6] {
+        let cast = cast(family);
+        let [served, own, stranger] = [cast.service, cast.client, cast.stranger];
+        let at = |address: IpAddr| match address {
+            IpAddr::V4(address) => V4::widen(address.octets()),
+            IpAddr::V6(address) => V6::widen(address.octets()),
+        };
+        let is_own = at(own.ip());
+        for (from, to, is_uplink, expected) in [
+            (own, served, true, Reason::Spoofed),
+            (own, stranger, true, Reason::Spoofed),
+            (served, stranger, true, Reason::Spoofed),
+            // Of several nodes that serve it, another one answers what this one has asked.
+            (served, own, true, Reason::NotService),
+            (own, stranger, false, Reason::NotService),
+            (served, stranger, false, Reason::NotService),
+        ] {
+            let mut memory = world(&cast);
+            // The agent leaves a trace of its own addresses as of Services'.
+            memory.add_address(own.ip());
+            if is_uplink {
+                memory.add_uplink(LINK, [own.ip(); 2]);
+            }
+            let syn_ack = tcp(from, to).syn_ack();
+            let (reason, is_as_it_was) = come(&mut memory, &syn_ack, &|it| *it == is_own, false);
+            assert_eq!(reason, expected, "{from} -> {to} {is_uplink}");
+            assert!(is_as_it_was);
+        }
     }
 }

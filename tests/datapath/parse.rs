@@ -1,15 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which packets are looked at, and which are left alone.
 
-use crate::play::{Cast, Play, play};
+use crate::play::{Cast, Play, cast, done, play};
 use lb_common::{
+    family::Family,
     verdict::Reason::{
         self, Extension as ForeignExtension, Forwarded, Malformed, NotIp, OtherProtocol, Replied,
         Tagged, TaggedTwice,
     },
-    wire::protocol::{TCP, UDP},
+    wire::{
+        Progress,
+        protocol::{TCP, UDP},
+    },
 };
-use tests::packet::{Extension, Frame, opening, other, tcp, udp};
+use lb_userspace::datapath::OBJECT;
+use tests::{
+    kernel::{FamilyMaps, Hook, Kernel, Sizes},
+    packet::{Extension, Frame, opening, other, tcp, udp},
+    tables::Memory,
+};
 
 /// A row with a Service for both protocols.
 fn dialled(row: impl Fn(&mut Play<'_>, Frame, Frame)) {
@@ -255,4 +264,43 @@ fn frames_cut_short_are_left_alone() {
         play.ingress(&to_service.truncated(whole))
             .becomes(Forwarded, &to_pod);
     });
+}
+
+/// How far the client of the only flow has come.
+fn client_next<F: Family>(maps: &FamilyMaps<F>) -> Option<u32> {
+    let flows = done(maps.flows()).established.flows;
+    let progress = flows.values().map(|flow| flow.client_progress);
+    progress.map(|word| Progress::of_word(word).next).next()
+}
+
+/// Linux calls it BIG TCP. In the kernel alone: bytes do not tell.
+#[test]
+fn segments_that_are_longer_than_a_header_can_say_are_translated() {
+    for family in [4, 6] {
+        let Cast {
+            client,
+            service,
+            pods: [pod, ..],
+            ..
+        } = cast(family);
+        let mut memory = Memory::default();
+        memory.add_backend(1, pod, TCP);
+        memory.add_service(service, TCP, &[1]);
+        let mut kernel = done(Kernel::load(OBJECT, Sizes::default()));
+        done(kernel.copy_from(&memory));
+        for (hook, segment) in [
+            (Hook::Ingress, tcp(client, service).syn()),
+            (Hook::Egress, tcp(pod, client).syn_ack()),
+            (Hook::Ingress, tcp(client, service).ack()),
+        ] {
+            done(kernel.programs.run(hook, &segment.bytes()));
+        }
+        let next = |kernel: &Kernel| client_next(&kernel.v4).or(client_next(&kernel.v6));
+        let began = next(&kernel).expect("a flow");
+        let long = |to| tcp(client, to).ack().payload(&[7; 600]).claims_length(0);
+        let frame = long(service).bytes();
+        let ran = done(kernel.programs.run_uncut(Hook::Ingress, &frame, 100));
+        assert_eq!(ran.frame, long(pod).bytes());
+        assert_eq!(next(&kernel), Some(began.wrapping_add(600)));
+    }
 }

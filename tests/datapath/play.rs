@@ -10,13 +10,14 @@ use lb_common::{
     verdict::{Reason, Verdict},
     wire::{BackendState, Range, Refusals, Takeover},
 };
-use lb_userspace::datapath::OBJECT;
+use lb_userspace::{datapath::OBJECT, dns::zone::Zone};
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{LazyLock, Mutex, PoisonError},
 };
 use tests::{
     kernel::{Hook, Sizes},
+    names::answer_at,
     packet::{
         Frame,
         sums::{Sum, spoilt, sums},
@@ -103,6 +104,35 @@ impl Play<'_> {
             .map(|pod| self.backend(*pod, protocol))
             .collect();
         self.twin.memory.add_service(at, protocol, &ids);
+        done(self.twin.copy());
+    }
+
+    /// Gives clients from outside an entry of their own.
+    pub(crate) fn outside(&mut self, at: SocketAddr, protocol: u8, pods: &[SocketAddr]) {
+        let ids = pods.iter().map(|pod| self.backend(*pod, protocol));
+        let ids: Vec<u32> = ids.collect();
+        self.twin.memory.add_outside(at, protocol, &ids);
+        done(self.twin.copy());
+    }
+
+    /// Halves of masquerades of this family.
+    pub(crate) fn masks(&self) -> usize {
+        let memory = &self.twin.memory;
+        if self.cast.client.is_ipv4() {
+            memory.v4.masks.len()
+        } else {
+            memory.v6.masks.len()
+        }
+    }
+
+    /// Lets the kernel answer questions for names at a frontend, under a lease of 30 s.
+    pub(crate) fn names(&mut self, zone: &Zone, at: SocketAddr) {
+        answer_at(&mut self.twin.memory, zone, at);
+        done(self.twin.copy());
+    }
+
+    /// Gives the kernel the tables as the row has changed them.
+    pub(crate) fn copy(&mut self) {
         done(self.twin.copy());
     }
 

@@ -6,11 +6,11 @@ use crate::play::done;
 use anyhow::{Result, ensure};
 use lb_common::{
     affinity,
-    conntrack::{self, Choice, Swept, Target, open, seen},
+    conntrack::{self, Choice, Swept, Target, forget, open, seen},
     family::{Family, V4, V6},
     frame::{Frame, Frames},
     service::Destination,
-    tables::Tables,
+    tables::{Stage, Tables},
     verdict::Reason,
     wire::{
         Timeouts, Tuple,
@@ -28,6 +28,7 @@ fn race(
         let Frames {
             mut narrow,
             mut wide,
+            ..
         } = Frames::new();
         done(v4(&mut Memory::default(), &mut narrow, protocol));
         done(v6(&mut Memory::default(), &mut wide, protocol));
@@ -108,6 +109,34 @@ fn a_flow_that_two_processors_open_is_the_firsts() {
     race(opened_twice::<V4>, opened_twice::<V6>);
 }
 
+fn begun_anew<F: Family>(
+    memory: &mut Memory,
+    frame: &mut Frame<F::Address>,
+    protocol: u8,
+) -> Result<()>
+where
+    Memory: Tables<F> + Holds<F>,
+{
+    let first = begin::<F>(memory, frame, protocol, 80, 10);
+    ensure!(first == Ok(()), "{first:?}");
+    let over = frame.flow;
+    // Both find it over, and one is done with all before the other one has made room.
+    ensure!(forget(memory, frame, Stage::HalfOpen) == Ok(()));
+    ensure!(flows::<F>(memory) == [0, 0]);
+    memory.now_ns += 1;
+    let second = begin::<F>(memory, frame, protocol, 80, 10);
+    ensure!(second == Ok(()), "{second:?}");
+    frame.flow = over;
+    ensure!(forget(memory, frame, Stage::HalfOpen) == Ok(()));
+    ensure!(flows::<F>(memory) == [1, 1], "the new one is gone");
+    Ok(())
+}
+
+#[test]
+fn a_flow_that_another_has_begun_anew_is_not_forgotten() {
+    race(begun_anew::<V4>, begun_anew::<V6>);
+}
+
 fn reply_taken<F: Family>(
     memory: &mut Memory,
     frame: &mut Frame<F::Address>,
@@ -130,6 +159,61 @@ fn a_flow_whose_replies_another_has_taken_meanwhile_is_undone() {
     race(reply_taken::<V4>, reply_taken::<V6>);
 }
 
+/// A flow that is half open no longer, and so has an entry in the queue.
+fn established<F: Family>(
+    memory: &mut Memory,
+    frame: &mut Frame<F::Address>,
+    protocol: u8,
+    service_port: u8,
+) -> Result<()>
+where
+    Memory: Tables<F>,
+{
+    let first = begin::<F>(memory, frame, protocol, service_port, 10);
+    ensure!(first == Ok(()), "{first:?}");
+    let moved = promote::<F>(memory, frame);
+    ensure!(moved == Ok(()), "{moved:?}");
+    Ok(())
+}
+
+fn promote<F: Family>(memory: &mut Memory, frame: &mut Frame<F::Address>) -> Result<(), Reason>
+where
+    Memory: Tables<F>,
+{
+    frame.touch.seen = frame.flow.client_seen | seen::ACK;
+    frame.touch.expires_ns = frame.flow.expires_ns;
+    conntrack::promote(memory, frame)
+}
+
+fn way_back_taken<F: Family>(
+    memory: &mut Memory,
+    frame: &mut Frame<F::Address>,
+    protocol: u8,
+) -> Result<()>
+where
+    Memory: Tables<F> + Holds<F>,
+{
+    let first = begin::<F>(memory, frame, protocol, 80, 10);
+    ensure!(first == Ok(()), "{first:?}");
+    let (tuple, flow) = (frame.datagram.tuple, frame.flow);
+    // The kernel has dropped its reverse entry to make room, and another flow takes that.
+    memory.entries_mut().flows.half_open.reverse.clear();
+    established::<F>(memory, frame, protocol, 81)?;
+    (frame.datagram.tuple, frame.flow) = (tuple, flow);
+    let moved = promote::<F>(memory, frame);
+    ensure!(moved == Err(Reason::Raced), "{moved:?}");
+    ensure!(
+        flows::<F>(memory) == [1, 1],
+        "its next packet must begin anew"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_flow_whose_way_back_another_has_taken_begins_anew() {
+    race(way_back_taken::<V4>, way_back_taken::<V6>);
+}
+
 /// The queue was full when the sweep put an entry back, of a flow that lives.
 fn ended_by_the_sweep<F: Family>(
     memory: &mut Memory,
@@ -139,12 +223,7 @@ fn ended_by_the_sweep<F: Family>(
 where
     Memory: Tables<F> + Holds<F>,
 {
-    if protocol != UDP {
-        // Half-open flows have no entries in the queue.
-        return Ok(());
-    }
-    let first = begin::<F>(memory, frame, protocol, 80, 10);
-    ensure!(first == Ok(()), "{first:?}");
+    established::<F>(memory, frame, protocol, 80)?;
     let entry = frame.expiry;
     // Another flow has its place by now: that one has an entry of its own.
     frame.expiry.born_ns = [0xff; 8];
@@ -174,12 +253,7 @@ where
     if protocol != TCP {
         return Ok(());
     }
-    let first = begin::<F>(memory, frame, protocol, 80, 10);
-    ensure!(first == Ok(()), "{first:?}");
-    frame.touch.seen = seen::SYN | seen::ACK;
-    frame.touch.expires_ns = frame.flow.expires_ns;
-    let moved = conntrack::promote(memory, frame);
-    ensure!(moved == Ok(()), "{moved:?}");
+    established::<F>(memory, frame, protocol, 80)?;
     let timeouts = Timeouts::default();
     let later_ns = memory.now_ns + timeouts.close_wait_ns;
     for flow in memory.entries_mut().flows.established.flows.values_mut() {

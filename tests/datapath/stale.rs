@@ -89,7 +89,7 @@ fn the_next_packet_notices_that_its_backend_has_left() {
             play.replace(a, c, protocol);
         },
     ];
-    for (protocol, flows) in [(TCP, [1, 0]), (UDP, [0, 1]), (SCTP, [0, 1])] {
+    for protocol in [TCP, UDP, SCTP] {
         for leave in leave {
             play(|play| {
                 let Cast {
@@ -103,7 +103,7 @@ fn the_next_packet_notices_that_its_backend_has_left() {
                 leave(play, protocol);
                 play.ingress(&opening(protocol, client, service))
                     .becomes(Forwarded, &opening(protocol, client, b));
-                assert_eq!(play.flows(), flows, "the old flow is forgotten");
+                assert_eq!(play.flows(), [1, 0], "the old flow is forgotten");
                 play.egress(&answer(protocol, a, client)).stays(NotReply);
                 play.egress(&answer(protocol, b, client))
                     .becomes(Replied, &answer(protocol, service, client));
@@ -204,6 +204,50 @@ fn readiness_moves_no_connection() {
             pod_goes_on(play, Frame::ack);
         }
     });
+}
+
+#[test]
+fn a_syn_moves_no_connection_of_a_backend_that_is_not_ready() {
+    play(|play| {
+        let Cast {
+            client,
+            service,
+            pods: [a, b, _],
+            ..
+        } = play.cast;
+        connection(play);
+        play.service(service, TCP, &[b]);
+        play.state(a, TCP, Quiet);
+        client_goes_on(play, Frame::syn);
+        client_goes_on(play, |frame| frame.ack().payload(b"request"));
+        pod_goes_on(play, |frame| frame.ack().payload(b"answer"));
+        // It was the client: it does not know what the pod speaks of, and says so. Its next SYN is
+        // a new connection's.
+        client_goes_on(play, Frame::rst);
+        play.ingress(&tcp(client, service).syn())
+            .becomes(Forwarded, &tcp(client, b).syn());
+    });
+    for gone in [
+        |play: &mut Play<'_>| play.state(play.cast.pods[0], TCP, Free),
+        |play: &mut Play<'_>| {
+            play.state(play.cast.pods[0], TCP, Quiet);
+            client_goes_on(play, Frame::fin);
+        },
+    ] {
+        play(|play| {
+            let Cast {
+                client,
+                service,
+                pods: [_, b, _],
+                ..
+            } = play.cast;
+            connection(play);
+            play.service(service, TCP, &[b]);
+            gone(play);
+            play.ingress(&tcp(client, service).syn())
+                .becomes(Forwarded, &tcp(client, b).syn());
+        });
+    }
 }
 
 #[test]

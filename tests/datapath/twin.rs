@@ -18,6 +18,10 @@ use tests::{
 /// Bytes by which a packet may grow.
 const ROOM: usize = 256;
 
+/// By which interface packets of a test run come in, where nobody says otherwise
+/// (`bpf_prog_test_run_skb`).
+pub(crate) const LOOPBACK: u32 = 1;
+
 /// What both made of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
@@ -66,6 +70,7 @@ impl Twin {
             half_open_capacity: usize::try_from(sizes.half_open)?,
             affinity_capacity: usize::try_from(sizes.affinity)?,
             foreign_capacity: usize::try_from(sizes.foreign)?,
+            mask_capacity: usize::try_from(sizes.masks)?,
             ..Memory::default()
         };
         for hook in Hook::ALL {
@@ -102,12 +107,14 @@ impl Twin {
         let ran = self.kernel.programs.run(hook, frame)?;
         let mut room = frame.to_vec();
         room.resize(frame.len() + ROOM, 0);
-        let mut packet = Buffer::new(&mut room, frame.len());
+        let mut packet = Buffer::new(&mut room, frame.len()).arriving_by(LOOPBACK);
         // The kernel's frames still hold the packet before; the host's are empty, so that whoever
         // reads what was not written makes a difference.
         let mut frames = Frames::new();
         let reason = match hook {
-            Hook::Ingress => pipeline::ingress(&mut packet, &mut self.memory, &mut frames),
+            Hook::Ingress => {
+                pipeline::ingress_and_names(&mut packet, &mut self.memory, &mut frames)
+            }
             Hook::Egress => pipeline::egress(&mut packet, &mut self.memory, &mut frames),
         };
         let bytes = packet.bytes().to_vec();
@@ -155,6 +162,9 @@ impl Twin {
         let (v4, v6) = (kernel.v4.foreigns()?, kernel.v6.foreigns()?);
         same("IPv4 foreign flows", &memory.v4.foreigns, &v4)?;
         same("IPv6 foreign flows", &memory.v6.foreigns, &v6)?;
+        let (v4, v6) = (kernel.v4.masks()?, kernel.v6.masks()?);
+        same("IPv4 masquerades", &memory.v4.masks, &v4)?;
+        same("IPv6 masquerades", &memory.v6.masks, &v6)?;
         let (v4, v6) = (kernel.v4.fragments()?, kernel.v6.fragments()?);
         same("IPv4 fragments", &memory.v4.fragments, &v4)?;
         same("IPv6 fragments", &memory.v6.fragments, &v6)

@@ -32,6 +32,8 @@ use crate::{
     variables,
 };
 
+/// Where the agent's Cluster-IPs are.
+const SERVICES: [&str; 2] = ["10.96.0.0/12", "fd00:10:96::/112"];
 /// For everything to serve.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at what the kernel has.
@@ -45,6 +47,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
     let lab = Lab::new("demo")?;
     eprintln!("bringing up the demo node {}", lab.name());
     let node = Node::new(&lab, RpFilter::Off)?;
+    lead_to_services(&node)?;
     let quiet = !arguments.command.is_empty();
     let weiche = agent::find(arguments.weiche, &lab)?;
     let log = quiet.then(|| lab.dir().join("weiche.log"));
@@ -72,6 +75,15 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
     eprintln!("taking the demo node down");
     agent::stop(demo.agent).await?;
     ended
+}
+
+/// The host outside reaches Cluster-IPs by way of the node, as where a network says so.
+fn lead_to_services(node: &Node) -> anyhow::Result<()> {
+    let (v4, v6) = (Node::V4, Node::V6);
+    let [range_v4, range_v6] = SERVICES;
+    let routes =
+        format!("route add {range_v4} via {v4} dev eth0\nroute add {range_v6} via {v6} dev eth0\n");
+    node.outside.namespace.ip(&routes)
 }
 
 /// What lives while the demo does.

@@ -15,8 +15,17 @@ use crate::api_server::{ApiServer, Resource};
 /// What an object of a mixed slice is called for its second family.
 const SUFFIXES: [(&str, &str); 2] = [("IPv4", ""), ("IPv6", "-v6")];
 
-/// Does to the server's objects what a change says; lists begin and end without it.
+/// Which Pod has an address, by namespace.
+pub type PodNames = BTreeMap<(String, IpAddr), String>;
+
+/// Does to the server's objects what a change says; lists begin and end without it. Endpoints are
+/// no Pods.
 pub fn tell(server: &ApiServer, change: &Change) {
+    tell_of_pods(server, change, &PodNames::new());
+}
+
+/// The same, where endpoints with these Pods' addresses name them.
+fn tell_of_pods(server: &ApiServer, change: &Change, pods: &PodNames) {
     let gone = |resource, namespace: &str, name: &str| {
         // Whoever tells of an end twice is right the second time as well.
         let _was_there = server.delete(resource, namespace, name);
@@ -27,7 +36,7 @@ pub fn tell(server: &ApiServer, change: &Change) {
     match change {
         Change::Service(object) => there(service(object)),
         Change::Slice(object) => {
-            for (name, slice) in slices(object) {
+            for (name, slice) in slices(object, pods) {
                 match slice {
                     Some(slice) => there(slice),
                     None => gone(Resource::EndpointSlices, &object.name.namespace, &name),
@@ -43,6 +52,10 @@ pub fn tell(server: &ApiServer, change: &Change) {
             }
         }
         Change::NodeGone(name) => gone(Resource::Nodes, "", name),
+        Change::Namespace(name) => {
+            there(json!({"kind": "Namespace", "metadata": {"name": **name}}));
+        }
+        Change::NamespaceGone(name) => gone(Resource::Namespaces, "", name),
         Change::Unreadable(..) | Change::Listing(_) | Change::Listed(_) => {}
     }
 }
@@ -52,6 +65,8 @@ pub fn tell(server: &ApiServer, change: &Change) {
 pub struct Mirror {
     /// What a list that is running has not named, by kind.
     unnamed: BTreeMap<Kind, Vec<(String, String)>>,
+    /// The Pods that endpoints may be.
+    pub pods: PodNames,
 }
 
 impl Mirror {
@@ -83,10 +98,14 @@ impl Mirror {
                 }
             }
             Change::Node(object) => self.named(Kind::Node, &Name::new("", &object.name)),
+            Change::Namespace(name) => self.named(Kind::Namespace, &Name::new("", name)),
             Change::Unreadable(kind, name) => self.named(*kind, name),
-            Change::ServiceGone(_) | Change::SliceGone(_) | Change::NodeGone(_) => {}
+            Change::ServiceGone(_)
+            | Change::SliceGone(_)
+            | Change::NodeGone(_)
+            | Change::NamespaceGone(_) => {}
         }
-        tell(server, change);
+        tell_of_pods(server, change, &self.pods);
     }
 
     fn named(&mut self, kind: Kind, name: &Name) {
@@ -100,6 +119,7 @@ fn resource(kind: Kind) -> Resource {
         Kind::Service => Resource::Services,
         Kind::EndpointSlice => Resource::EndpointSlices,
         Kind::Node => Resource::Nodes,
+        Kind::Namespace => Resource::Namespaces,
     }
 }
 
@@ -157,11 +177,17 @@ fn service(object: &ServiceObject) -> Value {
 }
 
 /// An `EndpointSlice`: one of each address family that it has, by name; none where it has none.
-fn slices(object: &EndpointSlice) -> Vec<(String, Option<Value>)> {
+fn slices(object: &EndpointSlice, pods: &PodNames) -> Vec<(String, Option<Value>)> {
+    let namespace = &*object.name.namespace;
     let slices = SUFFIXES.into_iter().map(|(family, suffix)| {
         let name = format!("{}{suffix}", object.name.name);
         let of_family = |endpoint: &&Endpoint| endpoint.address.is_ipv4() == (family == "IPv4");
-        let endpoints = object.endpoints.iter().filter(of_family).map(endpoint);
+        let endpoints = object.endpoints.iter().filter(of_family);
+        let endpoints = endpoints.map(|it| {
+            let pod = pods.get(&(namespace.to_owned(), it.address));
+            let target = |pod| json!({"kind": "Pod", "namespace": namespace, "name": pod});
+            endpoint(it, pod.map(target).as_ref())
+        });
         let endpoints: Vec<Value> = endpoints.collect();
         let ports = object.ports.iter().map(
             |port| json!({"name": *port.name, "protocol": port.protocol.name(), "port": port.port}),
@@ -200,7 +226,7 @@ fn node(object: &NodeObject) -> Value {
     })
 }
 
-fn endpoint(endpoint: &Endpoint) -> Value {
+fn endpoint(endpoint: &Endpoint, target: Option<&Value>) -> Value {
     let hint = |name: &str| json!({"name": name});
     let place = &endpoint.place;
     let zones: Vec<_> = place.hint_zones.iter().map(|it| hint(it)).collect();
@@ -215,6 +241,7 @@ fn endpoint(endpoint: &Endpoint) -> Value {
         "nodeName": place.node.as_deref(),
         "zone": place.zone.as_deref(),
         "hints": {"forZones": zones, "forNodes": nodes},
+        "targetRef": target,
     })
 }
 

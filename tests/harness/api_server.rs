@@ -3,38 +3,39 @@
 //!
 //! LIST with `limit`, `continue`, `resourceVersion` and label selectors; WATCH with all five kinds
 //! of events, `timeoutSeconds`, bookmarks, streaming lists, and 410 for versions that were
-//! compacted away; for Services, `EndpointSlices` and Nodes; bearer tokens. Its answers are judged
-//! against recordings of a kube-apiserver (`tests/watch/recorded/`). It knows no client: tests
-//! edit objects and make [`Faults`] and [`Strike`]s through the handle.
+//! compacted away; for Services, `EndpointSlices`, Nodes, Namespaces and Pods; bearer tokens. It
+//! forwards ports to Pods, as the kubelet does. Its answers are judged against recordings of a
+//! kube-apiserver (`tests/watch/recorded/`). It knows no client: tests edit objects and make
+//! [`Faults`] and [`Strike`]s through the handle.
 
 mod discovery;
 mod ask;
 mod faults;
 mod list;
 mod objects;
+mod port_forward;
 mod refusal;
+mod routes;
 mod selector;
 mod watch;
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::Path as FilePath,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
 };
 
 use anyhow::Context as _;
-use axum::{
-    Router,
-    extract::{Path, Query, State},
-    http::{HeaderMap, Uri},
-    response::{IntoResponse as _, Response},
-    routing::get,
-};
+use axum::{Router, http::Uri};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch as channel};
 
-use self::{ask::Ask, faults::Climate, objects::Objects};
+use self::{
+    faults::Climate,
+    objects::Objects,
+    routes::{router, typed},
+};
 pub use self::{
     faults::{Faults, HalfLine, NoList, Strike},
     objects::Resource,
@@ -83,6 +84,12 @@ impl Default for Shared {
 impl Shared {
     fn objects(&self) -> MutexGuard<'_, Objects> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, uri: &Uri) {
+        let requests = self.requests.lock();
+        let mut requests = requests.unwrap_or_else(PoisonError::into_inner);
+        requests.push(format!("GET {uri}"));
     }
 }
 
@@ -143,7 +150,7 @@ impl ApiServer {
     }
 
     /// The text of a kubeconfig that leads here, with a file that holds a bearer token.
-    pub fn kubeconfig_with_token(&self, file: &FilePath) -> String {
+    pub fn kubeconfig_with_token(&self, file: &Path) -> String {
         self.kubeconfig_of(&format!("{{tokenFile: '{}'}}", file.display()))
     }
 
@@ -202,7 +209,7 @@ impl ApiServer {
 
     /// Turns faults of all resources on and off.
     pub fn faults(&self, change: impl Fn(&mut Faults)) {
-        for resource in Resource::ALL {
+        for resource in Resource::SERVED {
             self.faults_of(resource, &change);
         }
     }
@@ -225,7 +232,7 @@ impl ApiServer {
 
     /// Does this to all watches that are open.
     pub fn strike(&self, strike: Strike) {
-        for resource in Resource::ALL {
+        for resource in Resource::SERVED {
             self.strike_at(resource, strike);
         }
     }
@@ -246,12 +253,7 @@ impl ApiServer {
     pub fn objects(&self, resource: Resource) -> Vec<Value> {
         let objects = self.shared.objects();
         let now = objects.at(objects.version(), resource).unwrap_or_default();
-        let now = now.iter().map(|object| {
-            let mut object = Value::clone(object);
-            object["kind"] = resource.kind().into();
-            object["apiVersion"] = resource.api_version().into();
-            object
-        });
+        let now = now.iter().map(|object| typed(resource, object));
         now.collect()
     }
 
@@ -294,80 +296,5 @@ impl Drop for ApiServer {
     fn drop(&mut self) {
         // A test that fails says more than this could.
         let _ = self.stop();
-    }
-}
-
-fn router(shared: Arc<Shared>) -> Router {
-    Router::new()
-        .route("/version", get(|| async { discovery::version() }))
-        .route(
-            "/api",
-            get(|headers: HeaderMap| async move { discovery::api(&headers) }),
-        )
-        .route("/apis", get(|| async { discovery::apis() }))
-        .route("/api/v1", get(|| async { discovery::resources("v1") }))
-        .route(
-            "/apis/discovery.k8s.io/v1",
-            get(|| async { discovery::resources("discovery.k8s.io/v1") }),
-        )
-        .route("/api/v1/{plural}", get(core_resource))
-        .route("/apis/discovery.k8s.io/v1/endpointslices", get(slices))
-        .fallback(|| async { refusal::not_found() })
-        .with_state(shared)
-}
-
-async fn core_resource(
-    State(shared): State<Arc<Shared>>,
-    Path(plural): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    Query(ask): Query<Ask>,
-) -> Response {
-    let resource = match plural.as_str() {
-        "services" => Resource::Services,
-        "nodes" => Resource::Nodes,
-        _ => return refusal::not_found(),
-    };
-    answer(&shared, resource, &uri, &headers, &ask).await
-}
-
-async fn slices(
-    State(shared): State<Arc<Shared>>,
-    uri: Uri,
-    headers: HeaderMap,
-    Query(ask): Query<Ask>,
-) -> Response {
-    answer(&shared, Resource::EndpointSlices, &uri, &headers, &ask).await
-}
-
-async fn answer(
-    shared: &Arc<Shared>,
-    resource: Resource,
-    uri: &Uri,
-    headers: &HeaderMap,
-    ask: &Ask,
-) -> Response {
-    let requests = shared.requests.lock();
-    requests
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(format!("GET {uri}"));
-    if let Some(refused) = faults::before_answer(shared, resource, headers).await {
-        return refused;
-    }
-    if let Err(refused) = ask.check() {
-        return refused.into_response();
-    }
-    if ask.is_watch() {
-        return watch::answer(shared, resource, ask);
-    }
-    let faults = shared.climate.of(resource).borrow().faults.clone();
-    match list::answer(&shared.objects(), resource, ask, faults.page) {
-        Ok(mut body) => {
-            if let Some(no_list) = faults.no_list {
-                no_list.bend(&mut body);
-            }
-            axum::Json(body).into_response()
-        }
-        Err(refused) => refused.into_response(),
     }
 }

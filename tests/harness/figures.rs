@@ -89,6 +89,12 @@ pub const FIGURES: &[Figure] = &[
         full: 1_200_000,
     },
     Figure {
+        name: "names",
+        what: "queries, one in three bent; the kernel answers as the server, or not at all",
+        small: 50_000,
+        full: 1_000_000,
+    },
+    Figure {
         name: "explained",
         what: "tuples for `weiche explain`; it says what the programs do, and writes nothing",
         small: 10_000,

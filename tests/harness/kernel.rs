@@ -5,7 +5,10 @@
 //! test's. Tables are read and written as the types of [`crate::tables`], so that both can be
 //! compared.
 
+mod sizes;
 mod maps;
+mod names;
+mod uplinks;
 
 use crate::tables::Memory;
 use anyhow::{Context as _, Result, ensure};
@@ -19,10 +22,13 @@ use lb_common::{
     verdict::{REASON_SLOTS, Reason},
     wire::{Account, Backend, Chunk, Node, Range},
 };
-use lb_userspace::maps::pod::Wire;
+use lb_userspace::{datapath::further, maps::pod::Wire};
 pub use maps::FamilyMaps;
-use maps::{array, map};
+use maps::{array, map, pin};
+use names::NameMaps;
+pub use sizes::Sizes;
 use std::path::Path;
+use uplinks::Uplinks;
 
 /// Where a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,42 +67,10 @@ impl Hook {
     }
 }
 
-/// Entries of `FRAGMENTS`: an LRU map, so far more than tests have datagrams under way.
-const FRAGMENTS: u32 = 1024;
-
 /// The program that starts the sweep.
 const SWEEP: &str = "weiche_sweep";
-
-/// Entries that the maps have room for.
-#[derive(Clone, Copy, Debug)]
-pub struct Sizes {
-    /// Of `FLOWS` and of `REVERSE`.
-    pub flows: u32,
-    /// Of `HALF_OPEN` and of `HALF_REVERSE`. The kernel keeps free elements of an LRU map on each
-    /// processor, so one that shall evict nothing must be some hundreds larger than it needs be.
-    pub half_open: u32,
-    /// Of `AFFINITY`.
-    pub affinity: u32,
-    /// Of `FOREIGN`.
-    pub foreign: u32,
-    /// Of `FRONTENDS` of each family; there is a chunk of slots for each.
-    pub frontends: u32,
-    /// Ids of backends are below this.
-    pub backends: u32,
-}
-
-impl Default for Sizes {
-    fn default() -> Self {
-        Self {
-            flows: 16,
-            half_open: 1024,
-            affinity: 4,
-            foreign: 4,
-            frontends: 64,
-            backends: 32,
-        }
-    }
-}
+/// The program that answers questions for names.
+const NAMES: &str = "weiche_names";
 
 /// How a program ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,8 +90,11 @@ pub struct Kernel {
     node: Array<MapData, Wire<Node>>,
     account: Array<MapData, Wire<Account>>,
     ranges: Array<MapData, Wire<Range>>,
+    uplinks: Uplinks,
     chunks: Array<MapData, Wire<Chunk>>,
     backends: Array<MapData, Wire<Backend>>,
+    /// What there is for questions about names.
+    pub names: NameMaps,
     reasons: PerCpuArray<MapData, u64>,
     /// What there is for IPv4.
     pub v4: FamilyMaps<V4>,
@@ -155,40 +132,24 @@ impl Kernel {
     ) -> Result<Self> {
         let mut loader = EbpfLoader::new();
         loader.override_global("INJECTED_CLOCK", &injected_clock, true);
-        for (name, size) in [
-            ("FLOWS_V4", sizes.flows),
-            ("FLOWS_V6", sizes.flows),
-            ("REVERSE_V4", sizes.flows),
-            ("REVERSE_V6", sizes.flows),
-            ("AFFINITY_V4", sizes.affinity),
-            ("AFFINITY_V6", sizes.affinity),
-            ("FOREIGN_V4", sizes.foreign),
-            ("FOREIGN_V6", sizes.foreign),
-            ("EXPIRY_V4", 2 * sizes.flows + sizes.affinity),
-            ("EXPIRY_V6", 2 * sizes.flows + sizes.affinity),
-            ("HALF_OPEN_V4", sizes.half_open),
-            ("HALF_OPEN_V6", sizes.half_open),
-            ("HALF_REVERSE_V4", sizes.half_open),
-            ("HALF_REVERSE_V6", sizes.half_open),
-            ("FRAGMENTS_V4", FRAGMENTS),
-            ("FRAGMENTS_V6", FRAGMENTS),
-            ("FRONTENDS_V4", sizes.frontends),
-            ("FRONTENDS_V6", sizes.frontends),
-            ("SLOTS", 2 * sizes.frontends),
-            ("BACKENDS", sizes.backends),
-        ] {
+        for (name, size) in sizes.of_maps() {
             loader.map_max_entries(name, size);
         }
-        let mut ebpf = loader
-            .load(object)
-            .context("loading the object; this needs root")?;
-        for name in Hook::ALL.map(Hook::program).into_iter().chain([SWEEP]) {
+        let ebpf = loader.load(object);
+        let mut ebpf = ebpf.context("loading the object; this needs root")?;
+        for name in [
+            Hook::Ingress.program(),
+            Hook::Egress.program(),
+            SWEEP,
+            NAMES,
+        ] {
             let program = ebpf
                 .program_mut(name)
                 .context("the object has the program")?;
             let program: &mut SchedClassifier = program.try_into()?;
             program.load().with_context(|| format!("loading {name}"))?;
         }
+        further::fill(&mut ebpf)?;
         if let Some(pins) = pins {
             pin(&ebpf, pins)?;
         }
@@ -198,8 +159,10 @@ impl Kernel {
             node: array(&mut ebpf, "NODE")?,
             account: array(&mut ebpf, "ACCOUNT")?,
             ranges: array(&mut ebpf, "RANGES")?,
+            uplinks: Uplinks::take(&mut ebpf)?,
             chunks: array(&mut ebpf, "SLOTS")?,
             backends: array(&mut ebpf, "BACKENDS")?,
+            names: NameMaps::take(&mut ebpf)?,
             reasons: PerCpuArray::try_from(map(&mut ebpf, "REASONS")?)?,
             v4: FamilyMaps::take(&mut ebpf, "V4")?,
             v6: FamilyMaps::take(&mut ebpf, "V6")?,
@@ -234,6 +197,9 @@ impl Kernel {
     /// Makes all tables, the settings and the clock equal to a memory's.
     pub fn copy_from(&mut self, memory: &Memory) -> Result<()> {
         self.copy_node(memory)?;
+        self.names.copy(memory)?;
+        self.v4.trace_service(&memory.resolver.narrow)?;
+        self.v6.trace_service(&memory.resolver.wide)?;
         self.copy_services(memory)?;
         self.copy_flows(memory)
     }
@@ -251,6 +217,7 @@ impl Kernel {
         for (index, range) in (0..).zip(memory.ranges) {
             self.ranges.set(index, &Wire(range), 0)?;
         }
+        self.uplinks.copy(memory)?;
         Ok(self.node.set(0, &Wire(memory.node), 0)?)
     }
 
@@ -263,6 +230,8 @@ impl Kernel {
             let backend = memory.backends.get(&id).copied().unwrap_or_default();
             self.backends.set(id, &Wire(backend), 0)?;
         }
+        self.v4.copy_admitted(&memory.admitted)?;
+        self.v6.copy_admitted(&memory.admitted)?;
         self.v4.copy_frontends(&memory.v4)?;
         self.v6.copy_frontends(&memory.v6)
     }
@@ -289,11 +258,35 @@ impl Programs {
         }
     }
 
+    /// Runs the program of a hook on a frame that its sender has left to be cut into segments of so
+    /// many bytes.
+    pub fn run_uncut(&mut self, hook: Hook, frame: &[u8], segment: u32) -> Result<Ran> {
+        // `__sk_buff` of `uapi/linux/bpf.h`, of which `gso_size` is the 45th word.
+        let mut context = [0; 48];
+        context[44] = segment;
+        let context: Vec<u8> = context.into_iter().flat_map(u32::to_ne_bytes).collect();
+        let (verdict, length) = self.start(hook, frame, Some(&context), 1)?;
+        Ok(Ran {
+            verdict,
+            frame: self.frame[..length].to_vec(),
+        })
+    }
+
     /// Runs a program so many times on one frame, which it gets back as it left it.
     pub fn repeat(
         &mut self,
         hook: Hook,
         frame: &[u8],
+        times: u32,
+    ) -> Result<(i32, usize), ProgramError> {
+        self.start(hook, frame, None, times)
+    }
+
+    fn start(
+        &mut self,
+        hook: Hook,
+        frame: &[u8],
+        context: Option<&[u8]>,
         times: u32,
     ) -> Result<(i32, usize), ProgramError> {
         let program = self
@@ -304,6 +297,7 @@ impl Programs {
         let ran = program.test_run(TestRunOptions {
             data_in: Some(frame),
             data_out: Some(&mut self.frame),
+            ctx_in: context,
             repeat: times,
             ..TestRunOptions::default()
         })?;
@@ -338,15 +332,6 @@ impl Programs {
             .context("the object has the program")?;
         Ok(program.try_into()?)
     }
-}
-
-/// Pins every map of ours. Those of the compiler's have dots in their names, which bpffs refuses.
-fn pin(ebpf: &Ebpf, pins: &Path) -> Result<()> {
-    for (name, map) in ebpf.maps().filter(|(name, _)| !name.contains('.')) {
-        let pinned = map.pin(pins.join(name));
-        pinned.with_context(|| format!("pinning {name}"))?;
-    }
-    Ok(())
 }
 
 /// Whether the kernel found that the frame makes no packet.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is asked of an API server, and what the role in `deploy/weiche.yaml` allows.
+//! What is asked of an API server, and what the role in `deploy/cluster/weiche.yaml` allows.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -32,9 +32,35 @@ pub fn asked(server: &ApiServer) -> anyhow::Result<BTreeSet<Right>> {
 
 /// What the role allows.
 pub fn allowed() -> anyhow::Result<BTreeSet<Right>> {
-    let documents = documents("weiche.yaml")?;
+    let documents = documents("cluster/weiche.yaml")?;
     let role = documents.iter().find(|it| it["kind"] == "ClusterRole");
-    let role: ClusterRole = serde_json::from_value(role.context("no ClusterRole")?.clone())?;
+    rights_of(role.context("no ClusterRole")?)
+}
+
+/// What it allows where names are served.
+pub fn allowed_with_names() -> anyhow::Result<BTreeSet<Right>> {
+    let documents = documents("cluster/weiche.yaml")?;
+    let role = documents.iter().find(|it| it["kind"] == "ClusterRole");
+    let mut role = role.context("no ClusterRole")?.clone();
+    add(&mut role, "dns/role.json")?;
+    rights_of(&role)
+}
+
+/// Does to a document what a patch of `deploy/` says, which only adds to lists.
+pub fn add(document: &mut serde_json::Value, file: &str) -> anyhow::Result<()> {
+    let steps = &documents(file)?[0];
+    for step in steps.as_array().context("a patch is a list")? {
+        let at = step["path"].as_str().unwrap_or_default();
+        let list = at.strip_suffix("/-").filter(|_| step["op"] == "add");
+        let list = list.and_then(|list| document.pointer_mut(list)?.as_array_mut());
+        let list = list.with_context(|| format!("{file}: {at} is no list to add to"))?;
+        list.push(step["value"].clone());
+    }
+    Ok(())
+}
+
+fn rights_of(role: &serde_json::Value) -> anyhow::Result<BTreeSet<Right>> {
+    let role: ClusterRole = serde_json::from_value(role.clone())?;
     let mut allowed = BTreeSet::new();
     for rule in role.rules.iter().flatten() {
         for group in rule.api_groups.iter().flatten() {

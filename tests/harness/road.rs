@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, Map, MapData, PerCpuArray, PerCpuValues},
-    programs::SchedClassifier,
+    programs::{SchedClassifier, TcAttachType},
 };
 use delay::{DelayLine, Siding};
 
@@ -203,7 +203,7 @@ impl Way {
         let program = ebpf.program_mut("road").context("no such program")?;
         let program: &mut SchedClassifier = program.try_into()?;
         program.load()?;
-        namespace.run(|| hook::attach(program, from))??;
+        namespace.run(|| hook::attach(program, from, TcAttachType::Ingress))??;
         Ok(Self {
             settings,
             next,

@@ -15,7 +15,7 @@
 //! - `-- expect: backends --`: then these, with their states.
 //! - `-- expect: problems --`: then what objects get wrong.
 //! - `-- expect: failures --`: then what waits to be written.
-//! - `-- expect: planned --`: then what is planned and not served.
+//! - `-- expect: exposed --`: then the frontends that are no Cluster-IPs.
 //! - `-- expect: probes --`: then what load balancers may ask the node.
 //! - `-- expect: ignored --`: then what of the manifests is not read.
 //!
@@ -28,7 +28,7 @@ use anyhow::{Context as _, bail, ensure};
 use lb_common::wire::Node;
 use lb_userspace::{
     maps::{faulty::Faulty, memory::Memory},
-    plan::{Planned, Rules},
+    plan::{Exposed, Rules},
     reconcile::Settings,
     watch::{
         standalone::{addresses::Ledger, catalog::Catalog, store::FileId},
@@ -230,7 +230,7 @@ impl Stage {
                 let lines = failures.map(|failed| format!("{}: {}\n", failed.about, failed.reason));
                 lines.collect()
             }
-            "planned" => report.planned.iter().map(planned).collect(),
+            "exposed" => report.exposed.iter().map(exposed).collect(),
             "probes" => {
                 let probes = report.probes.iter();
                 let lines =
@@ -254,7 +254,7 @@ impl Stage {
     }
 }
 
-fn planned(row: &Planned) -> String {
+fn exposed(row: &Exposed) -> String {
     let leads = match row.backends {
         0 => row.otherwise.clone(),
         count => format!("{count} of {}", row.endpoints),
@@ -264,7 +264,7 @@ fn planned(row: &Planned) -> String {
         Some([]) => ", only nobody".to_owned(),
         Some(ranges) => format!(", only {}", ranges.join(" ")),
     };
-    let Planned {
+    let Exposed {
         service,
         frontend,
         exposure,

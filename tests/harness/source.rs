@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use aya::{
     Ebpf, EbpfLoader, TestRun as _,
     maps::{Array, MapData, PerCpuArray},
-    programs::{SchedClassifier, TestRunAttrs, TestRunOptions, Xdp},
+    programs::{SchedClassifier, TcAttachType, TestRunAttrs, TestRunOptions, Xdp},
 };
 use tests_ebpf::source::{Bits, LENGTH, Places};
 
@@ -23,6 +23,7 @@ pub struct Source {
     ebpf: Ebpf,
     frame: [u8; LENGTH],
     link: u32,
+    at_once: u32,
 }
 
 impl std::fmt::Debug for Source {
@@ -61,7 +62,18 @@ impl Source {
             .try_into()?;
         program.load()?;
         let link = namespace.run(|| link::index(link))??;
-        Ok(Self { ebpf, frame, link })
+        Ok(Self {
+            ebpf,
+            frame,
+            link,
+            at_once: BATCH,
+        })
+    }
+
+    /// The stack gets so many at once.
+    #[must_use]
+    pub fn at_once(self, at_once: u32) -> Self {
+        Self { at_once, ..self }
     }
 
     /// Sends so many, as fast as the stack takes them. The caller's thread is in the namespace.
@@ -82,7 +94,7 @@ impl Source {
             data_in: Some(&self.frame),
             ctx_in: Some(&context),
             repeat: count,
-            attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
+            attrs: TestRunAttrs::new().xdp_live_frames(self.at_once),
             ..TestRunOptions::default()
         })?;
         ensure!(ran.return_value == 0, "the source failed: {ran:?}");
@@ -112,7 +124,7 @@ impl Sink {
             .context("no such program")?
             .try_into()?;
         program.load()?;
-        namespace.run(|| hook::attach(program, link))??;
+        namespace.run(|| hook::attach(program, link, TcAttachType::Ingress))??;
         Ok(Self {
             taken,
             _program: ebpf,

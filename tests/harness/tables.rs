@@ -11,6 +11,7 @@ pub mod fill;
 #[cfg(test)]
 mod tests;
 
+use ipnet::IpNet;
 use lb_common::{
     expiry::{BATCH, visit},
     family::{Family, V4, V6},
@@ -18,7 +19,8 @@ use lb_common::{
     tables::Stage,
     wire::{
         Account, Affinity, Backend, Chunk, Expiry, Flow, Foreign, Fragment, FragmentKey,
-        FrontendKey, Node, Range, Reverse, Round, Service, Tuple,
+        FrontendKey, Labels, Mask, NameEntry, Node, Range, Resolver, Reverse, Round, Service,
+        Tuple, Uplink,
     },
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -32,8 +34,16 @@ pub struct Memory {
     pub node: Node,
     /// `RANGES`, IPv4's and IPv6's.
     pub ranges: [Range; 2],
+    /// `ADMITTED`, of both families: Services' numbers, and who may dial them.
+    pub admitted: BTreeSet<(u32, IpNet)>,
     /// `POD_LINKS`.
     pub pod_links: BTreeSet<u32>,
+    /// `UPLINKS`.
+    pub uplinks: BTreeMap<u32, Uplink>,
+    /// `RESOLVER`.
+    pub resolver: Resolver,
+    /// `NAMES`.
+    pub names: BTreeMap<Labels, NameEntry>,
     /// `ACCOUNT`.
     pub account: Account,
     /// `COUNTER`: the last version or epoch given out.
@@ -48,6 +58,8 @@ pub struct Memory {
     pub affinity_capacity: usize,
     /// Flows of conntrack's that each family's table holds.
     pub foreign_capacity: usize,
+    /// Masquerades that each family's table holds, of two halves each.
+    pub mask_capacity: usize,
     /// Entries that each half-open table holds.
     pub half_open_capacity: usize,
     /// What there is for IPv4.
@@ -67,9 +79,12 @@ pub struct Entries<F: Family> {
     pub affinities: BTreeMap<Tuple<F::Address>, Affinity>,
     /// `FOREIGN`: flows of conntrack's.
     pub foreigns: BTreeMap<Tuple<F::Address>, Foreign>,
+    /// `MASKS`: who is shown to backends as this node.
+    pub masks: BTreeMap<Tuple<F::Address>, Mask>,
     /// `FRAGMENTS`.
     pub fragments: BTreeMap<FragmentKey<F::Address>, Fragment>,
-    /// `EXPIRY`: the queue in which established flows and affinities wait for the sweep.
+    /// `EXPIRY`: the queue in which established flows, affinities and masquerades wait for the
+    /// sweep.
     pub expiries: VecDeque<Expiry<F::Address>>,
 }
 
@@ -98,7 +113,11 @@ impl Default for Memory {
             now_ns: 1_000_000_000_000,
             node: Node::default(),
             ranges: [Range::default(); 2],
+            admitted: BTreeSet::new(),
             pod_links: BTreeSet::new(),
+            uplinks: BTreeMap::new(),
+            resolver: Resolver::default(),
+            names: BTreeMap::new(),
             account: Account::default(),
             counter: 0,
             chunks: BTreeMap::new(),
@@ -106,6 +125,7 @@ impl Default for Memory {
             flow_capacity: usize::MAX,
             affinity_capacity: usize::MAX,
             foreign_capacity: usize::MAX,
+            mask_capacity: usize::MAX,
             half_open_capacity: usize::MAX,
             v4: Entries::default(),
             v6: Entries::default(),
@@ -120,6 +140,7 @@ impl<F: Family> Default for Entries<F> {
             flows: Flows::default(),
             affinities: BTreeMap::new(),
             foreigns: BTreeMap::new(),
+            masks: BTreeMap::new(),
             fragments: BTreeMap::new(),
             expiries: VecDeque::new(),
         }

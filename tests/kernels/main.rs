@@ -20,6 +20,14 @@ const STEPS: &[(&str, &[&str])] = &[
     ),
     ("programs", &["datapath", "verifier::", "--nocapture"]),
     (
+        "names",
+        &[
+            "datapath",
+            "names::what_is_known_is_answered",
+            "names::the_agent_is_shown_what_others_answer_where_it_compares",
+        ],
+    ),
+    (
         "expiry",
         &["datapath", "timers::a_sweep_that_is_started_again_goes_on"],
     ),

@@ -10,7 +10,7 @@ use tests::{
     wait,
 };
 
-use crate::scene::Scene;
+use crate::scene::{PATIENCE, Scene};
 
 /// Longer than the pauses between a client's flows, on a busy machine too, and shorter than all of
 /// them together.
@@ -64,7 +64,7 @@ fn a_client_whose_backend_goes_moves_on_and_stays_there() -> anyhow::Result<()> 
         let pod = scene.backends.iter().find(|pod| pod.name == first);
         let pod = pod.context("an unknown pod")?;
         scene.forget(pod)?;
-        let second = wait::until("another pod to answer", Duration::from_secs(5), || {
+        let second = wait::until("another pod to answer", PATIENCE, || {
             answering(&scene, route).ok().filter(|pod| *pod != first)
         })?;
         assert_eq!(answering(&scene, route)?, second, "{route:?}");

@@ -18,7 +18,10 @@ fn every_part_of_the_bench_runs_and_reports() -> anyhow::Result<()> {
         list.map(title).collect()
     };
     let sections = titles(&report, "sections");
-    assert_eq!(sections, ["Control plane", "Packet path", "One packet"]);
+    assert_eq!(
+        sections,
+        ["Control plane", "Packet path", "One packet", "Names"]
+    );
     for section in report["sections"].as_array().context("sections")? {
         for table in section["tables"].as_array().context("tables")? {
             let rows = table["rows"].as_array().map_or(0, Vec::len);
@@ -34,7 +37,14 @@ fn every_part_of_the_bench_runs_and_reports() -> anyhow::Result<()> {
     };
     assert_eq!(ids("targets"), BTreeSet::new());
     let absent = ids("absent");
-    for id in ["T1-stack", "T2-stack", "T3-known", "T6-scale", "churn"] {
+    for id in [
+        "T1-stack",
+        "T2-stack",
+        "T3-known",
+        "T6-scale",
+        "churn",
+        "T8-queries",
+    ] {
         assert!(absent.contains(id), "{id} is not among {absent:?}");
     }
     let html = fs::read_to_string(folder.path().join("report.html"))?;

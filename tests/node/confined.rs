@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The agent with the rights that `deploy/weiche.yaml` gives it, and no others: a few capabilities,
-//! none to be had by any program, and a root that cannot be written to.
+//! The agent with the rights that `deploy/cluster/weiche.yaml` gives it, and no others: a few
+//! capabilities, none to be had by any program, and a root that cannot be written to.
 
 use std::{collections::BTreeSet, ffi::OsString, fs, time::Duration};
 
@@ -95,7 +95,7 @@ fn each_of_these_rights_is_needed() -> anyhow::Result<()> {
 
 /// What the `DaemonSet` adds to nothing.
 fn granted() -> anyhow::Result<BTreeSet<String>> {
-    let documents = documents("weiche.yaml")?;
+    let documents = documents("cluster/weiche.yaml")?;
     let set = documents.iter().find(|it| it["kind"] == "DaemonSet");
     let set: DaemonSet = serde_json::from_value(set.context("no DaemonSet")?.clone())?;
     let pod = set.spec.template.spec.context("a pod")?;

@@ -115,12 +115,21 @@ fn what_is_explained_is_what_a_client_gets() -> anyhow::Result<()> {
         // A TCP flow is closed by now, so a SYN begins anew.
         let known = match route.protocol {
             Protocol::Tcp => "an established flow of default/web:".to_owned(),
-            Protocol::Udp => format!("{} (active): goes on", listed.backend),
+            Protocol::Udp => format!("{} (active): both ends have met", listed.backend),
         };
         assert!(text.contains(&known), "{text}");
     }
     a_segment_of_no_flow(&scene)?;
+    flows_of_nobody(&scene)?;
     wrong_questions(&scene)
+}
+
+fn flows_of_nobody(scene: &Scene) -> anyhow::Result<()> {
+    let listed: anyhow::Result<Vec<Listed>> =
+        scene.weiche.list(&["flow", "list", "--service", "nope"]);
+    let error = format!("{:#}", listed.err().context("a list of no Service")?);
+    assert!(error.contains("no Service nope"), "{error}");
+    Ok(())
 }
 
 fn a_segment_of_no_flow(scene: &Scene) -> anyhow::Result<()> {

@@ -177,7 +177,7 @@ fn try_family(
         to: client,
         sender: backend,
         receiver: &socket,
-        early: ["egress", "fragment"],
+        early: ["egress", "fragment_early"],
     };
     let counts = sum([up.try_all(scene, rounds)?, down.try_all(scene, rounds)?]);
     let astray = sockets[1 - chosen].recv(&mut [0; 64]);

@@ -10,6 +10,9 @@ mod scene;
 mod untranslated;
 
 mod cluster_ip;
+mod region;
+mod north_south;
+mod balancers;
 mod delivery;
 mod passing;
 mod hairpin;
@@ -48,5 +51,6 @@ mod churn;
 mod soak;
 mod bench;
 mod names;
+mod forwarded;
 mod demo;
 mod walk;

@@ -17,7 +17,7 @@ use tests::{
     wait,
 };
 
-use crate::scene::{PORT, Scene, V4, V6};
+use crate::scene::{PATIENCE, PORT, Scene, V4, V6};
 
 /// Both addresses of the Service.
 pub(crate) const SERVICE: [IpAddr; 2] = [IpAddr::V4(V4), IpAddr::V6(V6)];
@@ -110,7 +110,7 @@ fn what_is_for_the_node_itself_gets_there() -> anyhow::Result<()> {
         // Such as that of its SSH.
         let target = SocketAddr::new(address, 22);
         let listener = node.run(|| {
-            wait::until("the address to be there", Duration::from_secs(5), || {
+            wait::until("the address to be there", PATIENCE, || {
                 TcpListener::bind(target).ok()
             })
         })??;

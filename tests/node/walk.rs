@@ -46,6 +46,9 @@ fn the_walk_leads_where_it_says() -> anyhow::Result<()> {
             assert!(page.contains(expected), "{name}: {expected}: {page}");
         }
     }
+    let asked = query_from(&demo, &folder, &first)?;
+    assert_eq!(asked["name"], "alpaca-prod.default.svc.cluster.local.");
+    assert_eq!(asked["answers"][0]["data"], address);
     // The pod goes, and the port leads to another one.
     fs::remove_file(folder.path().join(format!("{first}.yaml")))?;
     demo.wait_for_alpacas(2)?;
@@ -72,6 +75,18 @@ fn weiche(demo: &Demo, words: &[&str]) -> anyhow::Result<Vec<u8>> {
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(output.stdout)
+}
+
+/// What a pod is answered, with the search path that it has.
+fn query_from(demo: &Demo, folder: &Manifests, pod: &str) -> anyhow::Result<Value> {
+    let mut command = Command::new(program()?);
+    command.args(["dns", "query", "alpaca-prod", "-o", "json", "--from", pod]);
+    command.arg("--manifests").arg(folder.path());
+    command.arg("--manifests").arg(demo.dir().join("status"));
+    let output = command.output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "{said}");
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 /// A local port that leads to the Service.

@@ -2,7 +2,7 @@
 //! `deploy/`: valid objects, as kube-proxy's where they do its job, and rights for exactly what is
 //! asked of the API server.
 
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use k8s_openapi::api::{
@@ -15,7 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tests::{
     api_server::ApiServer,
-    rights::{allowed, asked, documents},
+    rights::{add, allowed, allowed_with_names, asked, documents},
 };
 use tokio::{sync::mpsc, time::timeout};
 
@@ -49,14 +49,14 @@ fn unknown(given: &Value, known: &Value, path: &str) -> anyhow::Result<()> {
 }
 
 fn of_kind<T: DeserializeOwned + Serialize>(kind: &str) -> anyhow::Result<T> {
-    let documents = documents("weiche.yaml")?;
+    let documents = documents("cluster/weiche.yaml")?;
     let found = documents.iter().find(|document| document["kind"] == kind);
     typed(found.with_context(|| format!("no {kind}"))?)
 }
 
 #[test]
 fn every_document_is_of_its_type() -> anyhow::Result<()> {
-    let documents = documents("weiche.yaml")?;
+    let documents = documents("cluster/weiche.yaml")?;
     assert_eq!(documents.len(), 5);
     for document in &documents {
         match document["kind"].as_str() {
@@ -79,10 +79,21 @@ fn every_document_is_of_its_type() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A base that holds the folder of who names it is a cycle, as kustomize sees it.
 #[test]
-fn the_base_is_the_plain_file() -> anyhow::Result<()> {
-    let base = &documents("kustomization.yaml")?[0];
-    assert_eq!(base["resources"], serde_json::json!(["weiche.yaml"]));
+fn bases_are_the_plain_file_and_hold_no_overlay() -> anyhow::Result<()> {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    for (folder, resource) in [
+        (".", "cluster"),
+        ("dns", "../cluster"),
+        ("cluster", "weiche.yaml"),
+    ] {
+        let base = &documents(&format!("{folder}/kustomization.yaml"))?[0];
+        assert_eq!(base["resources"], serde_json::json!([resource]));
+        let folder = deploy.join(folder).canonicalize()?;
+        let resource = folder.join(resource).canonicalize()?;
+        assert!(!folder.starts_with(&resource), "{}", folder.display());
+    }
     Ok(())
 }
 
@@ -151,27 +162,53 @@ fn it_runs_where_kube_proxy_runs() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn the_role_allows_what_is_asked_and_nothing_else() -> anyhow::Result<()> {
-    let server = ApiServer::start()?;
-    let folder = tempfile::tempdir()?;
-    let kubeconfig = folder.path().join("kubeconfig");
-    fs::write(&kubeconfig, server.kubeconfig())?;
-    let settings = Settings {
-        kubeconfig: Some(kubeconfig),
-        ..Settings::default()
-    };
-    let (sender, mut changes) = mpsc::channel(16);
-    let _watching = cluster::spawn(settings, sender).await?;
-    let lists_and_watches = async {
-        while asked(&server)?.len() < 6 {
-            // Whether or not something came: what counts is what was asked.
-            let _change = timeout(Duration::from_millis(50), changes.recv()).await;
-        }
-        anyhow::Ok(())
-    };
-    timeout(Duration::from_secs(20), lists_and_watches).await??;
-    assert_eq!(asked(&server)?, allowed()?);
+    for (namespaces, kinds, allowed) in [(false, 3, allowed()?), (true, 4, allowed_with_names()?)] {
+        let server = ApiServer::start()?;
+        let folder = tempfile::tempdir()?;
+        let kubeconfig = folder.path().join("kubeconfig");
+        fs::write(&kubeconfig, server.kubeconfig())?;
+        let settings = Settings {
+            kubeconfig: Some(kubeconfig),
+            namespaces,
+            ..Settings::default()
+        };
+        let (sender, mut changes) = mpsc::channel(16);
+        let _watching = cluster::spawn(settings, sender).await?;
+        let lists_and_watches = async {
+            while asked(&server)?.len() < 2 * kinds {
+                // Whether or not something came: what counts is what was asked.
+                let _change = timeout(Duration::from_millis(50), changes.recv()).await;
+            }
+            anyhow::Ok(())
+        };
+        timeout(Duration::from_secs(20), lists_and_watches).await??;
+        assert_eq!(asked(&server)?, allowed);
+    }
     let role: ClusterRole = of_kind("ClusterRole")?;
     let binding: ClusterRoleBinding = of_kind("ClusterRoleBinding")?;
     assert_eq!(Some(binding.role_ref.name), role.metadata.name);
+    Ok(())
+}
+
+#[test]
+fn names_are_served_where_they_are_asked_for() -> anyhow::Result<()> {
+    let overlay = &documents("dns/kustomization.yaml")?[0];
+    let patches = overlay["patches"].as_array().context("patches")?;
+    assert_eq!(patches.len(), 2);
+    let documents = documents("cluster/weiche.yaml")?;
+    for patch in patches {
+        let kind = &patch["target"]["kind"];
+        let document = documents.iter().find(|it| it["kind"] == *kind);
+        let mut document = document.context("no such document")?.clone();
+        assert_eq!(document["metadata"]["name"], patch["target"]["name"]);
+        let path = patch["path"].as_str().context("a file")?;
+        add(&mut document, &format!("dns/{path}"))?;
+        if *kind == "DaemonSet" {
+            let set: DaemonSet = typed(&document)?;
+            let pod = set.spec.template.spec.context("a pod's spec")?;
+            let args = pod.containers[0].args.clone().unwrap_or_default();
+            assert_eq!(args, ["run", "--dns-listen=169.254.20.10"]);
+        }
+    }
     Ok(())
 }

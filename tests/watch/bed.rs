@@ -45,6 +45,18 @@ impl Bed {
         Ok(Stream::new(changes, handle))
     }
 
+    /// The same as an agent does it that serves names.
+    pub(crate) async fn start_with_namespaces(&self) -> anyhow::Result<Stream> {
+        let settings = Settings {
+            kubeconfig: Some(self.kubeconfig()),
+            namespaces: true,
+            ..Settings::default()
+        };
+        let (sender, changes) = mpsc::channel(16);
+        let handle = cluster::spawn(settings, sender).await?;
+        Ok(Stream::new(changes, handle))
+    }
+
     /// The same without a socket, for virtual time.
     pub(crate) fn start_in_memory(&self) -> Stream {
         let client = Client::new(self.server.service(), "default");

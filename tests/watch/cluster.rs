@@ -263,7 +263,7 @@ async fn an_object_that_makes_little_sense_is_said_and_harms_no_other() -> anyho
         .await?;
     assert_eq!(
         stream.problems(),
-        ["services: Service default/odd: port 70000 of \"\" is not in 1-65535"]
+        ["services: Service default/odd: port 70000 is not in 1-65535"]
     );
     bed.server.put(service("odd", "10.96.0.2"));
     stream
@@ -315,4 +315,26 @@ async fn a_start_that_cannot_be_says_what_was_tried() -> anyhow::Result<()> {
         assert!(text.contains(word), "{text}");
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn namespaces_are_followed_where_names_are_served() -> anyhow::Result<()> {
+    let bed = Bed::new(server_with(&["a"])?)?;
+    bed.server
+        .put(json!({"kind": "Namespace", "metadata": {"name": "first"}}));
+    let mut stream = bed.start_with_namespaces().await?;
+    let is = |names: &'static [&str]| {
+        move |seen: &Seen| {
+            seen.namespaces
+                .iter()
+                .map(|name| &**name)
+                .eq(names.iter().copied())
+        }
+    };
+    stream.until("what was there", is(&["first"])).await?;
+    bed.server
+        .put(json!({"kind": "Namespace", "metadata": {"name": "second"}}));
+    stream.until("a new one", is(&["first", "second"])).await?;
+    bed.server.delete(Resource::Namespaces, "", "first");
+    stream.until("one less", is(&["second"])).await
 }

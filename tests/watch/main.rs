@@ -10,6 +10,7 @@ mod streams;
 mod unreadable;
 mod program;
 mod http;
+mod kubeconfigs;
 mod recorded;
 mod schedules;
 mod seen;

@@ -9,7 +9,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use lb_userspace::watch::cluster::{self, Settings};
+use lb_userspace::{
+    model::Name,
+    watch::cluster::{self, Settings, reach::Reach},
+};
 use tests::netns::Process;
 use tokio::sync::mpsc;
 
@@ -42,6 +45,7 @@ async fn a_folder_of_manifests_is_a_cluster() -> anyhow::Result<()> {
     assert!(line.contains("http://127.0.0.1:"), "{line}");
     assert!(line.contains(&format!("--kubeconfig {path}")), "{line}");
 
+    let reach = Reach::open(vec![kubeconfig.clone()]).await?;
     let settings = Settings {
         kubeconfig: Some(kubeconfig),
         ..Settings::default()
@@ -53,6 +57,11 @@ async fn a_folder_of_manifests_is_a_cluster() -> anyhow::Result<()> {
     stream.until("the pods' addresses", ready).await?;
     let given = stream.seen.cluster_ips("alpaca-prod");
     assert!(given[0].starts_with("10."), "{given:?}");
+    // Endpoints say which Pods they are, as `weiche port-forward` wants to know.
+    let found = reach.service(&Name::new("default", "alpaca-prod")).await?;
+    let mut names: Vec<_> = found.pods.iter().map(|pod| &*pod.name.name).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["one", "two"]);
 
     fs::remove_file(manifests.join("two.yaml"))?;
     let one = |seen: &Seen| seen.ready("alpaca-prod") == addresses[..1];

@@ -23,6 +23,7 @@ pub(crate) struct Seen {
     pub(crate) services: BTreeMap<Name, Arc<ServiceObject>>,
     pub(crate) slices: BTreeMap<Name, Arc<EndpointSlice>>,
     pub(crate) nodes: BTreeMap<Arc<str>, Arc<NodeObject>>,
+    pub(crate) namespaces: BTreeSet<Arc<str>>,
     /// How often each kind was listed.
     pub(crate) listed: BTreeMap<Kind, u32>,
     /// Names that a running list has not mentioned.
@@ -32,7 +33,8 @@ pub(crate) struct Seen {
 impl Seen {
     /// Whether every kind has been listed.
     pub(crate) fn all_listed(&self) -> bool {
-        self.listed.len() == 3
+        let kinds = [Kind::Service, Kind::EndpointSlice, Kind::Node];
+        kinds.iter().all(|kind| self.listed.contains_key(kind))
     }
 
     /// Addresses of a Service's ready endpoints, in order.
@@ -69,15 +71,24 @@ impl Seen {
                 self.named(Kind::Node, &Name::new("", &it.name));
                 self.nodes.insert(it.name.clone(), it);
             }
+            Change::Namespace(name) => {
+                self.named(Kind::Namespace, &Name::new("", &name));
+                self.namespaces.insert(name);
+            }
             Change::ServiceGone(name) => self.drop(Kind::Service, &name),
             Change::SliceGone(name) => self.drop(Kind::EndpointSlice, &name),
             Change::NodeGone(name) => self.drop(Kind::Node, &Name::new("", &name)),
+            Change::NamespaceGone(name) => self.drop(Kind::Namespace, &Name::new("", &name)),
             Change::Unreadable(kind, name) => self.named(kind, &name),
             Change::Listing(kind) => {
                 let known = match kind {
                     Kind::Service => self.services.keys().cloned().collect(),
                     Kind::EndpointSlice => self.slices.keys().cloned().collect(),
                     Kind::Node => self.nodes.keys().map(|name| Name::new("", name)).collect(),
+                    Kind::Namespace => {
+                        let names = self.namespaces.iter();
+                        names.map(|name| Name::new("", name)).collect()
+                    }
                 };
                 self.unnamed.insert(kind, known);
             }
@@ -101,6 +112,7 @@ impl Seen {
             Kind::Service => drop(self.services.remove(name)),
             Kind::EndpointSlice => drop(self.slices.remove(name)),
             Kind::Node => drop(self.nodes.remove(&name.name)),
+            Kind::Namespace => drop(self.namespaces.remove(&name.name)),
         }
     }
 }

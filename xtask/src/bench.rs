@@ -23,6 +23,7 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<()> {
     bench.args(["--rr", "1"]).arg(folder.join("weiche-bench"));
     bench.arg("--weiche").arg(folder.join("weiche"));
     bench.arg("--out").arg(workspace::target().join("bench"));
+    bench.env("WEICHE_NSD", setup::name_server());
     bench.args(arguments);
     Err(bench.exec()).with_context(|| format!("cannot start `{}`", process::written(&bench)))
 }

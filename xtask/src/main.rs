@@ -18,6 +18,7 @@ mod bench;
 mod test;
 mod verifier;
 mod coverage;
+mod fuzz;
 mod semantics;
 
 mod lint;
@@ -87,6 +88,16 @@ enum Verb {
     },
     /// Count which branches of the packet path the tests take on the host (root)
     Coverage,
+    /// Let libFuzzer look for a query for a name that is answered wrongly, until it finds one
+    Fuzz {
+        /// Of `libFuzzer`, such as `-max_total_time=60`
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "ARGUMENTS"
+        )]
+        arguments: Vec<OsString>,
+    },
     /// Run the tests behind docs/semantics.md, and write it anew
     Semantics,
     /// Check all that must pass before a change lands (root)
@@ -119,6 +130,7 @@ fn main() -> ExitCode {
         Some(Verb::Tidy) => tidy::run(),
         Some(Verb::Verifier { bless }) => verifier::run(bless),
         Some(Verb::Coverage) => coverage::run(),
+        Some(Verb::Fuzz { arguments }) => fuzz::run(&arguments),
         Some(Verb::Semantics) => semantics::run(),
         Some(Verb::Ci) => ci::run(),
     };

@@ -87,7 +87,7 @@ const LAST_LINES: usize = 20;
 fn show(stream: impl Read) -> String {
     let mut last = std::collections::VecDeque::new();
     for line in BufReader::new(stream).lines().map_while(Result::ok) {
-        println!("    {line}");
+        eprintln!("    {line}");
         if last.len() == LAST_LINES {
             last.pop_front();
         }

@@ -173,10 +173,6 @@ and writes nothing unless all pass. `cargo xtask tidy` refuses a table that name
 not there, and a document that is not made of the table. `scripts/…` are those of
 `tests/control_plane/`: manifests in, map contents out, with map writes that fail on the way.
 
-Frontends that are no Cluster-IP are *planned* only: what is decided about them is shown by
-`weiche service get` and `weiche status`, and nothing of it is in the maps of this version. The
-rows about them are rows about planning.
-
 ";
 
 const ROWS: &str = "\

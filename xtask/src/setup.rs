@@ -8,10 +8,12 @@ mod kernels;
 mod cargo_install;
 mod deny;
 mod linker;
+mod name_server;
 mod packages;
 mod refusal;
 mod rust;
 
+pub(crate) use name_server::folder as name_server;
 pub(crate) use packages::Use;
 
 use crate::step;
@@ -58,6 +60,9 @@ pub(crate) fn packages(purpose: Use) -> anyhow::Result<()> {
     packages::set_up(purpose)?;
     match purpose {
         Use::Run => Ok(()),
-        Use::Test => kernels::set_up(),
+        Use::Test => {
+            kernels::set_up()?;
+            name_server::set_up()
+        }
     }
 }

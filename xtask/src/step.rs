@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Progress: each long piece of work says that it begins, and how long it took.
+//! Progress: each long piece of work says that it begins, and how long it took, on standard error:
+//! standard output belongs to what was asked for, such as the command of `cargo xtask run`.
 
 use std::time::{Duration, Instant};
 
 /// Does one piece of work and says so.
 pub(crate) fn step<T>(name: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
-    println!("==> {name}");
+    eprintln!("==> {name}");
     let watch = Stopwatch::start();
     let result = work();
     let end = if result.is_ok() { "done" } else { "failed" };
-    println!("==> {name}: {end} in {}", seconds(watch.elapsed()));
+    eprintln!("==> {name}: {end} in {}", seconds(watch.elapsed()));
     result
 }
 

@@ -4,14 +4,14 @@
 //! The order of writes is such that whoever finds a reverse entry also finds its flow: the flow is
 //! made first, and the reverse entry is removed first.
 
-use super::{Age, Past, age, seen, state, timeout_ns};
-use crate::family::{Family, WideAddress};
+use super::{Age, Choice, Past, Target, age, seen, state, timeout_ns};
+use crate::ends::{self, End};
+use crate::family::Family;
 use crate::frame::Frame;
 use crate::parse::Datagram;
-use crate::tables::{Found, InsertError, Stage, Tables, Torn, Touch};
+use crate::tables::{Found, InsertError, Stage, Tables, Torn};
 use crate::verdict::Reason;
-use crate::wire::{Flow, Progress, Reverse, Timeouts, Tuple, fingerprint, protocol};
-use zerocopy::{FromBytes, Immutable, KnownLayout};
+use crate::wire::{Flow, Progress, Reverse, Timeouts, Tuple, fingerprint};
 
 /// Where a flow was found; what it says was copied.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,10 @@ pub struct Known<P> {
     pub place: P,
 }
 
+/// Where a flow is looked for. Another processor may move it in between: it is in the new place
+/// before it leaves the old one.
+const LOOKS: [Stage; 3] = [Stage::Established, Stage::HalfOpen, Stage::Established];
+
 /// Copies the flow of a tuple as the client sends it, of any age.
 #[inline(always)]
 pub fn find<F: Family, T: Tables<F>>(
@@ -29,20 +33,12 @@ pub fn find<F: Family, T: Tables<F>>(
     key: &Tuple<F::Address>,
     into: &mut Flow,
 ) -> Found<Known<T::Place>> {
-    if let Some(place) = tables.flow(Stage::Established, key, into)? {
-        return Ok(Some(Known {
-            stage: Stage::Established,
-            place,
-        }));
+    for stage in LOOKS {
+        if let Some(place) = tables.flow(stage, key, into)? {
+            return Ok(Some(Known { stage, place }));
+        }
     }
-    if key.protocol != protocol::TCP {
-        return Ok(None);
-    }
-    let place = tables.flow(Stage::HalfOpen, key, into)?;
-    Ok(place.map(|place| Known {
-        stage: Stage::HalfOpen,
-        place,
-    }))
+    Ok(None)
 }
 
 /// Copies the flow that a backend's packet answers, and the tuple that its client sends.
@@ -81,54 +77,6 @@ fn find_owner<F: Family, T: Tables<F>>(
     Ok(known.filter(|_| flow.born_ns == reverse.born_ns))
 }
 
-/// Where a flow's packets go.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, Immutable, KnownLayout)]
-pub struct Target {
-    /// Address of the backend.
-    pub address: WideAddress,
-    /// Port of the backend, network order.
-    pub port: [u8; 2],
-    /// Source port that the backend sees, network order.
-    pub client_port: [u8; 2],
-}
-
-impl Target {
-    /// Where the packets of this flow go.
-    #[inline(always)]
-    pub fn of(flow: &Flow) -> Self {
-        Self {
-            address: flow.address,
-            port: flow.port,
-            client_port: flow.client_port,
-        }
-    }
-}
-
-/// Who gets a new flow.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, FromBytes, Immutable, KnownLayout)]
-pub struct Choice {
-    /// The backend's epoch.
-    pub epoch: u64,
-    /// Id of the backend.
-    pub backend: u32,
-    /// The Service's number.
-    pub service_id: u32,
-}
-
-impl Choice {
-    /// Who has got this flow.
-    #[inline(always)]
-    pub fn of(flow: &Flow) -> Self {
-        Self {
-            epoch: flow.epoch,
-            backend: flow.backend,
-            service_id: flow.service_id,
-        }
-    }
-}
-
 /// Whether replies to `frame.target` would be told apart from those of all other flows: no other
 /// flow has this backend, this client and the port that the backend sees. A reverse entry whose
 /// flow is gone is removed on the way.
@@ -164,32 +112,59 @@ pub fn open<F: Family, T: Tables<F>>(
     timeouts: &Timeouts,
 ) -> Result<(), Reason> {
     let now_ns = tables.now_ns();
-    let stage = if frame.datagram.is_tcp() {
-        Stage::HalfOpen
-    } else {
-        Stage::Established
-    };
     fill_flow::<F>(frame, now_ns, timeouts);
-    match insert(tables, frame, stage) {
+    let serving = F::narrow(frame.target.address);
+    ends::leave::<F, T>(tables, &frame.datagram.tuple.destination, &serving);
+    match tables.insert_flow(Stage::HalfOpen, &frame.datagram.tuple, &frame.flow) {
         Ok(()) => {}
         Err(InsertError::Full) => return Err(Reason::FlowTableFull),
         Err(InsertError::Taken) => {
             let other = find(tables, &frame.datagram.tuple, &mut frame.flow)?;
             frame.target = Target::of(&frame.flow);
             frame.choice = Choice::of(&frame.flow);
-            return other.map(|_| ()).ok_or(Reason::Raced);
+            let stage = other.ok_or(Reason::Raced)?.stage;
+            return lead_back(tables, frame, stage).map_err(refused);
         }
     }
-    write_reverse_key::<F>(&mut frame.reverse_key, &frame.datagram.tuple, &frame.target);
-    fill_reverse::<F>(frame, now_ns);
-    let made = tables.insert_reverse(stage, &frame.reverse_key, &frame.reverse);
+    let made = lead_back(tables, frame, Stage::HalfOpen);
     if made.is_err() {
-        tables.remove_flow(stage, &frame.datagram.tuple);
+        tables.remove_flow(Stage::HalfOpen, &frame.datagram.tuple);
     }
     made.map_err(refused)
 }
 
-/// Moves `frame.flow`, whose handshake `frame.touch` completes, to the tables that evict nothing.
+/// Makes the reverse entry of `frame.flow` to `frame.target`. Whoever sends a packet on in a flow
+/// that has just begun does, or the answer might come before it is made by who began.
+#[inline(never)]
+pub fn lead_back<F: Family, T: Tables<F>>(
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+    stage: Stage,
+) -> Result<(), InsertError> {
+    write_reverse_key::<F>(&mut frame.reverse_key, &frame.datagram.tuple, &frame.target);
+    fill_reverse::<F>(frame, frame.flow.born_ns);
+    let made = tables.insert_reverse(stage, &frame.reverse_key, &frame.reverse);
+    if made == Err(InsertError::Taken) {
+        let there = tables.reverse(stage, &frame.reverse_key, &mut frame.reverse);
+        if there == Ok(Some(())) && leads_to_flow::<F>(frame) {
+            return Ok(());
+        }
+    }
+    made
+}
+
+/// Whether `frame.reverse` is the entry of `frame.flow`. Compared word by word: a copy of what it
+/// should be is too much for a program's stack.
+#[inline(always)]
+fn leads_to_flow<F: Family>(frame: &Frame<F::Address>) -> bool {
+    let (reverse, tuple) = (&frame.reverse, &frame.datagram.tuple);
+    reverse.born_ns == frame.flow.born_ns
+        && reverse.service_address == F::widen(tuple.destination)
+        && reverse.service_port == tuple.destination_port
+        && reverse.client_port == tuple.source_port
+}
+
+/// Moves `frame.flow`, which `frame.touch` completes, to the tables that evict nothing.
 #[inline(never)]
 pub fn promote<F: Family, T: Tables<F>>(
     tables: &mut T,
@@ -200,7 +175,7 @@ pub fn promote<F: Family, T: Tables<F>>(
     frame.flow.client_seen = frame.touch.seen;
     frame.flow.client_progress = frame.touch.progress;
     frame.flow.expires_ns = frame.touch.expires_ns;
-    match insert(tables, frame, Stage::Established) {
+    match insert(tables, frame) {
         Ok(()) => {}
         // Another processor is at it.
         Err(InsertError::Taken) => return Ok(()),
@@ -210,6 +185,11 @@ pub fn promote<F: Family, T: Tables<F>>(
     let made = tables.insert_reverse(Stage::Established, &frame.reverse_key, &frame.reverse);
     if let Err(error) = made {
         tables.remove_flow(Stage::Established, &frame.datagram.tuple);
+        // Its replies would be another flow's, which came when the kernel had dropped its own
+        // reverse entry: the next packet begins anew.
+        if error == InsertError::Taken {
+            tables.remove_flow(Stage::HalfOpen, &frame.datagram.tuple);
+        }
         return Err(refused(error));
     }
     tables.remove_reverse(Stage::HalfOpen, &frame.reverse_key);
@@ -217,26 +197,22 @@ pub fn promote<F: Family, T: Tables<F>>(
     Ok(())
 }
 
-/// Makes `frame.flow`; one that is evicted by nothing gets its entry in the queue, or is undone.
+/// Makes `frame.flow` where nothing is evicted, with its entry in the queue, or not at all.
 ///
 /// The flow first: the sweep drops an entry without a flow.
 #[inline(always)]
 fn insert<F: Family, T: Tables<F>>(
     tables: &mut T,
     frame: &mut Frame<F::Address>,
-    stage: Stage,
 ) -> Result<(), InsertError> {
     let key = &frame.datagram.tuple;
-    tables.insert_flow(stage, key, &frame.flow)?;
-    if stage == Stage::HalfOpen {
-        return Ok(());
-    }
+    tables.insert_flow(Stage::Established, key, &frame.flow)?;
     frame.expiry.born_ns = frame.flow.born_ns.to_ne_bytes();
     frame.expiry.key = *key;
     if tables.add_expiry(&frame.expiry) {
         return Ok(());
     }
-    tables.remove_flow(stage, key);
+    tables.remove_flow(Stage::Established, key);
     Err(InsertError::Full)
 }
 
@@ -258,7 +234,7 @@ pub fn is_direct<F: Family>(flow: &Flow, dialled: &Tuple<F::Address>) -> bool {
     F::narrow(flow.address) == dialled.destination
 }
 
-/// Removes both entries of `frame.flow`.
+/// Removes both entries of `frame.flow`, unless another processor has begun anew in its place.
 #[inline(never)]
 pub fn forget<F: Family, T: Tables<F>>(
     tables: &mut T,
@@ -269,17 +245,30 @@ pub fn forget<F: Family, T: Tables<F>>(
     write_reverse_key::<F>(&mut frame.reverse_key, &frame.datagram.tuple, &frame.target);
     let found = tables.reverse(stage, &frame.reverse_key, &mut frame.reverse)?;
     // The key may serve another flow by now, where this one had lost its entry.
-    if found.is_some() && frame.reverse.born_ns == frame.flow.born_ns {
+    let born_ns = frame.flow.born_ns;
+    if found.is_some() && frame.reverse.born_ns == born_ns {
         tables.remove_reverse(stage, &frame.reverse_key);
     }
-    tables.remove_flow(stage, &frame.datagram.tuple);
+    let found = tables.flow(stage, &frame.datagram.tuple, &mut frame.flow)?;
+    if found.is_some() && frame.flow.born_ns == born_ns {
+        tables.remove_flow(stage, &frame.datagram.tuple);
+    }
     Ok(())
 }
 
-/// Whether what the client's packet changes completes the handshake of a half-open flow.
+/// Whether the client's packet of `frame.touch` makes a half-open flow an established one: it
+/// completes the handshake, or follows the backend's answer.
+///
+/// A datagram and its answer alone do not: whoever asks a name server does so from another port
+/// each time, and would fill the tables with flows that are over.
 #[inline(always)]
-pub fn completes(stage: Stage, touch: &Touch) -> bool {
-    stage == Stage::HalfOpen && touch.seen & seen::ACK != 0
+pub fn completes<F: Family>(stage: Stage, frame: &Frame<F::Address>) -> bool {
+    let has_met = if frame.datagram.is_tcp() {
+        frame.touch.seen & seen::ACK
+    } else {
+        frame.flow.backend_seen & seen::DATA
+    };
+    stage == Stage::HalfOpen && has_met != 0
 }
 
 /// Writes the key of a flow's reverse entry, from the tuple that its client sends.
@@ -308,15 +297,15 @@ fn find_reverse<F: Family, T: Tables<F>>(
     key: &Tuple<F::Address>,
     into: &mut Reverse,
 ) -> Found<Stage> {
-    if tables.reverse(Stage::Established, key, into)?.is_some() {
-        return Ok(Some(Stage::Established));
-    }
-    if key.protocol != protocol::TCP {
+    if !ends::may_be::<F, T>(tables, End::Serving, &key.source) {
         return Ok(None);
     }
-    Ok(tables
-        .reverse(Stage::HalfOpen, key, into)?
-        .map(|()| Stage::HalfOpen))
+    for stage in LOOKS {
+        if tables.reverse(stage, key, into)?.is_some() {
+            return Ok(Some(stage));
+        }
+    }
+    Ok(None)
 }
 
 /// Writes the tuple that the client of a reverse entry sends.

@@ -30,13 +30,17 @@ impl Past {
         self as u8
     }
 
-    /// What this flow is for the one that takes its place.
+    /// What this flow is for the one that takes its place. A backend that has never answered has
+    /// no late segments of it: so nobody makes us take another connection's for such by a forged
+    /// SYN and a forged end of it.
     #[inline(always)]
     pub const fn of(flow: &Flow) -> Self {
         if has_met_another(flow) {
             Self::Strange
-        } else {
+        } else if flow.backend_seen & (seen::SYN | seen::RST | seen::AGAIN) != 0 {
             Self::Flow
+        } else {
+            Self::Nothing
         }
     }
 }
@@ -58,6 +62,7 @@ pub const fn has_met_another(flow: &Flow) -> bool {
 #[inline(always)]
 pub fn is_strange<A>(flow: &Flow, stage: Stage, datagram: &Datagram<A>) -> bool {
     stage == Stage::HalfOpen
+        && datagram.is_tcp()
         && datagram.tcp_flags & (flags::SYN | flags::RST) == 0
         && flow.backend_seen & (seen::SYN | seen::RST | seen::AGAIN) == 0
 }

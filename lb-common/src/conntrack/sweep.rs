@@ -2,10 +2,10 @@
 //! The end of an established flow, whose two entries go, and of an affinity.
 
 use super::{Age, Target, age, outlives_itself, write_reverse_key};
-use crate::affinity;
 use crate::family::Family;
 use crate::frame::Frame;
 use crate::tables::{Side, Stage, Tables};
+use crate::{affinity, masquerade};
 
 /// What the sweep has found of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,13 @@ pub fn sweep<F: Family, T: Tables<F>>(tables: &mut T, frame: &mut Frame<F::Addre
             return Swept::Alive;
         }
         affinity::end(tables, frame);
+        return Swept::Gone;
+    }
+    if masquerade::is_queued(&frame.expiry.key) {
+        if masquerade::is_alive(tables, frame) {
+            return Swept::Alive;
+        }
+        masquerade::end(tables, frame);
         return Swept::Gone;
     }
     let born_ns = u64::from_ne_bytes(frame.expiry.born_ns);
@@ -56,6 +63,10 @@ pub fn sweep<F: Family, T: Tables<F>>(tables: &mut T, frame: &mut Frame<F::Addre
 pub fn end<F: Family, T: Tables<F>>(tables: &mut T, frame: &mut Frame<F::Address>) {
     if frame.expiry.key.protocol == affinity::PROTOCOL {
         affinity::end(tables, frame);
+        return;
+    }
+    if masquerade::is_queued(&frame.expiry.key) {
+        masquerade::end(tables, frame);
         return;
     }
     let born_ns = u64::from_ne_bytes(frame.expiry.born_ns);

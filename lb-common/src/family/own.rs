@@ -5,10 +5,14 @@ use super::{Family, NETWORK_AT, V4, V6};
 use crate::csum::{Change, field};
 use crate::delivery::Hops;
 use crate::packet::{OutOfPacket, Packet};
+use crate::wire::Resolver;
 use zerocopy::transmute;
 
 /// Hops that a packet of this node's own may make (RFC 1700: the default of 64).
 const HOPS: u8 = 64;
+
+/// Bits of the traffic class that say something of congestion, and nothing of the way (RFC 3168).
+const CONGESTION: u8 = 3;
 
 /// Headers of this node's own packets, and what ICMP says in them.
 pub trait Own: Family {
@@ -25,6 +29,8 @@ pub trait Own: Family {
     /// Whether ICMP's checksum covers a pseudo-header (RFC 4443, section 2.3).
     const ICMP_HAS_PSEUDO_HEADER: bool;
 
+    /// The address at which the kernel is asked for names.
+    fn resolver(resolver: &Resolver) -> Self::Address;
     /// The header as it stands in the packet.
     fn load_header<P: Packet + ?Sized>(packet: &P) -> Result<Self::Header, OutOfPacket>;
     /// Writes a header somewhere in the packet.
@@ -63,6 +69,11 @@ impl Own for V4 {
     // RFC 792.
     const PORT_UNREACHABLE: [u8; 2] = [3, 3];
     const ICMP_HAS_PSEUDO_HEADER: bool = false;
+
+    #[inline(always)]
+    fn resolver(resolver: &Resolver) -> [u8; 4] {
+        resolver.narrow
+    }
 
     #[inline(always)]
     fn load_header<P: Packet + ?Sized>(packet: &P) -> Result<[u8; 20], OutOfPacket> {
@@ -109,7 +120,7 @@ impl Own for V4 {
         let mut header = [0; 9];
         packet.load(NETWORK_AT, &mut header)?;
         let [_, class, .., left] = header;
-        let class = [class, 0, 0, 0];
+        let class = [class & !CONGESTION, 0, 0, 0];
         Ok(Hops { left, class })
     }
 
@@ -134,6 +145,11 @@ impl Own for V6 {
     // RFC 4443, section 3.1.
     const PORT_UNREACHABLE: [u8; 2] = [1, 4];
     const ICMP_HAS_PSEUDO_HEADER: bool = true;
+
+    #[inline(always)]
+    fn resolver(resolver: &Resolver) -> [u8; 16] {
+        resolver.wide
+    }
 
     #[inline(always)]
     fn load_header<P: Packet + ?Sized>(packet: &P) -> Result<[u8; 40], OutOfPacket> {
@@ -174,9 +190,10 @@ impl Own for V6 {
     fn load_hops<P: Packet + ?Sized>(packet: &P) -> Result<Hops, OutOfPacket> {
         let mut header = [0; 8];
         packet.load(NETWORK_AT, &mut header)?;
-        let [c0, c1, c2, c3, _, _, _, left] = header;
-        // Without the version (`ip6_flowinfo`).
-        let class = [c0 & 0x0f, c1, c2, c3];
+        let [c0, c1, _, _, _, _, _, left] = header;
+        // Without the version (`ip6_flowinfo`), and without the label, which each flow has its own
+        // of.
+        let class = [c0 & 0x0f, c1 & !(CONGESTION << 4) & 0xf0, 0, 0];
         Ok(Hops { left, class })
     }
 

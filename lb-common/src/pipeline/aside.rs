@@ -5,9 +5,9 @@ use super::aim_at_backend;
 use crate::family::Own;
 use crate::frame::Frame;
 use crate::packet::Packet;
-use crate::tables::Tables;
+use crate::tables::{Side, Tables};
 use crate::verdict::Reason;
-use crate::{direct, hairpin, refuse, rewrite, service};
+use crate::{admit, direct, hairpin, refuse, rewrite, service};
 
 /// Whether a packet that would pass for this reason is to be looked at again. As it is, it goes to
 /// its destination; but a Service's address is nowhere, so it would go on and on.
@@ -34,12 +34,19 @@ pub(super) fn unknown_to_backend<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     tables: &mut T,
     frame: &mut Frame<F::Address>,
 ) -> Result<Reason, Reason> {
+    if admit::is_spoofed(packet, tables, frame, false)? {
+        return Err(Reason::Spoofed);
+    }
     let may_be_ours = frame.end == Reason::NotService.number();
-    let end = if service::has_address(tables, frame)? {
-        if !may_be_ours || !hairpin::find_answer(tables, frame)? {
-            return Ok(refuse::unserved::<F, P>(packet, frame));
-        }
+    let may_be_dialled = frame.is_elsewhere == 0;
+    let is_services = may_be_dialled && service::has_address(tables, frame)?;
+    // An address of the node's own has no entry that says so.
+    let is_dialled =
+        is_services || may_be_dialled && admit::is_the_hosts::<F, P>(packet, frame, Side::Backend);
+    let end = if is_dialled && may_be_ours && hairpin::find_answer(tables, frame)? {
         Reason::HairpinReplied
+    } else if is_services {
+        return Ok(refuse::unserved::<F, P>(packet, frame));
     } else {
         if !may_be_ours || !direct::open(tables, frame)? {
             return Ok(refuse::unallocated::<F, P, T>(packet, tables, frame));

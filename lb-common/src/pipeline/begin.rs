@@ -2,18 +2,38 @@
 //! A new flow: the way from a Service to one of its backends.
 
 use crate::conntrack::{self, Choice, Past, Target};
-use crate::family::Family;
+use crate::family::{Family, Own};
 use crate::frame::Frame;
-use crate::service::Destination;
+use crate::packet::Packet;
+use crate::service::{self, Destination};
 use crate::tables::Tables;
 use crate::verdict::Reason;
 use crate::wire::{Node, Service, Takeover};
-use crate::{affinity, foreign, hairpin, port, select};
+use crate::{admit, affinity, foreign, hairpin, port, select};
 
 /// Other backends that are tried before another source port is.
 const BACKEND_ATTEMPTS: u16 = 4;
 /// Choices that are tried in all.
 const ATTEMPTS: u16 = 12;
+
+/// The Service that a packet of no flow is for, if it is for one, and whose client is let in.
+#[inline(always)]
+pub(super) fn dialled<F: Own, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &P,
+    tables: &T,
+    frame: &mut Frame<F::Address>,
+) -> Result<Option<Destination>, Reason> {
+    let Some(mut destination) = service::find(tables, frame)? else {
+        return Ok(None);
+    };
+    if admit::is_asked(&destination) {
+        admit::admit(tables, frame, &mut destination)?;
+    }
+    if admit::is_spoofed(packet, tables, frame, true)? {
+        return Err(Reason::Spoofed);
+    }
+    Ok(Some(destination))
+}
 
 /// Begins a new flow: chooses a backend, and a source port where the client's own is taken.
 #[inline(never)]
@@ -76,6 +96,7 @@ pub(super) fn begin<F: Family, T: Tables<F>>(
                 service_id: destination.service_id,
             };
             conntrack::open(tables, frame, &node.timeouts)?;
+            frame.is_begun = 1;
             return Ok(affinity::pin(tables, frame, destination));
         }
     }

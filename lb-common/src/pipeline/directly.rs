@@ -17,11 +17,12 @@ pub(super) fn forwarded_directly<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     tables: &mut T,
     frame: &mut Frame<F::Address>,
 ) -> Result<Reason, Reason> {
-    let found = delivery::find::<F, P>(packet, &frame.datagram, &frame.to, &mut frame.route);
+    let (datagram, passage) = (&frame.datagram, &mut frame.passage);
+    let found = delivery::find::<F, P, T>(packet, tables, datagram, &frame.to, passage);
     let Some(hops_left) = found else {
         return Ok(Reason::Forwarded);
     };
-    delivery::hand_over::<F, P, T>(packet, tables, &frame.route, hops_left)?;
+    delivery::hand_over::<F, P>(packet, &frame.passage, hops_left)?;
     Ok(Reason::ForwardedDirectly)
 }
 
@@ -34,15 +35,15 @@ pub(super) fn replied_directly<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     frame: &mut Frame<F::Address>,
 ) -> Result<Reason, Reason> {
     let known = conntrack::find_reply(tables, frame)?.ok_or(Reason::NotService)?;
-    let now_ns = tables.now_ns();
+    let now_ns = tables.about_now_ns();
     let node = tables.node();
     if conntrack::age(&frame.flow, now_ns, &node.timeouts) == Age::Gone
         || conntrack::is_strange(&frame.flow, known.stage, &frame.datagram)
     {
         return Err(Reason::NotService);
     }
-    let (datagram, route) = (&frame.datagram, &mut frame.route);
-    let found = delivery::find::<F, P>(packet, datagram, &datagram.tuple, route);
+    let (datagram, passage) = (&frame.datagram, &mut frame.passage);
+    let found = delivery::find::<F, P, T>(packet, tables, datagram, &datagram.tuple, passage);
     let hops_left = found.ok_or(Reason::NotService)?;
     match conntrack::follow::<F>(frame, Side::Backend, now_ns, &node.timeouts) {
         Step::Touched => {
@@ -55,6 +56,6 @@ pub(super) fn replied_directly<F: Own, P: Packet + ?Sized, T: Tables<F>>(
 
     aim_at_client::<F>(frame);
     rewrite::apply::<F, P>(packet, &frame.datagram, &frame.to)?;
-    delivery::hand_over::<F, P, T>(packet, tables, &frame.route, hops_left)?;
+    delivery::hand_over::<F, P>(packet, &frame.passage, hops_left)?;
     Ok(Reason::RepliedDirectly)
 }

@@ -4,13 +4,14 @@
 
 use super::{aim_at_backend, aim_at_client};
 use crate::conntrack::{self, Age, Target};
+use crate::ends::{self, End};
 use crate::family::Family;
 use crate::frame::Frame;
-use crate::hairpin;
 use crate::packet::Packet;
-use crate::related;
 use crate::tables::{Tables, Torn};
 use crate::verdict::Reason;
+use crate::wire::Mask;
+use crate::{hairpin, masquerade, related};
 
 /// An ICMP error about what a client was sent, to the backend.
 #[inline(always)]
@@ -40,14 +41,26 @@ fn is_of_flow<F: Family, T: Tables<F>>(
     let known = conntrack::find(tables, &frame.datagram.tuple, &mut frame.flow)?;
     let timeouts = &tables.node().timeouts;
     if known.is_none() || conntrack::age(&frame.flow, tables.now_ns(), timeouts) == Age::Gone {
-        return hairpin::find_answer(tables, frame);
+        return Ok(hairpin::find_answer(tables, frame)? || is_to_node(tables, frame)?);
     }
     frame.target = Target::of(&frame.flow);
     aim_at_backend::<F>(frame);
     Ok(true)
 }
 
-/// An ICMP error about what a client has sent, to the client.
+/// The same for what a client was sent that its backend has seen as this node.
+#[inline(always)]
+fn is_to_node<F: Family, T: Tables<F>>(
+    tables: &T,
+    frame: &mut Frame<F::Address>,
+) -> Result<bool, Torn> {
+    let backend = &frame.datagram.tuple.source;
+    Ok(ends::may_be::<F, T>(tables, End::Behind, backend)
+        && masquerade::find(tables, frame, Mask::DESTINATION)?)
+}
+
+/// An ICMP error about what a client has sent, to the client; or about what it was sent, to a
+/// backend that sees it as this node.
 #[inline(always)]
 pub(super) fn error_to_client<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     packet: &mut P,
@@ -55,7 +68,13 @@ pub(super) fn error_to_client<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     frame: &mut Frame<F::Address>,
 ) -> Result<Reason, Reason> {
     related::read::<F, P>(packet, frame)?;
-    conntrack::find_reply(tables, frame)?.ok_or(Reason::NotRelated)?;
+    if conntrack::find_reply(tables, frame)?.is_none() {
+        if !masquerade::find(tables, frame, Mask::SOURCE)? {
+            return Err(Reason::NotRelated);
+        }
+        related::apply::<F, P>(packet, frame)?;
+        return Ok(Reason::RelatedForwarded);
+    }
     if conntrack::age(&frame.flow, tables.now_ns(), &tables.node().timeouts) == Age::Gone {
         return Err(Reason::NotRelated);
     }

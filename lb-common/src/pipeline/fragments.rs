@@ -23,7 +23,8 @@ pub(super) fn fragment_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
 }
 
 /// A later fragment from the backend's side, from whom the first one came. Of one that nothing is
-/// known of nobody can say whether it is a reply at all, so it passes.
+/// known of nobody can say whether it is a reply at all, so it passes, unless the two were seen to
+/// talk like that.
 #[inline(always)]
 pub(super) fn fragment_to_client<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     packet: &mut P,
@@ -31,7 +32,11 @@ pub(super) fn fragment_to_client<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     frame: &mut Frame<F::Address>,
 ) -> Result<Reason, Reason> {
     if !fragment::find(tables, frame, Side::Backend)? {
-        return Ok(Reason::Fragment);
+        return Ok(if fragment::is_of_pair(tables, frame)? {
+            Reason::FragmentEarly
+        } else {
+            Reason::Fragment
+        });
     }
     fragment::apply::<F, P>(packet, frame)?;
     Ok(Reason::FragmentReplied)
@@ -51,9 +56,22 @@ pub(super) fn first_fragment<F: Family, T: Tables<F>>(
         | Reason::Replied
         | Reason::Unbelieved
         | Reason::HairpinForwarded
+        | Reason::Masqueraded
+        | Reason::Unmasked
         | Reason::HairpinReplied => {
             fragment::learn(tables, frame, side);
+            if end == Reason::Replied {
+                fragment::learn_pair(tables, frame);
+            }
             return end;
+        }
+        // What the pod sends to a client of its own accord, beside its answers: all that passes.
+        Reason::NotReply | Reason::OtherProtocol | Reason::FragmentShort | Reason::Beside
+            if matches!(side, Side::Backend)
+                && fragment::is_of_pair(tables, frame) != Ok(false) =>
+        {
+            frame.to = frame.datagram.tuple;
+            fragment::learn(tables, frame, side);
         }
         // The host's stack gets all of it, as it is.
         Reason::Foreign | Reason::ForeignUnknown => {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `FLOWS` and `REVERSE`: conntrack, in the client's and in the backend's direction.
 //!
-//! Both exist twice: half-open TCP flows live in LRU tables of their own, so that a flood of SYNs
-//! evicts other half-open flows and nothing else.
+//! Both exist twice: half-open flows live in LRU tables of their own, so that a flood of SYNs, or
+//! of datagrams that nobody answers, evicts other half-open flows and nothing else.
 
 use super::seal::sealed;
 use crate::family::WideAddress;

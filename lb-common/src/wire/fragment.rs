@@ -31,7 +31,8 @@ pub struct FragmentKey<A> {
     /// IP protocol number; zero for IPv6, where later fragments need not have it.
     pub protocol: u8,
     /// 0 = from the client's side, 1 = from the backend's: a reply meets ingress as well, at its
-    /// backend's edge, where it must not be translated.
+    /// backend's edge, where it must not be translated. 2 = of all datagrams of a backend's to one
+    /// client: neither number nor protocol.
     pub side: u8,
     /// Always zero.
     pub pad: [u8; 2],

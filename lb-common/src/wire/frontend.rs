@@ -5,6 +5,15 @@ use super::seal::sealed;
 use crate::family::{Family, V4, V6};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+/// What [`FrontendKey::scope`] may say.
+pub mod scope {
+    /// The entry is for everybody; where it says [`super::Service::SPLIT`], for those alone who do
+    /// not come from outside.
+    pub const ALL: u8 = 0;
+    /// It is for who comes in by an uplink.
+    pub const OUTSIDE: u8 = 1;
+}
+
 /// What clients dial. 8 bytes for IPv4, 20 for IPv6.
 #[repr(C)]
 #[derive(
@@ -28,7 +37,7 @@ pub struct FrontendKey<A> {
     pub port: [u8; 2],
     /// IP protocol number.
     pub protocol: u8,
-    /// Which clients the entry is for; 0 = all of them, the only scope so far.
+    /// Which clients the entry is for: one of [`scope`].
     pub scope: u8,
 }
 
@@ -44,7 +53,7 @@ pub struct Service {
     pub identity: u64,
     /// The agent's number for this port of this Service, for counters and listings.
     pub service_id: u32,
-    /// Bits: [`Service::ELSEWHERE`].
+    /// Bits: [`Service::ELSEWHERE`], [`Service::SPLIT`], [`Service::RANGES`].
     pub flags: u32,
     /// First chunk of the Service's table in `SLOTS`.
     pub first_chunk: u32,
@@ -65,6 +74,10 @@ impl Service {
     /// packet is dropped; without the flag (no endpoint anywhere) the client is refused
     /// (kube-proxy, KEP-2086).
     pub const ELSEWHERE: u32 = 1;
+    /// Flag of an entry for everybody: who comes in by an uplink has one of their own.
+    pub const SPLIT: u32 = 2;
+    /// Flag: only who is in a range of `ADMITTED` may dial it. That has no range where nobody may.
+    pub const RANGES: u32 = 4;
 }
 
 sealed!(Service: version, version_end);

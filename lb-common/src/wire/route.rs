@@ -2,7 +2,7 @@
 //! `struct bpf_fib_lookup` of `uapi/linux/bpf.h`: how the host's routing table is asked.
 
 use crate::family::WideAddress;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, transmute};
 
 /// A question to the host's routing table, and the answer in its place. 64 bytes.
 #[repr(C)]
@@ -16,11 +16,11 @@ pub struct Route {
     pub source_port: [u8; 2],
     /// Destination port, network order.
     pub destination_port: [u8; 2],
-    /// Length of the IP packet; of the answer, what would have fitted.
+    /// Length of the IP packet; of the answer that it is sent on, the longest that would be.
     pub length: u16,
     /// The interface that the packet came by; of the answer, the one that it leaves by.
     pub ifindex: u32,
-    /// What the IP header says of the kind of traffic.
+    /// What the IP header says of the kind of traffic, without congestion and flow label.
     pub class: [u8; 4],
     /// Source address.
     pub source: WideAddress,
@@ -32,6 +32,21 @@ pub struct Route {
     pub from_station: [u8; 6],
     /// The next hop's station; only in the answer.
     pub to_station: [u8; 6],
+}
+
+impl Route {
+    /// Whether this question is another one of a packet that may have another length.
+    #[inline(always)]
+    pub fn is_like(&self, other: &Self) -> bool {
+        let [ours, theirs]: [[u32; 16]; 2] = [self, other].map(|route| {
+            transmute!(Self {
+                length: 0,
+                ..*route
+            })
+        });
+        let words = ours.into_iter().zip(theirs);
+        words.fold(0, |all, (ours, theirs)| all | (ours ^ theirs)) == 0
+    }
 }
 
 const _: () = assert!(size_of::<Route>() == 64);

@@ -5,6 +5,7 @@ use crate::{
     config::{Config, Source},
     datapath::edges::EdgeState,
     delivery,
+    dns::{server as dns, shadow::Tally},
     observe::{Status, StatusError, Sync, metrics::Facts, pressure::Pressed, server::Vitals},
     reconcile::Report,
     takeover::Progress,
@@ -49,6 +50,8 @@ impl Publisher {
             edges: Vec::new(),
             direct: delivery::State::default(),
             takeover: Progress::default(),
+            dns: None,
+            shadow: None,
             pressed: Vec::new(),
         };
         Self {
@@ -78,6 +81,26 @@ impl Publisher {
             status.takeover = progress;
             is_news
         });
+    }
+
+    /// Names are served elsewhere than before, as long as there is a server for them.
+    pub(super) async fn names(&self, states: Option<watch::Receiver<dns::State>>) -> Infallible {
+        if let Some(mut states) = states {
+            loop {
+                let state = states.borrow_and_update().clone();
+                self.status.send_modify(|status| status.dns = Some(state));
+                if states.changed().await.is_err() {
+                    break;
+                }
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// More answers were compared with the kernel's.
+    pub(super) fn shadow(&self, tally: &Tally) {
+        self.status
+            .send_modify(|status| status.shadow = Some(tally.clone()));
     }
 
     /// Other maps are nearly full than before.

@@ -3,7 +3,7 @@
 
 use super::AgentError;
 use crate::{
-    config::{Access, Config, Seed, SeedError, Source},
+    config::{Access, Config, Seed, SeedError, Source, dns::KernelDns},
     model::{Change, Kind},
     watch::{
         Handle,
@@ -70,6 +70,7 @@ fn settings(config: &Config, access: &Access, calls: &Calls) -> cluster::Setting
         kubeconfig: access.kubeconfig.clone(),
         master: access.master.clone(),
         jitter_seed: low,
+        namespaces: config.dns.server().is_some() || config.dns.kernel(false) != KernelDns::Off,
         calls: calls.clone(),
         ..cluster::Settings::default()
     }

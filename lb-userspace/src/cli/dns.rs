@@ -1,32 +1,44 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `weiche dns`: asks name servers, and lists the names that the agent answers.
 
-use super::{StateDir, output};
+use super::{PinDir, StateDir, output, pods::PodsArgs};
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use hickory_proto::rr::{Name as DomainName, RecordType};
 use lb_userspace::{
+    clock,
     config::dns::DnsAddress,
+    datapath::pin::Pins,
     dns::{
         Kept,
         client::{self, Answer},
+        foretell::is_answered,
         resolv_conf::ResolvConf,
         zone::{Listed, ListedPort, Target},
     },
+    maps::kernel::KernelNames,
+    model::Name,
+    netns::Netns,
+    port_forward::{self, Nobody},
 };
 use serde::Serialize;
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DnsCommand {
     /// Ask for one name, as programs here do, and print the answer as dig does.
     #[command(after_long_help = "Examples:\n  \
         weiche dns query web\n  \
+        weiche dns query web --from web-1 --manifests manifests\n  \
         weiche dns query _http._tcp.web.default.svc.cluster.local. SRV --server 10.96.0.10")]
     Query(QueryArgs),
-    /// Which names a short one may mean here, and what became of each.
-    #[command(after_long_help = "Example: weiche dns explain web.default")]
-    Explain(QueryArgs),
+    /// Which names a short one may mean here, what became of each, and whether the kernel or the
+    /// server answers Pods of this node that ask for it.
+    #[command(after_long_help = "Example: weiche dns explain web.default --from web-1")]
+    Explain(ExplainArgs),
     /// All Services' names, as the agent last had them; also while it is dead.
     List(ListArgs),
 }
@@ -41,11 +53,25 @@ pub(super) struct QueryArgs {
     /// Who is asked [default: the first name server of --resolv-conf].
     #[arg(long, value_name = "ADDRESS")]
     server: Option<DnsAddress>,
-    /// Where name servers and the search path come from.
-    #[arg(long, value_name = "FILE", default_value = "/etc/resolv.conf")]
-    resolv_conf: PathBuf,
+    /// Where name servers and the search path come from [default: /etc/resolv.conf, that of the
+    /// Pod with --from].
+    #[arg(long, value_name = "FILE")]
+    resolv_conf: Option<PathBuf>,
+    /// Ask from where this Pod of this node is, by its name or its address.
+    #[arg(long, value_name = "POD | ADDRESS")]
+    from: Option<String>,
+    #[command(flatten)]
+    pods: PodsArgs,
     #[command(flatten)]
     output: output::Output,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    #[command(flatten)]
+    query: QueryArgs,
+    #[command(flatten)]
+    pins: PinDir,
 }
 
 #[derive(Debug, Args)]
@@ -71,13 +97,50 @@ pub(super) fn execute(command: &DnsCommand) -> anyhow::Result<()> {
 
 /// All that was tried of the names that the given one may mean.
 fn tries(args: &QueryArgs) -> anyhow::Result<Vec<Answer>> {
-    let (server, names) = plan(args)?;
-    let tried = client::search(server, &names, args.kind);
+    let place = args.from.as_deref().map(|from| place(args, from));
+    let place = place.transpose()?;
+    let of_pod = place.as_ref().and_then(Netns::resolv_conf);
+    let path = args.resolv_conf.clone().or(of_pod);
+    if let (Some(from), None) = (&args.from, &path) {
+        bail!("no process of {from} shows its resolv.conf: give one by --resolv-conf");
+    }
+    let path = path.unwrap_or_else(|| PathBuf::from("/etc/resolv.conf"));
+    let (server, names) = plan(args, &path)?;
+    let search = || client::search(server, &names, args.kind);
+    let tried = place.map_or_else(search, |place| place.run(search));
     tried.with_context(|| format!("asking {server} for {}", args.name))
 }
 
-fn plan(args: &QueryArgs) -> anyhow::Result<(SocketAddr, Vec<DomainName>)> {
-    let path = &args.resolv_conf;
+/// Where a Pod is, on this node.
+fn place(args: &QueryArgs, from: &str) -> anyhow::Result<Netns> {
+    let addresses = match from.parse::<IpAddr>() {
+        Ok(address) => vec![address],
+        Err(_name) => {
+            let name = Name::new(args.pods.namespace(), from);
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .context("setting up the event loop")?;
+            let pod = runtime.block_on(port_forward::pod(args.pods.through(None), &name));
+            let pod =
+                pod.context("looking for the Pod; its address would do for --from as well")?;
+            let pod = pod.with_context(|| Nobody::NoPod(name.clone()).to_string())?;
+            pod.addresses
+        }
+    };
+    let Some(address) = addresses.first() else {
+        bail!("pod {from} has no address yet");
+    };
+    let place = Netns::of_address(*address).context("looking at this node's namespaces")?;
+    place.with_context(|| {
+        format!(
+            "no network namespace here has {address}: run this as root, on the node where the Pod \
+             is"
+        )
+    })
+}
+
+fn plan(args: &QueryArgs, path: &Path) -> anyhow::Result<(SocketAddr, Vec<DomainName>)> {
     let conf = ResolvConf::read(path);
     let conf = conf.with_context(|| format!("reading {}", path.display()))?;
     let first = conf.servers.first().copied();
@@ -107,22 +170,46 @@ fn query(args: &QueryArgs) -> anyhow::Result<()> {
     }
 }
 
-fn explain(args: &QueryArgs) -> anyhow::Result<()> {
-    let tried = tries(args)?;
+/// A name that was tried.
+#[derive(Debug, Serialize)]
+struct Tried {
+    #[serde(flatten)]
+    answer: Answer,
+    /// Who answers Pods of this node; none: the kernel's maps cannot be read.
+    by: Option<&'static str>,
+}
+
+fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
+    let ExplainArgs { query, pins } = args;
+    let maps = KernelNames::open(&Pins::new(&pins.pin_dir).current().maps()).ok();
+    let tried = tries(query)?.into_iter().map(|answer| Tried {
+        by: maps
+            .as_ref()
+            .and_then(|maps| by(maps, &answer, query.kind).ok()),
+        answer,
+    });
     output::rows(
-        args.output.format,
-        ["NAME", "TYPE", "STATUS", "SERVER", "MEANING"],
-        &tried,
-        |answer| {
+        query.output.format,
+        ["NAME", "TYPE", "STATUS", "SERVER", "BY", "MEANING"],
+        &tried.collect::<Vec<_>>(),
+        |Tried { answer, by }| {
             [
                 answer.name.clone(),
                 answer.kind.clone(),
                 answer.status.clone(),
                 answer.server.to_string(),
+                by.unwrap_or("?").to_owned(),
                 meaning(answer),
             ]
         },
     )
+}
+
+/// Who answers Pods that ask this.
+fn by(maps: &KernelNames, answer: &Answer, kind: RecordType) -> anyhow::Result<&'static str> {
+    let query = client::query(&DomainName::from_ascii(&answer.name)?, kind)?;
+    let is_kernel = is_answered(maps, answer.server, &query, clock::monotonic_ns())?;
+    Ok(if is_kernel { "kernel" } else { "server" })
 }
 
 fn meaning(answer: &Answer) -> String {

@@ -2,7 +2,10 @@
 //! `weiche run`: the flags of the DNS server.
 
 use clap::Args;
-use lb_userspace::config::dns::{Dns, DnsAddress, Domain, ServiceName, Upstream, parse_ttl_s};
+use ipnet::IpNet;
+use lb_userspace::config::dns::{
+    Dns, DnsAddress, Domain, Except, KernelDns, ServiceName, Upstream, parse_ttl_s,
+};
 
 /// Names of Services, answered on the node.
 #[derive(Clone, Debug, Args)]
@@ -25,10 +28,24 @@ pub(super) struct DnsArgs {
         default_value = "kube-system/kube-dns"
     )]
     dns_service: ServiceName,
+    /// Whether the kernel itself answers questions to --dns-service, where it knows the answer;
+    /// `shadow` only compares that with what others answer [default: on in standalone mode with
+    /// --dns-listen, off otherwise].
+    #[arg(long, value_name = "WHETHER")]
+    kernel_dns: Option<KernelDns>,
+    /// What the kernel leaves to who serves --dns-service, because others than the Services have
+    /// names there: up to four labels right below the domain, or `none` [default: pod in cluster
+    /// mode, none in standalone mode].
+    #[arg(long, value_name = "LABELS")]
+    kernel_dns_except: Option<Except>,
     /// Who is asked for other names, or `none` to refuse them; may be repeated [default: the name
     /// servers of /etc/resolv.conf].
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     dns_upstream: Vec<Upstream>,
+    /// For whom others are asked: clients in this range; may be repeated. Names of the cluster are
+    /// answered to everybody [default: private, shared and link-local ranges, and loopback].
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    dns_clients: Vec<IpNet>,
 }
 
 impl DnsArgs {
@@ -38,7 +55,10 @@ impl DnsArgs {
             domain: self.cluster_domain,
             ttl_s: self.dns_ttl,
             service: self.dns_service,
+            kernel: self.kernel_dns,
+            kernel_except: self.kernel_dns_except,
             upstreams: self.dns_upstream,
+            clients: self.dns_clients,
         }
     }
 }

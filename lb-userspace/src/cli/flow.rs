@@ -5,6 +5,7 @@ use super::{
     Listing, output,
     service::{meant, protocol},
 };
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use lb_common::{
     conntrack::{Age, age},
@@ -52,7 +53,7 @@ struct Row {
     backend: String,
     state: &'static str,
     age_s: u64,
-    /// How long it may still be silent; 0 for tombstones.
+    /// How long it may still be silent; how long a tombstone is still there.
     expires_s: u64,
 }
 
@@ -61,6 +62,11 @@ pub(super) fn execute(command: &FlowCommand) -> anyhow::Result<()> {
     let maps = Pins::new(&args.listing.pins.pin_dir).current().maps();
     let store = KernelStore::open(&maps)?;
     let labels: BTreeMap<_, _> = store.labels()?.into_iter().collect();
+    if let Some(typed) = &args.service
+        && !labels.values().any(|label| meant(typed, label))
+    {
+        bail!("the kernel has no Service {typed}; `weiche service list` shows all");
+    }
     let timeouts = store.node()?.timeouts;
     let now_ns = clock::monotonic_ns();
     let mut rows = Vec::new();
@@ -118,6 +124,10 @@ fn row(entry: &FlowEntry, service: String, now_ns: u64, timeouts: &Timeouts) -> 
         port,
         ..
     } = entry.flow;
+    let until_ns = match age {
+        Age::Live | Age::Gone => expires_ns,
+        Age::Tombstone => expires_ns.saturating_add(timeouts.tombstone_ns),
+    };
     Some(Row {
         service,
         protocol: protocol(entry.protocol),
@@ -125,12 +135,12 @@ fn row(entry: &FlowEntry, service: String, now_ns: u64, timeouts: &Timeouts) -> 
         address: entry.service.to_string(),
         backend: SocketAddr::new(like(entry.client, address), u16::from_be_bytes(port)).to_string(),
         state: match entry.stage {
+            _ if age == Age::Tombstone => "tombstone",
             Stage::HalfOpen => "half-open",
-            Stage::Established if age == Age::Tombstone => "tombstone",
             Stage::Established => "tracked",
         },
         age_s: now_ns.saturating_sub(born_ns) / SECOND,
-        expires_s: expires_ns.saturating_sub(now_ns) / SECOND,
+        expires_s: until_ns.saturating_sub(now_ns) / SECOND,
     })
 }
 
@@ -149,29 +159,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flows_that_are_over_are_not_listed() {
-        let timeouts = Timeouts::default();
+    fn flows_are_listed_until_they_are_over() {
+        const SECOND: u64 = 1_000_000_000;
+        let timeouts = Timeouts {
+            tombstone_ns: 60 * SECOND,
+            ..Timeouts::default()
+        };
         let entry = |stage| FlowEntry {
             client: ([10, 0, 0, 1], 1).into(),
             service: ([10, 96, 0, 1], 80).into(),
             protocol: 6,
             stage,
             flow: Flow {
-                expires_ns: 1_000,
+                expires_ns: 10 * SECOND,
                 ..Flow::default()
             },
         };
-        let gone_ns = 1_000 + timeouts.tombstone_ns;
-        for (stage, now_ns, state) in [
-            (Stage::Established, 999, Some("tracked")),
-            (Stage::Established, 1_000, Some("tombstone")),
-            (Stage::Established, gone_ns, None),
-            (Stage::HalfOpen, 999, Some("half-open")),
-            (Stage::HalfOpen, gone_ns - 1, Some("half-open")),
-            (Stage::HalfOpen, gone_ns, None),
+        for (stage, now_s, said) in [
+            (Stage::Established, 9, Some(("tracked", 1))),
+            (Stage::Established, 10, Some(("tombstone", 60))),
+            (Stage::Established, 70, None),
+            (Stage::HalfOpen, 9, Some(("half-open", 1))),
+            (Stage::HalfOpen, 69, Some(("tombstone", 1))),
+            (Stage::HalfOpen, 70, None),
         ] {
-            let row = row(&entry(stage), String::new(), now_ns, &timeouts);
-            assert_eq!(row.map(|row| row.state), state, "{stage:?} at {now_ns}");
+            let row = row(&entry(stage), String::new(), now_s * SECOND, &timeouts);
+            let row = row.map(|row| (row.state, row.expires_s));
+            assert_eq!(row, said, "{stage:?} at {now_s} s");
         }
     }
 }

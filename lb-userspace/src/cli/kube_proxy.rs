@@ -24,7 +24,8 @@ pub(super) struct KubeProxyArgs {
     /// The node's name, in lower case; stronger than --node-name.
     #[arg(long, value_name = "NAME")]
     hostname_override: Option<String>,
-    /// Which of the node's addresses serve node ports (not served yet): CIDRs, or primary.
+    /// Which addresses of its Node object serve node ports: CIDRs, primary (the first of each
+    /// family) or all [default: primary].
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     nodeport_addresses: Vec<NodePortRange>,
     /// Its family alone counts, for the usual addresses of probes and metrics.
@@ -88,7 +89,7 @@ impl KubeProxyArgs {
         given.log_format = self.logging_format;
         given.warnings = self.ignored.warnings(self.config.is_some());
         let Some(path) = self.config else {
-            given.node_port_addresses = self.nodeport_addresses;
+            given.rules.node_ports = self.nodeport_addresses;
             given.servers.bind = self.bind_address;
             given.conntrack = GivenConntrack {
                 max_per_core: self.conntrack_max_per_core,

@@ -13,6 +13,7 @@ use lb_userspace::{
     config::{BindAddress, Config, Given, GivenServers, KeptTimeout, Timeout, parse_cidr},
     datapath::{AttachMode, Sizes, edges::Glob},
     delivery,
+    plan::Rules,
 };
 use std::path::PathBuf;
 
@@ -77,6 +78,10 @@ pub(super) struct RunArgs {
     #[arg(long = "service-cidr", value_name = "CIDR", value_delimiter = ',',
         value_parser = parse_cidr)]
     service_cidrs: Vec<IpNet>,
+    /// Serve `spec.externalIPs`. Whoever may write a Service can then take any address
+    /// (CVE-2020-8554).
+    #[arg(long)]
+    external_ips: bool,
     /// File of 16 random bytes, the same on all nodes of a cluster: with it, no client can choose
     /// its backend. Standalone mode makes one in --state-dir.
     #[arg(long, value_name = "FILE")]
@@ -131,7 +136,8 @@ struct SizeArgs {
     /// Tracked connections, of each family [default: 131072].
     #[arg(long, value_name = "N")]
     flows: Option<u32>,
-    /// TCP connections before their handshake is complete, of each family.
+    /// TCP connections before their handshake is complete, and datagrams' flows before the client
+    /// has sent again after an answer, of each family.
     #[arg(long, value_name = "N", default_value_t = 32_768)]
     half_open: u32,
     /// Clients that are pinned to a backend by session affinity, of each family and each Service
@@ -191,6 +197,10 @@ impl RunArgs {
             state_dir: self.state.state_dir,
             node_name: self.node_name,
             service_cidrs: self.service_cidrs,
+            rules: Rules {
+                external_ips: self.external_ips,
+                ..Rules::default()
+            },
             seed_file: self.seed_file,
             flows: self.sizes.flows,
             sizes: self.sizes.sizes(),

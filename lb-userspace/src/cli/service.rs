@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `weiche service list` and `get`: from the pinned maps. What these cannot say, `get` takes from
-//! what the agent last said: frontends that are planned and not served, and problems.
+//! what the agent last said: why frontends are there, and problems.
 
 use super::{Listing, PinDir, StateDir, output};
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use lb_common::wire::{Backend, Manner, Refusals, Service};
+use lb_common::wire::{Backend, Manner, Refusals, Service, scope};
 use lb_userspace::{
     clock,
     datapath::pin::Pins,
-    maps::{Store as _, StoreError, backend_address, backend_state, kernel::KernelStore},
+    maps::{Frontend, Store as _, StoreError, backend_address, backend_state, kernel::KernelStore},
     observe::{ObjectProblem, Status},
-    plan::Planned,
+    plan::{Clients, Exposed},
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,8 +40,8 @@ pub(super) struct GetArgs {
 struct Known {
     /// What the kernel has.
     frontends: Vec<Row>,
-    /// What is planned, and not served by this version.
-    planned: Vec<Planned>,
+    /// What the agent says of frontends that are no Cluster-IPs.
+    exposed: Vec<Exposed>,
     /// What is wrong with its objects, as the agent last said.
     problems: Vec<ObjectProblem>,
 }
@@ -53,6 +53,8 @@ struct Row {
     address: String,
     port: u16,
     protocol: String,
+    /// Whose entry it is: `all` clients', those `inside` the cluster, or those `outside` of it.
+    clients: &'static str,
     slots: u32,
     /// What becomes of clients where there is no backend.
     otherwise: &'static str,
@@ -73,7 +75,9 @@ pub(super) fn execute(command: &ServiceCommand) -> anyhow::Result<()> {
             let rows = read(&listing.pins)?;
             output::rows(
                 listing.output.format,
-                ["SERVICE", "ADDRESS", "PORT", "PROTOCOL", "BACKENDS"],
+                [
+                    "SERVICE", "ADDRESS", "PORT", "PROTOCOL", "CLIENTS", "BACKENDS",
+                ],
                 &rows,
                 |row| {
                     let Row {
@@ -81,6 +85,7 @@ pub(super) fn execute(command: &ServiceCommand) -> anyhow::Result<()> {
                         address,
                         port,
                         protocol,
+                        clients,
                         backends,
                         otherwise,
                         ..
@@ -94,6 +99,7 @@ pub(super) fn execute(command: &ServiceCommand) -> anyhow::Result<()> {
                         address.clone(),
                         port.to_string(),
                         protocol.clone(),
+                        (*clients).to_owned(),
                         backends,
                     ]
                 },
@@ -108,21 +114,21 @@ fn get(args: &GetArgs) -> anyhow::Result<()> {
     frontends.retain(|row| meant(&args.service, &row.service));
     let mut known = Known {
         frontends,
-        planned: Vec::new(),
+        exposed: Vec::new(),
         problems: Vec::new(),
     };
     // Without a word from an agent there is still what the kernel has.
     if let Ok(status) = Status::read(&args.state.state_dir) {
-        known.planned = status.sync.planned;
+        known.exposed = status.sync.exposed;
         known
-            .planned
-            .retain(|planned| meant(&args.service, &planned.service));
+            .exposed
+            .retain(|row| meant(&args.service, &row.service));
         known.problems = status.sync.problems;
         known
             .problems
             .retain(|problem| is_about(&args.service, problem));
     }
-    if known.frontends.is_empty() && known.planned.is_empty() && known.problems.is_empty() {
+    if known.frontends.is_empty() && known.exposed.is_empty() && known.problems.is_empty() {
         bail!(
             "the kernel has no Service {}; `weiche service list` shows all",
             args.service
@@ -132,12 +138,8 @@ fn get(args: &GetArgs) -> anyhow::Result<()> {
         return output::json(&known);
     }
     known.frontends.iter().try_for_each(show)?;
-    for row in &known.planned {
-        output::text(&format!(
-            "{} (planned, not served by this version)",
-            planned(row)
-        ))?;
-    }
+    let mut exposed = known.exposed.iter().map(exposed);
+    exposed.try_for_each(|line| output::text(&line))?;
     let now_s = clock::unix_s();
     let mut problems = known.problems.iter().map(|problem| problem.line(now_s));
     problems.try_for_each(|line| output::text(&format!("problem: {line}")))
@@ -149,11 +151,16 @@ fn show(row: &Row) -> anyhow::Result<()> {
         address,
         port,
         protocol,
+        clients,
         slots,
         ..
     } = row;
+    let clients = match *clients {
+        "all" => String::new(),
+        some => format!(" from {some}"),
+    };
     output::text(&format!(
-        "{service} {address} port {port} {protocol}, {slots} slots"
+        "{service} {address} port {port} {protocol}{clients}, {slots} slots"
     ))?;
     output::rows(
         output::Format::Table,
@@ -171,24 +178,24 @@ fn show(row: &Row) -> anyhow::Result<()> {
     )
 }
 
-/// A planned frontend in one line.
-pub(super) fn planned(planned: &Planned) -> String {
-    let clients = match planned.clients.as_str() {
+/// A frontend that is no Cluster-IP in one line.
+pub(super) fn exposed(exposed: &Exposed) -> String {
+    let clients = match exposed.clients.as_str() {
         "all" => String::new(),
         some => format!(" from {some}"),
     };
-    let leads = match planned.backends {
-        0 => planned.otherwise.clone(),
-        count => format!("{count} of {}", planned.endpoints),
+    let leads = match exposed.backends {
+        0 => exposed.otherwise.clone(),
+        count => format!("{count} of {}", exposed.endpoints),
     };
-    let ranges = match planned.ranges.as_deref() {
+    let ranges = match exposed.ranges.as_deref() {
         None => String::new(),
         Some([]) => ", only nobody".to_owned(),
         Some(ranges) => format!(", only {}", ranges.join(" ")),
     };
     format!(
         "{} {} {}{clients}: {leads}{ranges}",
-        planned.service, planned.exposure, planned.frontend
+        exposed.service, exposed.exposure, exposed.frontend
     )
 }
 
@@ -240,6 +247,7 @@ fn read(pins: &PinDir) -> anyhow::Result<Vec<Row>> {
             address: frontend.address.to_string(),
             port: frontend.port,
             protocol: protocol(frontend.protocol),
+            clients: clients(frontend, &service),
             slots: service.slot_count,
             otherwise: otherwise(&service, &refusals),
             backends: backends_of(&store, &service, &backends)?,
@@ -250,6 +258,17 @@ fn read(pins: &PinDir) -> anyhow::Result<Vec<Row>> {
         key(a).cmp(&key(b))
     });
     Ok(rows)
+}
+
+/// Whose entry a frontend is.
+fn clients(frontend: Frontend, service: &Service) -> &'static str {
+    if frontend.scope == scope::OUTSIDE {
+        Clients::Outside.name()
+    } else if service.flags & Service::SPLIT != 0 {
+        Clients::Inside.name()
+    } else {
+        Clients::All.name()
+    }
 }
 
 /// What becomes of whoever dials a frontend without backends.

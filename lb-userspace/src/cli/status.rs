@@ -16,6 +16,10 @@ use lb_userspace::{
         pin::Pins,
     },
     delivery::{self, Mode},
+    dns::{
+        server::{SocketState, State},
+        shadow::Tally,
+    },
     maps::kernel::KernelReasons,
     observe::{
         Status, Sync,
@@ -70,6 +74,8 @@ fn counts(pins: &PinDir) -> Option<Vec<PacketCount>> {
     Some(counts)
 }
 
+const NO_EDGE: &str = "NONE: no interface is one that --edge or --uplink means";
+
 fn describe(report: &Report, now_s: u64) -> String {
     let Report {
         status, packets, ..
@@ -86,9 +92,16 @@ fn describe(report: &Report, now_s: u64) -> String {
         text.line("take-over", &progress);
     }
     text.line("direct", &direct(&status.direct));
+    text.line("names", &names(status.dns.as_ref()));
+    if let Some(tally) = &status.shadow {
+        text.line("shadow", &shadow(tally));
+        let last = tally.last.iter().map(ToString::to_string);
+        text.list("the last answer that the kernel's would not be like", last);
+    }
     let obstacles = status.direct.obstacles.iter().map(ToString::to_string);
     text.list("in the way of direct delivery", obstacles);
-    text.list("edges", status.edges.iter().map(edge));
+    let nobody = status.edges.is_empty().then(|| NO_EDGE.to_owned());
+    text.list("edges", status.edges.iter().map(edge).chain(nobody));
     let not_served = report.not_served.iter().map(ToString::to_string);
     text.list("clients that this version does not serve", not_served);
     text.list("foreign programs", status.edges.iter().flat_map(foreign));
@@ -106,10 +119,10 @@ fn describe(report: &Report, now_s: u64) -> String {
         .saturating_sub(status.sync.problems.len());
     let more = (unlisted > 0).then(|| format!("and {unlisted} more"));
     text.list("problems", problems.chain(of_objects).chain(more));
-    let planned = status.sync.planned.iter();
+    let exposed = status.sync.exposed.iter();
     text.list(
-        "planned, not served by this version",
-        planned.map(service::planned),
+        "reached by other addresses than Cluster-IPs",
+        exposed.map(service::exposed),
     );
     let probes = status.sync.probes.iter();
     text.list(
@@ -179,6 +192,41 @@ fn direct(state: &delivery::State) -> String {
     } else {
         format!("off ({asked}): packets go through the host's stack")
     }
+}
+
+/// Whether names are answered, and where.
+fn names(state: Option<&State>) -> String {
+    let Some(State { domain, sockets }) = state else {
+        return "not served (--dns-listen)".to_owned();
+    };
+    let sockets = sockets.iter().map(|socket| {
+        let SocketState {
+            protocol,
+            address,
+            problem,
+        } = socket;
+        match &**problem {
+            "" => format!("{protocol} {address}"),
+            problem => format!("{protocol} {address} NOT: {problem}"),
+        }
+    });
+    let sockets = sockets.collect::<Vec<_>>().join(", ");
+    format!("{} at {sockets}", domain.trim_end_matches('.'))
+}
+
+/// How the kernel's answers would be.
+fn shadow(tally: &Tally) -> String {
+    let Tally {
+        same,
+        different,
+        left,
+        unread,
+        ..
+    } = tally;
+    format!(
+        "of the answers to Pods, the kernel would give {same} alike and {different} otherwise, and \
+         leave {left} to who serves; {unread} could not be read"
+    )
 }
 
 fn takeover(progress: &Progress) -> Option<String> {

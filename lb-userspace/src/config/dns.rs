@@ -2,10 +2,12 @@
 //! Settings of the DNS server: where it listens, the cluster's domain, whom it asks.
 
 use crate::{
-    dns::{forward::Upstreams, server, zone::Zone},
+    dns::{clients::Clients, forward::Upstreams, server, zone::Zone},
     model::Name,
 };
 use hickory_proto::rr::Name as DomainName;
+use ipnet::IpNet;
+use lb_common::wire::Resolver;
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -30,8 +32,14 @@ pub struct Dns {
     pub ttl_s: u32,
     /// The Service that clients ask.
     pub service: ServiceName,
+    /// Whether the kernel answers; none: where the answers are sure to be ours anyway.
+    pub kernel: Option<KernelDns>,
+    /// What the kernel leaves to who serves; none: what it is by default.
+    pub kernel_except: Option<Except>,
     /// Who else is asked; none: whom `/etc/resolv.conf` names.
     pub upstreams: Vec<Upstream>,
+    /// For whom; none: for whoever has an address of the usual ranges.
+    pub clients: Vec<IpNet>,
 }
 
 impl Default for Dns {
@@ -41,9 +49,23 @@ impl Default for Dns {
             domain: Domain(DomainName::from_ascii("cluster.local.").unwrap_or_default()),
             ttl_s: 30,
             service: ServiceName(Name::new("kube-system", "kube-dns")),
+            kernel: None,
+            kernel_except: None,
             upstreams: Vec::new(),
+            clients: Vec::new(),
         }
     }
+}
+
+/// What `--kernel-dns` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum KernelDns {
+    /// The kernel answers no questions for names.
+    Off,
+    /// It answers none, and what it would have answered is compared with what others answer.
+    Shadow,
+    /// It answers those to the DNS Service that it can.
+    On,
 }
 
 impl Dns {
@@ -59,7 +81,42 @@ impl Dns {
             [Upstream::None] => Upstreams::Nobody,
             _ => Upstreams::These(servers.collect()),
         };
-        (!listen.is_empty()).then_some(server::Settings { listen, upstreams })
+        let clients = Clients::new(self.clients.clone());
+        let settings = server::Settings {
+            listen,
+            upstreams,
+            clients,
+        };
+        (!settings.listen.is_empty()).then_some(settings)
+    }
+
+    /// Whether the kernel answers. In a cluster, whoever else answers may have other names.
+    pub fn kernel(&self, is_standalone: bool) -> KernelDns {
+        let is_ours = is_standalone && !self.listen.is_empty();
+        let default = if is_ours {
+            KernelDns::On
+        } else {
+            KernelDns::Off
+        };
+        self.kernel.unwrap_or(default)
+    }
+
+    /// What the kernel leaves to who serves, as [`Resolver::passed`]. Others than our server know
+    /// Pods by their addresses, too (`pod` of `CoreDNS`).
+    pub fn kernel_except(&self, is_standalone: bool) -> [u64; 4] {
+        let default = || {
+            Except(if is_standalone {
+                Vec::new()
+            } else {
+                vec!["pod".to_owned()]
+            })
+        };
+        let labels = self.kernel_except.clone().unwrap_or_else(default);
+        let mut words = [0; 4];
+        for (word, label) in words.iter_mut().zip(&labels.0) {
+            *word = Resolver::passed_label(label.as_bytes());
+        }
+        words
     }
 
     /// A zone without names.
@@ -164,6 +221,36 @@ impl fmt::Display for Domain {
     }
 }
 
+/// The uppermost labels below the domain of names that the kernel leaves alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Except(Vec<String>);
+
+/// Not such labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "write up to four labels with commas between them, such as `pod` for names that end in \
+     .pod.cluster.local, or `none`"
+)]
+pub struct BadExcept;
+
+impl FromStr for Except {
+    type Err = BadExcept;
+
+    fn from_str(text: &str) -> Result<Self, BadExcept> {
+        if text == "none" {
+            return Ok(Self(Vec::new()));
+        }
+        let labels: Vec<_> = text.split(',').map(str::to_owned).collect();
+        let is_label = |label: &String| {
+            let is_letter = |it: u8| it.is_ascii_alphanumeric() || it == b'-' || it == b'_';
+            (1..=63).contains(&label.len()) && label.bytes().all(is_letter)
+        };
+        (labels.len() <= 4 && labels.iter().all(is_label))
+            .then_some(Self(labels))
+            .ok_or(BadExcept)
+    }
+}
+
 /// A Service, as `kubectl` would name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceName(pub Name);
@@ -218,6 +305,34 @@ mod tests {
             let parsed = text.parse::<DnsAddress>().map(|it| it.to_string());
             assert_eq!(parsed, expected.map(str::to_owned), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_excepted_is_up_to_four_labels() {
+        let words = |text: &str| {
+            let kernel_except = Some(text.parse::<Except>().ok()?);
+            let dns = Dns {
+                kernel_except,
+                ..Dns::default()
+            };
+            Some(dns.kernel_except(false))
+        };
+        let pod = Resolver::passed_label(b"pod");
+        assert_eq!(words("none"), Some([0; 4]));
+        assert_eq!(words("Pod"), Some([pod, 0, 0, 0]));
+        assert_eq!(words("a,b,c,pod").map(|it| it[3]), Some(pod));
+        for text in [
+            "",
+            "a,b,c,d,e",
+            "pod.cluster.local",
+            "a,,b",
+            &"x".repeat(64),
+        ] {
+            assert_eq!(words(text), None, "{text}");
+        }
+        let default = Dns::default();
+        assert_eq!(default.kernel_except(false), [pod, 0, 0, 0]);
+        assert_eq!(default.kernel_except(true), [0; 4]);
     }
 
     #[test]

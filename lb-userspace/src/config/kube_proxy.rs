@@ -109,15 +109,15 @@ impl File {
             Ok(tree) => tree,
             Err(cause) => return Err(BadFile::Syntax { path, cause }),
         };
-        let word = |key| tree.get(key).and_then(Tree::text).unwrap_or("nothing");
-        let (version, kind) = (word("apiVersion"), word("kind"));
-        let fits =
-            version == "kubeproxy.config.k8s.io/v1alpha1" && kind == "KubeProxyConfiguration";
-        if !fits {
-            let found = format!("{kind} of {version}");
-            return Err(BadFile::Kind { path, found });
-        }
-        Ok(Self { tree, path })
+        let word = |key| tree.get(key).and_then(Tree::text);
+        let found = match (word("kind"), word("apiVersion")) {
+            (Some("KubeProxyConfiguration"), Some("kubeproxy.config.k8s.io/v1alpha1")) => {
+                return Ok(Self { tree, path });
+            }
+            (Some(kind), Some(version)) => format!("{kind} of {version}"),
+            (None, _) | (_, None) => "something without kind or apiVersion".to_owned(),
+        };
+        Err(BadFile::Kind { path, found })
     }
 
     /// Every field that the file sets, in the order of its lines, and what becomes of it.

@@ -7,7 +7,9 @@
 mod choose;
 mod glob;
 mod links;
+mod addresses;
 mod pods;
+mod uplinks;
 
 pub use choose::{Globs, Role};
 pub use glob::{BadGlob, Glob};
@@ -28,6 +30,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
+use uplinks::Uplinks;
 
 /// How soon what failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -72,6 +75,7 @@ pub struct Edges {
     check: Duration,
     links: Links,
     pod_links: PodLinks,
+    uplinks: Uplinks,
     /// What is attached, by interface; an error is a sentence.
     attached: BTreeMap<u32, Result<(), String>>,
     /// Who else is on the hooks, as of the last look.
@@ -95,6 +99,7 @@ impl Edges {
         } = datapath;
         Ok(Self {
             pod_links: PodLinks::of(&mut attacher.ebpf),
+            uplinks: Uplinks::of(&mut attacher.ebpf),
             attacher,
             folder: pins.current(),
             globs,
@@ -121,6 +126,12 @@ impl Edges {
                 choice.refusal.is_none() && !self.attached.get(ifindex).is_some_and(Result::is_ok)
             });
             if last.as_ref() != Some(&states) {
+                if states.is_empty() {
+                    tracing::warn!(
+                        "no interface is one that --edge or --uplink means: until there is one, \
+                         no packet is looked at"
+                    );
+                }
                 report(states.clone());
                 last = Some(states);
             }
@@ -159,6 +170,12 @@ impl Edges {
             .retain(|ifindex, _| choices.contains_key(ifindex));
         self.foreign
             .retain(|ifindex, _| choices.contains_key(ifindex));
+        // Before the first packet comes: where it enters decides what it gets.
+        let uplinks = choices
+            .iter()
+            .filter(|(_, choice)| choice.role == Role::Uplink);
+        let uplinks = uplinks.map(|(ifindex, choice)| (*ifindex, choice.addresses));
+        self.uplinks.set(&uplinks.collect());
         for (ifindex, choice) in &choices {
             if let Some(refusal) = choice.refusal {
                 self.failed(*ifindex, choice, refusal.to_string());

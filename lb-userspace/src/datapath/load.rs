@@ -2,6 +2,7 @@
 //! Loading the embedded BPF object against the maps of one folder of pins.
 
 use super::{
+    further::{self, FURTHER, NAMES},
     pin::{Folder, Hook},
     verified, verifier,
 };
@@ -10,6 +11,7 @@ use aya::{
     maps::{MapError, MapInfo},
     programs::{Program, ProgramError, SchedClassifier},
 };
+use lb_common::wire::MASQUERADES;
 use std::{fs, io, path::Path};
 
 /// The BPF object, built by `build.rs`; empty if `AYA_BUILD_SKIP` was set then.
@@ -23,6 +25,13 @@ pub(super) const LOG: &str = "AYA_LOGS";
 
 /// Which interfaces lead into pods; the agent fills it while it follows them.
 pub(super) const POD_LINKS: &str = "POD_LINKS";
+
+/// Which interfaces lead to other machines; likewise.
+pub(super) const UPLINKS: &str = "UPLINKS";
+
+/// What goes along when flows move, since it is of a fixed size: which addresses flows have had,
+/// who is shown to backends as this node, and where that is done.
+pub(super) const SHARED: [&str; 5] = ["ENDS_V4", "ENDS_V6", "MASKS_V4", "MASKS_V6", UPLINKS];
 
 /// Sizes that flags set; all in entries, `slots` in chunks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,11 +54,13 @@ pub struct Sizes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sizing {
     Frontends,
+    /// Twice the frontends: headless Services and namespaces have names as well.
+    Names,
     Backends,
     Slots,
     Flows,
     /// Twice the flows, of which one that is replaced leaves its entry until the sweep meets that,
-    /// and the affinities.
+    /// the affinities and the masquerades.
     Expiries,
     Affinity,
     HalfOpen,
@@ -58,9 +69,11 @@ pub(super) enum Sizing {
 }
 
 /// Every pinned map, and what decides its size.
-pub(super) const MAPS: [(&str, Sizing); 28] = [
+pub(super) const MAPS: [(&str, Sizing); 41] = [
     ("FRONTENDS_V4", Sizing::Frontends),
     ("FRONTENDS_V6", Sizing::Frontends),
+    ("ADMITTED_V4", Sizing::Fixed),
+    ("ADMITTED_V6", Sizing::Fixed),
     ("FLOWS_V4", Sizing::Flows),
     ("FLOWS_V6", Sizing::Flows),
     ("REVERSE_V4", Sizing::Flows),
@@ -79,6 +92,17 @@ pub(super) const MAPS: [(&str, Sizing); 28] = [
     ("EXPIRY_V6", Sizing::Expiries),
     ("SWEEP", Sizing::Fixed),
     (POD_LINKS, Sizing::Fixed),
+    (SHARED[0], Sizing::Fixed),
+    (SHARED[1], Sizing::Fixed),
+    (SHARED[2], Sizing::Fixed),
+    (SHARED[3], Sizing::Fixed),
+    (SHARED[4], Sizing::Fixed),
+    ("ADDRESSES_V4", Sizing::Fixed),
+    ("ADDRESSES_V6", Sizing::Fixed),
+    ("NAMES", Sizing::Names),
+    ("RESOLVER", Sizing::Fixed),
+    ("OVERHEARD", Sizing::Fixed),
+    (FURTHER, Sizing::Fixed),
     ("SLOTS", Sizing::Slots),
     ("BACKENDS", Sizing::Backends),
     ("LABELS", Sizing::Frontends),
@@ -94,10 +118,14 @@ impl Sizes {
     pub(super) fn of(&self, sizing: Sizing) -> Option<u32> {
         match sizing {
             Sizing::Frontends => Some(self.frontends),
+            Sizing::Names => Some(self.frontends.saturating_mul(2)),
             Sizing::Backends => Some(self.backends),
             Sizing::Slots => Some(self.slots),
             Sizing::Flows => Some(self.flows),
-            Sizing::Expiries => Some(self.flows.saturating_mul(2).saturating_add(self.affinity)),
+            Sizing::Expiries => {
+                let others = self.affinity.saturating_add(MASQUERADES);
+                Some(self.flows.saturating_mul(2).saturating_add(others))
+            }
             Sizing::Affinity => Some(self.affinity),
             Sizing::HalfOpen => Some(self.half_open),
             Sizing::Fixed => None,
@@ -200,6 +228,7 @@ pub(super) fn load(folder: &Folder, sizes: &Sizes, state_dir: &Path) -> Result<E
             let place = ebpf.program_mut(name);
             *place.ok_or(LoadError::NoProgram { name })? = Program::SchedClassifier(program);
         }
+        further::fill(&mut ebpf)?;
         return Ok(ebpf);
     }
     for name in programs() {
@@ -208,6 +237,7 @@ pub(super) fn load(folder: &Folder, sizes: &Sizes, state_dir: &Path) -> Result<E
             .load()
             .map_err(|cause| refusal(name, cause, state_dir))?;
     }
+    further::fill(&mut ebpf)?;
     Ok(ebpf)
 }
 
@@ -256,7 +286,10 @@ pub(super) fn classifier<'a>(
 
 /// Every program that is loaded.
 pub(super) fn programs() -> impl Iterator<Item = &'static str> {
-    Hook::ALL.into_iter().map(Hook::program).chain([SWEEP])
+    Hook::ALL
+        .into_iter()
+        .map(Hook::program)
+        .chain([NAMES, SWEEP])
 }
 
 fn refusal(name: &'static str, error: ProgramError, state_dir: &Path) -> LoadError {
@@ -298,7 +331,7 @@ fn advice(error: &EbpfError) -> String {
 fn flag(map: &str) -> &'static str {
     let sizing = MAPS.iter().find(|(name, _)| *name == map);
     match sizing.map_or(Sizing::Fixed, |(_, sizing)| *sizing) {
-        Sizing::Frontends => "--frontends (the most are some millions)",
+        Sizing::Frontends | Sizing::Names => "--frontends (the most are some millions)",
         Sizing::Backends => "--backends (the most are some millions)",
         Sizing::Slots => "--slots (the most are some millions)",
         Sizing::Flows | Sizing::Expiries => "--flows (the most are some millions)",

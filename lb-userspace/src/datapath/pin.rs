@@ -246,6 +246,12 @@ impl Folder {
         make(&self.links())
     }
 
+    /// Lets another folder without such a map have this one's.
+    pub fn share(&self, map: &str, with: &Self) -> Result<(), PinError> {
+        let (ours, theirs) = (self.maps().join(map), with.maps().join(map));
+        fs::hard_link(&ours, &theirs).map_err(failed("sharing", &ours))
+    }
+
     /// Gives the folder another name.
     pub fn rename(&self, to: &Self) -> Result<(), PinError> {
         fs::rename(&self.path, &to.path).map_err(failed("renaming", &self.path))

@@ -79,6 +79,7 @@ pub(super) fn check(old: &Folder, sizes: &Sizes) -> Result<(), MoveError> {
 /// Step 1: copies everything into `next`, which then counts as filled.
 pub(super) fn fill(old: &Folder, next: &Folder) -> Result<(), MoveError> {
     copy::settings(&old.maps(), &next.maps())?;
+    copy::names(&old.maps(), &next.maps())?;
     let copied = copy::flows(&old.maps(), &next.maps())?;
     copied.report("copied flows to maps of other sizes");
     Ok(next.create_links()?)

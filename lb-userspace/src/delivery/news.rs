@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the kernel tells by itself: each change of nftables' rules and of routes.
+//! What the kernel tells by itself: each change of nftables' rules, of routes and of the
+//! rules that choose among those.
 
 use rtnetlink::sys::{
     AsyncSocket as _, AsyncSocketExt as _, TokioSocket,
@@ -9,15 +10,16 @@ use std::io;
 
 /// `NFNLGRP_NFTABLES` of `uapi/linux/netfilter/nfnetlink.h`.
 const RULES: [u32; 1] = [7];
-/// `RTNLGRP_IPV4_ROUTE`, `RTNLGRP_IPV6_ROUTE` of `uapi/linux/rtnetlink.h`.
-const ROUTES: [u32; 2] = [7, 11];
+/// `RTNLGRP_IPV4_ROUTE`, `RTNLGRP_IPV4_RULE`, `RTNLGRP_IPV6_ROUTE`, `RTNLGRP_IPV6_RULE` of
+/// `uapi/linux/rtnetlink.h`.
+const ROUTES: [u32; 4] = [7, 8, 11, 19];
 
 /// What has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Topic {
     /// Rules of nftables.
     Rules,
-    /// Routes.
+    /// Routes, or what chooses among them.
     Routes,
 }
 

@@ -35,18 +35,21 @@ pub enum Why {
     Ipsec,
     /// A route has an MTU of its own, which only the stack goes by.
     RouteMtu,
+    /// A rule sends packets of some ports another way.
+    PortRule,
     /// It cannot be found out.
     Unknown,
 }
 
 impl Why {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Netfilter,
         Self::ForeignProgram,
         Self::Forwarding,
         Self::Ipsec,
         Self::RouteMtu,
+        Self::PortRule,
         Self::Unknown,
     ];
 
@@ -58,6 +61,7 @@ impl Why {
             Self::Forwarding => "forwarding",
             Self::Ipsec => "ipsec",
             Self::RouteMtu => "route_mtu",
+            Self::PortRule => "port_rule",
             Self::Unknown => "unknown",
         }
     }
@@ -103,10 +107,21 @@ pub(super) fn find(edges: &[EdgeState], known: &mut Option<Vec<String>>) -> Vec<
     add(Why::ForeignProgram, Ok(foreign(edges)));
     add(Why::Forwarding, Ok(switched_off()));
     add(Why::Ipsec, policies());
-    let mtus = known.take().map_or_else(routes::with_mtu, Ok);
-    known.clone_from(&mtus.as_ref().ok().cloned());
-    add(Why::RouteMtu, mtus);
+    let mtus = with_mtu(known);
+    add(
+        Why::RouteMtu,
+        mtus.map(|mtus| mtus.iter().take(NAMED).cloned().collect()),
+    );
+    add(Why::PortRule, routes::by_port());
     all
+}
+
+/// Routes with an MTU of their own.
+fn with_mtu(known: &mut Option<Vec<String>>) -> io::Result<&[String]> {
+    Ok(match known {
+        Some(mtus) => mtus,
+        None => known.insert(routes::with_mtu()?),
+    })
 }
 
 fn link(edge: &EdgeState) -> Link<'_> {

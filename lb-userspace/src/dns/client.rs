@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Asks a name server one question, for people who want to see the answer.
 
-use super::forward::{is_answer, with_random_id};
+use super::{answer::Transport, forward::exchange};
 use hickory_proto::{
     op::{Message, Query},
-    rr::{Name as DomainName, Record, RecordType},
+    rr::{Name as DomainName, RData, Record, RecordType},
 };
 use serde::Serialize;
-use std::{
-    fmt,
-    io::{self, Read as _, Write as _},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
-    time::Duration,
-};
+use std::{fmt, io, net::SocketAddr, time::Duration};
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -52,17 +47,39 @@ pub struct Line {
     pub data: String,
 }
 
+/// Asks for one name after the other, until one has what is asked for; all answers.
+pub fn search(
+    server: SocketAddr,
+    names: &[DomainName],
+    kind: RecordType,
+) -> io::Result<Vec<Answer>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut tried = Vec::new();
+        for name in names {
+            let answer = ask(server, name, kind).await?;
+            let is_last = !answer.answers.is_empty();
+            tried.push(answer);
+            if is_last {
+                break;
+            }
+        }
+        Ok(tried)
+    })
+}
+
 /// Asks by UDP, and by TCP if the answer did not fit.
-pub fn ask(server: SocketAddr, name: &DomainName, kind: RecordType) -> io::Result<Answer> {
-    let mut message = Message::query();
-    message.metadata.recursion_desired = true;
-    message.queries.push(Query::query(name.clone(), kind));
-    let query = with_random_id(&message.to_vec().map_err(io::Error::other)?)?;
-    let answer = by_datagram(server, &query)?;
-    let read = |bytes: &[u8]| Message::from_vec(bytes).map_err(io::Error::other);
-    let mut answer = read(&answer)?;
+async fn ask(server: SocketAddr, name: &DomainName, kind: RecordType) -> io::Result<Answer> {
+    let query = query(name, kind)?;
+    let asked = async |transport| {
+        let answer = exchange(&query, server, transport, PATIENCE).await?;
+        Message::from_vec(&answer).map_err(io::Error::other)
+    };
+    let mut answer = asked(Transport::Udp).await?;
     if answer.metadata.truncation {
-        answer = read(&by_connection(server, &query)?)?;
+        answer = asked(Transport::Tcp).await?;
     }
     let lines = |records: &[Record]| records.iter().map(Line::from).collect();
     Ok(Answer {
@@ -78,33 +95,12 @@ pub fn ask(server: SocketAddr, name: &DomainName, kind: RecordType) -> io::Resul
     })
 }
 
-/// Asks for one name after the other, until one has what is asked for; all answers.
-pub fn search(
-    server: SocketAddr,
-    names: &[DomainName],
-    kind: RecordType,
-) -> io::Result<Vec<Answer>> {
-    let mut tried = Vec::new();
-    for name in names {
-        let answer = ask(server, name, kind).map_err(or_silence)?;
-        let is_last = !answer.answers.is_empty();
-        tried.push(answer);
-        if is_last {
-            break;
-        }
-    }
-    Ok(tried)
-}
-
-/// Time that is up reads as if something were missing.
-fn or_silence(error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!("no answer within {PATIENCE:?}"),
-        ),
-        _ => error,
-    }
+/// The question that is sent, but for its id.
+pub fn query(name: &DomainName, kind: RecordType) -> io::Result<Vec<u8>> {
+    let mut message = Message::query();
+    message.metadata.recursion_desired = true;
+    message.queries.push(Query::query(name.clone(), kind));
+    message.to_vec().map_err(io::Error::other)
 }
 
 /// What programs get of that: the answer that has something in it, else the first one.
@@ -113,43 +109,8 @@ pub fn best(tried: &[Answer]) -> Option<&Answer> {
     found.or(tried.first())
 }
 
-fn by_datagram(server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
-    let any: IpAddr = match server {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let socket = UdpSocket::bind((any, 0))?;
-    socket.connect(server)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.send(query)?;
-    let mut buffer = vec![0; usize::from(u16::MAX)];
-    loop {
-        let length = socket.recv(&mut buffer)?;
-        let answer = buffer.get(..length).unwrap_or_default();
-        if is_answer(query, answer) {
-            return Ok(answer.to_vec());
-        }
-    }
-}
-
-fn by_connection(server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let length = u16::try_from(query.len()).map_err(io::Error::other)?;
-    stream.write_all(&[&length.to_be_bytes()[..], query].concat())?;
-    let mut length = [0; 2];
-    stream.read_exact(&mut length)?;
-    let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
-    stream.read_exact(&mut answer)?;
-    if is_answer(query, &answer) {
-        Ok(answer)
-    } else {
-        Err(io::Error::other("what came back is no answer"))
-    }
-}
-
 /// As `dig` spells the codes.
-fn status(message: &Message) -> String {
+pub(super) fn status(message: &Message) -> String {
     match u16::from(message.metadata.response_code) {
         0 => "NOERROR".to_owned(),
         1 => "FORMERR".to_owned(),
@@ -180,9 +141,26 @@ impl From<&Record> for Line {
             name: record.name.to_ascii(),
             ttl_s: record.ttl,
             kind: record.record_type().to_string(),
-            data: record.data.to_string(),
+            data: text(&record.data),
         }
     }
+}
+
+/// As zone files have it: texts are quoted, and what is not plain in them is escaped (RFC 1035,
+/// section 5.1).
+fn text(data: &RData) -> String {
+    let RData::TXT(texts) = data else {
+        return data.to_string();
+    };
+    let quoted = texts.txt_data.iter().map(|text| {
+        let bytes = text.iter().map(|byte| match byte {
+            b'"' | b'\\' => format!("\\{}", char::from(*byte)),
+            b' '..=b'~' => char::from(*byte).to_string(),
+            _ => format!("\\{byte:03}"),
+        });
+        format!("\"{}\"", bytes.collect::<String>())
+    });
+    quoted.collect::<Vec<_>>().join(" ")
 }
 
 impl fmt::Display for Line {
@@ -225,5 +203,18 @@ impl fmt::Display for Answer {
             }
         }
         write!(f, "\n;; SERVER: {}", self.server)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RData, text};
+    use hickory_proto::rr::rdata::TXT;
+
+    #[test]
+    fn texts_are_quoted() {
+        let data = TXT::from_bytes(vec![b"1.1.0", b"a \"b\" \\ \x07"]);
+        let expected = r#""1.1.0" "a \"b\" \\ \007""#;
+        assert_eq!(text(&RData::TXT(data)), expected);
     }
 }

@@ -83,11 +83,7 @@ impl Forwarder {
 pub(super) async fn ask(ask: &Ask, servers: &[SocketAddr], transport: Transport) -> Vec<u8> {
     let mut last = None;
     for server in servers.iter().cycle().take(servers.len() * ROUNDS) {
-        let asked = match transport {
-            Transport::Udp => by_datagram(&ask.query, *server).await,
-            Transport::Tcp => by_connection(&ask.query, *server).await,
-        };
-        match asked {
+        match exchange(&ask.query, *server, transport, PATIENCE).await {
             // SERVFAIL and REFUSED are about that server, not about the name.
             Ok(answer) if matches!(code_of(&answer), 2 | 5) => last = Some(answer),
             Ok(answer) => return ask.complete(&answer),
@@ -95,6 +91,27 @@ pub(super) async fn ask(ask: &Ask, servers: &[SocketAddr], transport: Transport)
         }
     }
     last.map_or_else(|| ask.failure(), |answer| ask.complete(&answer))
+}
+
+/// Asks one server once, under an id of its own; what is not its answer is not heard.
+pub(super) async fn exchange(
+    query: &[u8],
+    server: SocketAddr,
+    transport: Transport,
+    patience: Duration,
+) -> io::Result<Vec<u8>> {
+    let query = with_random_id(query)?;
+    let answer = async {
+        match transport {
+            Transport::Udp => by_datagram(&query, server).await,
+            Transport::Tcp => by_connection(&query, server).await,
+        }
+    };
+    let silence = |_elapsed| {
+        let said = format!("no answer within {patience:?}");
+        io::Error::new(io::ErrorKind::TimedOut, said)
+    };
+    timeout(patience, answer).await.map_err(silence)?
 }
 
 async fn by_datagram(query: &[u8], server: SocketAddr) -> io::Result<Vec<u8>> {
@@ -105,41 +122,33 @@ async fn by_datagram(query: &[u8], server: SocketAddr) -> io::Result<Vec<u8>> {
     let socket = UdpSocket::bind((any, 0)).await?;
     // From now on, only what comes from there is seen.
     socket.connect(server).await?;
-    let query = with_random_id(query)?;
-    socket.send(&query).await?;
+    socket.send(query).await?;
     let mut buffer = vec![0; DATAGRAM];
-    let answer = async {
-        loop {
-            let length = socket.recv(&mut buffer).await?;
-            let answer = buffer.get(..length).unwrap_or_default();
-            if is_answer(&query, answer) {
-                return Ok(answer.to_vec());
-            }
+    loop {
+        let length = socket.recv(&mut buffer).await?;
+        let answer = buffer.get(..length).unwrap_or_default();
+        if is_answer(query, answer) {
+            return Ok(answer.to_vec());
         }
-    };
-    timeout(PATIENCE, answer).await?
+    }
 }
 
 async fn by_connection(query: &[u8], server: SocketAddr) -> io::Result<Vec<u8>> {
-    let query = with_random_id(query)?;
-    let asked = async {
-        let mut stream = TcpStream::connect(server).await?;
-        let length = u16::try_from(query.len()).map_err(io::Error::other)?;
-        stream.write_all(&length.to_be_bytes()).await?;
-        stream.write_all(&query).await?;
-        let length = stream.read_u16().await?;
-        let mut answer = vec![0; usize::from(length)];
-        stream.read_exact(&mut answer).await?;
-        if is_answer(&query, &answer) {
-            Ok(answer)
-        } else {
-            Err(io::Error::other("what came back is no answer"))
-        }
-    };
-    timeout(PATIENCE, asked).await?
+    let mut stream = TcpStream::connect(server).await?;
+    let length = u16::try_from(query.len()).map_err(io::Error::other)?;
+    stream.write_all(&length.to_be_bytes()).await?;
+    stream.write_all(query).await?;
+    let length = stream.read_u16().await?;
+    let mut answer = vec![0; usize::from(length)];
+    stream.read_exact(&mut answer).await?;
+    if is_answer(query, &answer) {
+        Ok(answer)
+    } else {
+        Err(io::Error::other("what came back is no answer"))
+    }
 }
 
-pub(super) fn with_random_id(query: &[u8]) -> io::Result<Vec<u8>> {
+fn with_random_id(query: &[u8]) -> io::Result<Vec<u8>> {
     let mut query = query.to_vec();
     if let Some(id) = query.first_chunk_mut::<2>() {
         getrandom(id, GetRandomFlags::empty())?;
@@ -152,7 +161,7 @@ fn code_of(answer: &[u8]) -> u8 {
 }
 
 /// Whether this is a response, under this query's id, to its question.
-pub(super) fn is_answer(query: &[u8], answer: &[u8]) -> bool {
+fn is_answer(query: &[u8], answer: &[u8]) -> bool {
     let is_response = answer.get(2).is_some_and(|flags| flags & 0x80 != 0);
     let question = |message: &[u8]| {
         let end = question_end(message)?;

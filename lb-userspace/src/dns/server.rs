@@ -10,12 +10,13 @@ use super::{
     answer::{Ask, Reply, Transport},
     forward::{self, Forwarder, Upstreams},
 };
-use crate::guests::Guests;
+use crate::{dns::clients::Clients, guests::Guests};
 use futures_util::future::join_all;
 use rustix::net::sockopt::{set_ip_freebind, set_socket_reuseaddr};
+use serde::{Deserialize, Serialize};
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
     time::Duration,
@@ -23,7 +24,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpSocket, TcpStream, UdpSocket},
-    sync::{Semaphore, oneshot},
+    sync::{Semaphore, oneshot, watch},
     time::timeout,
 };
 
@@ -49,11 +50,34 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// Whom it asks for names that are not the cluster's.
     pub upstreams: Upstreams,
+    /// For whom.
+    pub clients: Clients,
+}
+
+/// What the server says about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The cluster's domain.
+    pub domain: String,
+    /// Where it listens, or should.
+    pub sockets: Vec<SocketState>,
+}
+
+/// One place where it listens, or should.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketState {
+    /// `UDP` or `TCP`.
+    pub protocol: String,
+    /// The address.
+    pub address: SocketAddr,
+    /// Why it does not listen there; empty: it does.
+    pub problem: String,
 }
 
 /// A running server; it ends when this goes.
 #[derive(Debug)]
 pub struct Server {
+    state: watch::Receiver<State>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -63,6 +87,8 @@ struct Shared {
     names: Arc<Names>,
     listen: Vec<SocketAddr>,
     forwarder: Mutex<Forwarder>,
+    clients: Clients,
+    state: watch::Sender<State>,
     asked: Arc<Semaphore>,
     guests: Guests,
 }
@@ -73,13 +99,27 @@ pub fn spawn(settings: Settings, names: Arc<Names>) -> io::Result<Server> {
         .enable_all()
         .build()?;
     let (stop, stopped) = oneshot::channel();
+    let all = settings.listen.iter();
+    let all = all.flat_map(|address| ["UDP", "TCP"].map(|protocol| (protocol, *address)));
+    let sockets = all.map(|(protocol, address)| SocketState {
+        protocol: protocol.to_owned(),
+        address,
+        problem: "not yet".to_owned(),
+    });
+    let state = State {
+        domain: names.domain(),
+        sockets: sockets.collect(),
+    };
     let shared = Arc::new(Shared {
         names,
         forwarder: Mutex::new(Forwarder::new(settings.upstreams)),
+        clients: settings.clients,
+        state: watch::Sender::new(state),
         asked: Arc::new(Semaphore::new(ASKED)),
         guests: Guests::new(CONNECTIONS, OF_ONE_ADDRESS),
         listen: settings.listen,
     });
+    let told = shared.clone();
     let work = async move {
         let addresses = shared.listen.iter();
         let sockets = addresses.map(|&address| {
@@ -96,12 +136,21 @@ pub fn spawn(settings: Settings, names: Arc<Names>) -> io::Result<Server> {
             _told = stopped => {}
         }
     };
+    let state = told.state.subscribe();
     let thread = thread::Builder::new().name("dns".to_owned());
     let thread = thread.spawn(move || runtime.block_on(work))?;
     Ok(Server {
+        state,
         stop: Some(stop),
         thread: Some(thread),
     })
+}
+
+impl Server {
+    /// What it says about itself, now and as it changes.
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
 }
 
 impl Drop for Server {
@@ -115,7 +164,7 @@ impl Drop for Server {
 }
 
 async fn serve_datagrams(shared: Arc<Shared>, address: SocketAddr) {
-    let socket = Arc::new(patiently("UDP", address, || bind_udp(address)).await);
+    let socket = Arc::new(patiently(&shared, "UDP", address, || bind_udp(address)).await);
     let mut buffer = vec![0; QUERY];
     loop {
         // An error here is an ICMP message about an earlier answer.
@@ -123,7 +172,10 @@ async fn serve_datagrams(shared: Arc<Shared>, address: SocketAddr) {
             continue;
         };
         let query = buffer.get(..length).unwrap_or_default();
-        match shared.names.reply(query, Transport::Udp, shared.asks()) {
+        match shared
+            .names
+            .reply(query, Transport::Udp, shared.asks(client.ip()))
+        {
             Reply::Ignore => {}
             Reply::Send(answer) => {
                 shared.names.count(&answer);
@@ -150,7 +202,7 @@ async fn serve_datagrams(shared: Arc<Shared>, address: SocketAddr) {
 }
 
 async fn serve_connections(shared: Arc<Shared>, address: SocketAddr) {
-    let listener = patiently("TCP", address, || listen_tcp(address)).await;
+    let listener = patiently(&shared, "TCP", address, || listen_tcp(address)).await;
     loop {
         match listener.accept().await {
             // Whoever finds no room is hung up on.
@@ -159,7 +211,7 @@ async fn serve_connections(shared: Arc<Shared>, address: SocketAddr) {
                     let shared = shared.clone();
                     tokio::spawn(async move {
                         let _seat = guest;
-                        if let Err(error) = connection(&shared, stream).await {
+                        if let Err(error) = connection(&shared, stream, peer.ip()).await {
                             tracing::debug!("a connection of {peer} ended: {error}");
                         }
                     });
@@ -174,12 +226,13 @@ async fn serve_connections(shared: Arc<Shared>, address: SocketAddr) {
     }
 }
 
-async fn connection(shared: &Shared, mut stream: TcpStream) -> io::Result<()> {
+async fn connection(shared: &Shared, mut stream: TcpStream, client: IpAddr) -> io::Result<()> {
     for _ in 0..QUERIES {
         let Some(query) = timeout(IDLE, read_query(&mut stream)).await?? else {
             return Ok(());
         };
-        let answer = match shared.names.reply(&query, Transport::Tcp, shared.asks()) {
+        let asks = shared.asks(client);
+        let answer = match shared.names.reply(&query, Transport::Tcp, asks) {
             Reply::Ignore => return Ok(()),
             Reply::Send(answer) => answer,
             Reply::Ask(ask) => match shared.asked.try_acquire() {
@@ -212,8 +265,11 @@ async fn read_query(stream: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
 }
 
 impl Shared {
-    /// Whether there is somebody to ask.
-    fn asks(&self) -> bool {
+    /// Whether somebody else is asked for this client, and there is somebody.
+    fn asks(&self, client: IpAddr) -> bool {
+        if !self.clients.include(client) {
+            return false;
+        }
         let mut forwarder = self
             .forwarder
             .lock()
@@ -241,22 +297,38 @@ impl Shared {
 }
 
 /// Until the address can be had.
-async fn patiently<T>(what: &str, address: SocketAddr, bind: impl Fn() -> io::Result<T>) -> T {
-    let mut told = false;
+async fn patiently<T>(
+    shared: &Shared,
+    protocol: &str,
+    address: SocketAddr,
+    bind: impl Fn() -> io::Result<T>,
+) -> T {
+    let say = |problem: &str| {
+        let is_it = |it: &&mut SocketState| it.protocol == protocol && it.address == address;
+        shared.state.send_if_modified(|state| {
+            let socket = state.sockets.iter_mut().find(is_it);
+            let news = socket.filter(|socket| socket.problem != problem);
+            news.map(|socket| problem.clone_into(&mut socket.problem))
+                .is_some()
+        })
+    };
     loop {
         match bind() {
             Ok(socket) => {
-                tracing::info!("--dns-listen: {what} {address}");
+                say("");
+                tracing::info!("--dns-listen: {protocol} {address}");
                 return socket;
             }
-            Err(error) if told => tracing::debug!("--dns-listen: {what} {address}: {error}"),
-            Err(error) => tracing::warn!(
-                "--dns-listen: {what} {address} cannot be had and is tried again every {} s: \
-                 {error}; stop who has the port, or give another address",
-                BIND_AGAIN.as_secs()
-            ),
+            Err(error) => {
+                if say(&error.to_string()) {
+                    tracing::warn!(
+                        "--dns-listen: {protocol} {address} cannot be had and is tried again every \
+                         {} s: {error}; stop who has the port, or give another address",
+                        BIND_AGAIN.as_secs()
+                    );
+                }
+            }
         }
-        told = true;
         tokio::time::sleep(BIND_AGAIN).await;
     }
 }

@@ -7,6 +7,7 @@
 mod entry;
 mod find;
 mod list;
+mod table;
 
 pub use find::Found;
 pub use list::{Listed, ListedPort, Target};
@@ -17,6 +18,7 @@ use hickory_proto::rr::{Name as DomainName, RData, Record, rdata::SOA};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
 };
 
 /// How long it may be remembered that something is not there: what is missing is often about to
@@ -33,7 +35,10 @@ pub struct Zone {
     complete: bool,
     /// Whether its names are those of an agent before: the first world replaces them all.
     restored: bool,
+    /// By namespace and Service; no namespace without a Service is here.
     namespaces: BTreeMap<Label, BTreeMap<Label, Entry>>,
+    /// Namespaces that are there by themselves, whatever is in them.
+    stated: Arc<BTreeSet<Arc<str>>>,
     pointers: BTreeMap<IpAddr, BTreeSet<Owner>>,
 }
 
@@ -55,6 +60,7 @@ impl Zone {
             complete: false,
             restored: false,
             namespaces: BTreeMap::new(),
+            stated: Arc::default(),
             pointers: BTreeMap::new(),
         }
     }
@@ -72,6 +78,10 @@ impl Zone {
             self.namespaces.clear();
             self.pointers.clear();
         }
+        if !Arc::ptr_eq(&self.stated, world.namespaces()) {
+            changed |= self.stated != *world.namespaces();
+            self.stated = world.namespaces().clone();
+        }
         for name in touched {
             let service = world.service(name);
             let entry = service.and_then(|it| Entry::of(it, world.slices(name)));
@@ -87,6 +97,11 @@ impl Zone {
         // Of 32 bits, and compared in a circle (RFC 1982).
         let now = u32::try_from(now_s & u64::from(u32::MAX)).unwrap_or(0);
         self.serial = now.max(self.serial.wrapping_add(1));
+    }
+
+    /// Says of which state it is, until it changes.
+    pub fn set_serial(&mut self, serial: u32) {
+        self.serial = serial;
     }
 
     /// Of which state it is: grows with each change.
@@ -117,28 +132,36 @@ impl Zone {
 
     /// The record that negative answers about a name carry. Each reverse name that we answer for
     /// is a zone of its own: the rest of its tree is somebody else's.
+    ///
+    /// The domain is written in the letters of the name, upper case and lower: so the answer points
+    /// to them, and has the same length however the question was written.
     pub fn authority(&self, name: &DomainName) -> Record {
-        let owner = if self.labels_below(name).is_some() {
-            &self.origin
+        let is_below = self.labels_below(name).is_some();
+        let origin = if is_below {
+            name.trim_to(self.origin.iter().count())
         } else {
-            name
+            self.origin.clone()
         };
-        let at = |label: &[u8]| {
-            self.absolute([label])
-                .unwrap_or_else(|| self.origin.clone())
+        let owner = if is_below { &origin } else { name };
+        let at = |labels: &[&[u8]]| {
+            let labels = labels.iter().copied().chain(origin.iter());
+            DomainName::from_labels(labels).unwrap_or_else(|_too_long| origin.clone())
         };
-        let server = self.absolute([&b"ns"[..], b"dns"]);
         let soa = SOA::new(
-            server.unwrap_or_else(|| self.origin.clone()),
-            at(b"hostmaster"),
+            at(&[b"ns", b"dns"]),
+            at(&[b"hostmaster"]),
             self.serial,
             7_200,
             1_800,
             86_400,
-            self.ttl_s.min(NEGATIVE_S),
+            self.negative_ttl_s(),
         );
         // RFC 2308, section 3: the lesser of its TTL and its last field counts.
-        Record::from_rdata(owner.clone(), self.ttl_s.min(NEGATIVE_S), RData::SOA(soa))
+        Record::from_rdata(owner.clone(), self.negative_ttl_s(), RData::SOA(soa))
+    }
+
+    fn negative_ttl_s(&self) -> u32 {
+        self.ttl_s.min(NEGATIVE_S)
     }
 
     fn put(&mut self, name: &Name, entry: Option<&Entry>) -> bool {
@@ -174,6 +197,12 @@ impl Zone {
         }
         self.forget_if_empty(&namespace);
         true
+    }
+
+    /// Whether there is a namespace of this name, in lower case.
+    fn has_namespace(&self, name: &[u8]) -> bool {
+        let stated = str::from_utf8(name).is_ok_and(|name| self.stated.contains(name));
+        stated || self.namespaces.contains_key(name)
     }
 
     fn forget_if_empty(&mut self, namespace: &Label) {

@@ -17,6 +17,11 @@ use lb_common::{
 use std::{cell::RefCell, collections::BTreeMap, ops::Deref};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+/// Interfaces that stand for those where clients' packets enter: no real one has the number 0, and
+/// of the others it does not matter which.
+pub(super) const EDGE: u32 = 0;
+pub(super) const UPLINK: u32 = 1;
+
 /// All tables, for one packet.
 pub(super) struct Live<'a> {
     maps: &'a KernelTables,
@@ -163,6 +168,7 @@ impl<K: IntoBytes + FromBytes + Immutable + Copy + Ord + 'static> Key for K {}
 trait Value: IntoBytes + FromBytes + Immutable + Sealed + Copy + 'static {}
 impl<V: IntoBytes + FromBytes + Immutable + Sealed + Copy + 'static> Value for V {}
 
+/// Names are left as they are: the packet that is explained holds no query.
 impl<'a> Environment for Live<'a> {
     fn now_ns(&self) -> u64 {
         self.now_ns
@@ -173,8 +179,12 @@ impl<'a> Environment for Live<'a> {
     }
 
     fn is_pod_link(&self, _ifindex: u32) -> bool {
-        // The packet that is explained came by no interface, so the question is never asked.
+        // The packet that is explained goes past no stack, so the question is never asked.
         false
+    }
+
+    fn is_uplink(&self, ifindex: u32) -> bool {
+        ifindex == UPLINK
     }
 
     fn account(&self, word: Word) -> u64 {

@@ -13,11 +13,16 @@ use lb_common::{
 };
 use std::net::{IpAddr, SocketAddr};
 
-/// Whether the address is a Service's, whatever port was dialled.
-pub(super) fn refuse(record: &Record<'_>) -> Option<String> {
+/// Whether the address is a Service's, whatever port was dialled. The same is asked of who dials,
+/// where that may be forged.
+pub(super) fn refuse(record: &Record<'_>, end: Reason) -> Option<String> {
     let dialled = record.question.dialled();
     let found = record.events.iter().find_map(|event| match event {
-        Event::Service(frontend, found) if frontend.is_of_address() => Some(found),
+        Event::Service(frontend, found)
+            if frontend.is_of_address() && frontend.address == dialled.address =>
+        {
+            Some(found)
+        }
         _ => None,
     })?;
     let range = record.events.iter().find_map(|event| match event {
@@ -40,7 +45,7 @@ pub(super) fn refuse(record: &Record<'_>) -> Option<String> {
         }
         (Ok(None), None) => format!("no Service has {}", dialled.address),
     };
-    if record.is_of_others {
+    if record.is_of_others && end.verdict() != Verdict::Pass {
         text.push_str("; if the node itself has this address, the packet passes instead");
     }
     Some(text)
@@ -75,6 +80,24 @@ pub(super) fn rewrite(question: &Question, end: Reason, after: &[u8]) -> String 
             question.client().ip()
         ),
     }
+}
+
+/// Whether the packet passes the host's stack by. What the routing table says of it is not asked:
+/// it would have to come in by a link.
+pub(super) fn delivery(record: &Record<'_>, end: Reason) -> Option<&'static str> {
+    if end != Reason::Forwarded {
+        return None;
+    }
+    Some(match record.node.direct_until_ns {
+        0 => "through the host's stack: direct delivery is off, and `weiche status` says why",
+        until_ns if until_ns <= record.now_ns => {
+            "through the host's stack: nobody has looked lately whether it would see the packet"
+        }
+        _ => {
+            "past the host's stack, if it fits, and routes lead to the pod by another link and \
+             back to the client by the one that it came by"
+        }
+    })
 }
 
 /// Who sends a frame of either family to whom, if it has ports.

@@ -54,6 +54,7 @@ pub struct Question {
     client: SocketAddr,
     dialled: Frontend,
     is_established: bool,
+    is_from_outside: bool,
 }
 
 impl Question {
@@ -73,7 +74,22 @@ impl Question {
             client,
             dialled,
             is_established,
+            is_from_outside: false,
         })
+    }
+
+    /// The same of a client whose packets come in by an uplink.
+    #[must_use]
+    pub fn from_outside(self) -> Self {
+        Self {
+            is_from_outside: true,
+            ..self
+        }
+    }
+
+    /// Whether the packet comes in by an uplink.
+    pub fn is_from_outside(&self) -> bool {
+        self.is_from_outside
     }
 
     /// Who dials.
@@ -166,11 +182,7 @@ pub fn parse_dialled(text: &str) -> Result<Frontend, BadQuestion> {
         "SCTP" => SCTP,
         _ => return Err(BadQuestion::Protocol(text.to_owned())),
     };
-    Ok(Frontend {
-        address: end.ip(),
-        port: end.port(),
-        protocol,
-    })
+    Ok(Frontend::new(end.ip(), end.port(), protocol))
 }
 
 impl fmt::Display for Question {
@@ -181,7 +193,11 @@ impl fmt::Display for Question {
             UDP => "a datagram",
             _ => "an INIT",
         };
-        write!(f, "{} -> {}, {what}", self.client, self.dialled)
+        write!(f, "{} -> {}, {what}", self.client, self.dialled)?;
+        if self.is_from_outside {
+            f.write_str(" from outside")?;
+        }
+        Ok(())
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Seen {
 pub(super) enum Event {
     /// What stands behind a frontend.
     Service(Frontend, Found<Service>),
+    /// Whether the client is in a range that the Service admits.
+    Admits(bool),
     /// The flow of a client's packet.
     Flow(Stage, Ends, Found<Seen>),
     /// Whether replies of these ends would find a flow.

@@ -24,10 +24,10 @@ pub(super) struct Sample<'a> {
 }
 
 impl<'a> Sample<'a> {
-    /// The first bytes of a room are the packet.
-    pub(super) fn new(room: &'a mut [u8], length: usize) -> Self {
+    /// The first bytes of a room are the packet, which comes by an interface.
+    pub(super) fn new(room: &'a mut [u8], length: usize, ifindex: u32) -> Self {
         Self {
-            buffer: Buffer::new(room, length),
+            buffer: Buffer::new(room, length).arriving_by(ifindex),
             is_of_others: Cell::new(false),
         }
     }
@@ -50,6 +50,10 @@ impl Packet for Sample<'_> {
 
     fn store<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) -> Result<(), OutOfPacket> {
         self.buffer.store(at, bytes)
+    }
+
+    fn ifindex(&self) -> u32 {
+        self.buffer.ifindex()
     }
 
     // Only the kernel knows, and answers for the interface that a packet has come in by.

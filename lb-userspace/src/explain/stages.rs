@@ -4,7 +4,7 @@
 use super::{
     aside::{direct, hairpin},
     candidates::{Candidate, candidates},
-    outcome::{account, refuse, rewrite},
+    outcome::{account, delivery, refuse, rewrite},
     record::{Event, Record},
 };
 use crate::maps::{Store as _, StoreError, backend_address, backend_state, kernel::KernelStore};
@@ -64,6 +64,7 @@ pub(super) fn tell(record: &Record<'_>, names: &Names, end: Reason, after: &[u8]
     let lines = [
         ("conntrack", conntrack(record, first, names)),
         ("service", service(record, names)),
+        ("admit", admit(record)),
         ("foreign", foreign(record, rest, end)),
         ("affinity", affinity(record, rest)),
         ("select", select(&candidates)),
@@ -71,9 +72,10 @@ pub(super) fn tell(record: &Record<'_>, names: &Names, end: Reason, after: &[u8]
         ("hairpin", hairpin),
         ("direct", direct),
         ("flow", flow),
-        ("refuse", refuse(record).filter(|_| !is_ours)),
+        ("refuse", refuse(record, end).filter(|_| !is_ours)),
         ("account", account(record, end)),
         ("rewrite", Some(rewrite(record.question, end, after))),
+        ("delivery", delivery(record, end).map(str::to_owned)),
     ];
     let stage = |(name, decision): (&'static str, Option<String>)| {
         let candidates = match name {
@@ -92,9 +94,15 @@ pub(super) fn tell(record: &Record<'_>, names: &Names, end: Reason, after: &[u8]
 const TORN: &str = "it was overwritten while it was read, twice in a row";
 
 fn service(record: &Record<'_>, names: &Names) -> Option<String> {
-    let found = record.events.iter().find_map(|event| match event {
-        Event::Service(frontend, found) if !frontend.is_of_address() => Some(found),
+    let dialled = record.question.dialled();
+    let looked = record.events.iter().filter_map(|event| match event {
+        Event::Service(frontend, found) if frontend.for_all() == dialled => Some(found),
         _ => None,
+    });
+    // Everybody's entry, then that of clients from outside, if they have one.
+    let found = looked.reduce(|first, next| match next {
+        Ok(None) => first,
+        _ => next,
     })?;
     Some(match found {
         Err(_torn) => TORN.to_owned(),
@@ -117,6 +125,15 @@ fn service(record: &Record<'_>, names: &Names) -> Option<String> {
     })
 }
 
+fn admit(record: &Record<'_>) -> Option<String> {
+    let client = record.question.client().ip();
+    record.events.iter().find_map(|event| match event {
+        Event::Admits(true) => Some(format!("{client} is in a range that the Service lets in")),
+        Event::Admits(false) => Some(format!("{client} is in no range that the Service lets in")),
+        _ => None,
+    })
+}
+
 fn conntrack(record: &Record<'_>, first: &[Event], names: &Names) -> Option<String> {
     let ends = record.question.ends();
     let looked = first.iter().filter_map(|event| match event {
@@ -130,10 +147,9 @@ fn conntrack(record: &Record<'_>, first: &[Event], names: &Names) -> Option<Stri
     })?;
     let seen = match found {
         Err(_torn) => return Some(TORN.to_owned()),
-        Ok(None) if table == Table::HalfOpen => {
+        Ok(None) => {
             return Some("no flow of these ends, neither established nor half open".to_owned());
         }
-        Ok(None) => return Some("no flow of these ends".to_owned()),
         Ok(Some(seen)) => seen,
     };
     let kind = match table {
@@ -168,8 +184,8 @@ fn fate(first: &[Event]) -> &'static str {
     });
     let is_forgotten = first.iter().any(|event| matches!(event, Event::RemoveFlow));
     match made {
-        Some(Err(InsertError::Full)) => "its handshake is complete, but no room for it is left",
-        Some(_) => "its handshake is complete, and it goes on",
+        Some(Err(InsertError::Full)) => "both ends have met, but no room for it is left",
+        Some(_) => "both ends have met, and it goes on",
         None if is_forgotten => "forgotten",
         None => "goes on",
     }

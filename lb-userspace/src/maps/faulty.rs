@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 
+use ipnet::IpNet;
 use lb_common::{
     hash::hash,
     wire::{Backend, Chunk, Node, Range, Service},
@@ -75,6 +76,21 @@ impl<S: Store> Store for Faulty<S> {
     fn remove_frontend(&mut self, frontend: Frontend) -> Result<(), StoreError> {
         self.chance("frontends", "removing from")?;
         self.store.remove_frontend(frontend)
+    }
+
+    fn admitted(&self) -> Result<Vec<(u32, IpNet)>, StoreError> {
+        self.chance("admitted", "reading")?;
+        self.store.admitted()
+    }
+
+    fn admit(&mut self, service_id: u32, range: IpNet) -> Result<(), StoreError> {
+        self.chance("admitted", "writing")?;
+        self.store.admit(service_id, range)
+    }
+
+    fn bar(&mut self, service_id: u32, range: IpNet) -> Result<(), StoreError> {
+        self.chance("admitted", "removing from")?;
+        self.store.bar(service_id, range)
     }
 
     fn backends(&self) -> Result<Vec<(u32, Backend)>, StoreError> {

@@ -2,23 +2,30 @@
 //! The kernel's maps, opened by their pins: what the agent writes, and what listings read while no
 //! agent lives. Knows nothing of what the values mean.
 
+mod admitted;
 mod batch;
 mod family;
 mod flows;
 mod foreign;
 mod lookup;
+mod names;
+mod overheard;
 mod reasons;
 mod write;
 
 pub use flows::{FlowEntry, KernelFlows, Usage};
 pub use foreign::{Ends, KernelForeign};
 pub use lookup::{FamilyTables, KernelTables, Table};
+pub use names::KernelNames;
+pub use overheard::KernelOverheard;
 pub use reasons::KernelReasons;
 pub(crate) use write::{Put, Write};
 
 use super::{Capacity, Frontend, Store, StoreError, pod::Wire};
+use admitted::Ranges;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, MapInfo};
 use family::Frontends;
+use ipnet::IpNet;
 use lb_common::{
     family::{V4, V6},
     wire::{Backend, BackendState, Chunk, Node, Range, Service, Takeover},
@@ -46,6 +53,8 @@ pub struct OpenError {
 pub struct KernelStore {
     frontends_v4: Frontends<V4>,
     frontends_v6: Frontends<V6>,
+    admitted_v4: Ranges<V4>,
+    admitted_v6: Ranges<V6>,
     backends: Array<MapData, Wire<Backend>>,
     slots: Array<MapData, Wire<Chunk>>,
     counter: Array<MapData, u64>,
@@ -58,7 +67,7 @@ pub struct KernelStore {
 impl KernelStore {
     /// Opens the maps pinned in a folder.
     pub fn open(maps: &Path) -> Result<Self, OpenError> {
-        let frontends_v4 = Frontends::open(maps, "FRONTENDS_V4")?;
+        let frontends_v4 = Frontends::open(maps, "FRONTENDS_V4", "ADDRESSES_V4")?;
         let backends: Array<_, _> = open(maps, "BACKENDS")?;
         let slots: Array<_, _> = open(maps, "SLOTS")?;
         let capacity = Capacity {
@@ -68,7 +77,9 @@ impl KernelStore {
         };
         Ok(Self {
             frontends_v4,
-            frontends_v6: Frontends::open(maps, "FRONTENDS_V6")?,
+            frontends_v6: Frontends::open(maps, "FRONTENDS_V6", "ADDRESSES_V6")?,
+            admitted_v4: Ranges::open(maps, "ADMITTED_V4")?,
+            admitted_v6: Ranges::open(maps, "ADMITTED_V6")?,
             backends,
             slots,
             counter: open(maps, "COUNTER")?,
@@ -144,6 +155,28 @@ impl Store for KernelStore {
         match frontend.address {
             IpAddr::V4(address) => self.frontends_v4.remove(address.octets(), frontend),
             IpAddr::V6(address) => self.frontends_v6.remove(address.octets(), frontend),
+        }
+    }
+
+    fn admitted(&self) -> Result<Vec<(u32, IpNet)>, StoreError> {
+        let mut all = self.admitted_v4.list()?;
+        all.extend(self.admitted_v6.list()?);
+        Ok(all)
+    }
+
+    fn admit(&mut self, service_id: u32, range: IpNet) -> Result<(), StoreError> {
+        let length = range.prefix_len();
+        match range.addr() {
+            IpAddr::V4(first) => self.admitted_v4.put(service_id, first.octets(), length),
+            IpAddr::V6(first) => self.admitted_v6.put(service_id, first.octets(), length),
+        }
+    }
+
+    fn bar(&mut self, service_id: u32, range: IpNet) -> Result<(), StoreError> {
+        let length = range.prefix_len();
+        match range.addr() {
+            IpAddr::V4(first) => self.admitted_v4.remove(service_id, first.octets(), length),
+            IpAddr::V6(first) => self.admitted_v6.remove(service_id, first.octets(), length),
         }
     }
 

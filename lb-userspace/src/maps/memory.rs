@@ -2,8 +2,9 @@
 //! The maps in plain memory, with the kernel's limits and without a kernel. Values are kept as they
 //! are given: `identity` guards against torn reads, which plain memory has none of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::IpNet;
 use lb_common::wire::{Backend, Chunk, Node, Range, Service};
 
 use super::{Capacity, Frontend, Store, StoreError};
@@ -13,6 +14,7 @@ use super::{Capacity, Frontend, Store, StoreError};
 pub struct Memory {
     capacity: Capacity,
     frontends: BTreeMap<Frontend, Service>,
+    admitted: BTreeSet<(u32, IpNet)>,
     backends: BTreeMap<u32, Backend>,
     chunks: BTreeMap<u32, Chunk>,
     labels: BTreeMap<u32, String>,
@@ -27,6 +29,7 @@ impl Memory {
         Self {
             capacity,
             frontends: BTreeMap::new(),
+            admitted: BTreeSet::new(),
             backends: BTreeMap::new(),
             chunks: BTreeMap::new(),
             labels: BTreeMap::new(),
@@ -84,6 +87,20 @@ impl Store for Memory {
 
     fn remove_frontend(&mut self, frontend: Frontend) -> Result<(), StoreError> {
         self.frontends.remove(&frontend);
+        Ok(())
+    }
+
+    fn admitted(&self) -> Result<Vec<(u32, IpNet)>, StoreError> {
+        Ok(self.admitted.iter().copied().collect())
+    }
+
+    fn admit(&mut self, service_id: u32, range: IpNet) -> Result<(), StoreError> {
+        self.admitted.insert((service_id, range));
+        Ok(())
+    }
+
+    fn bar(&mut self, service_id: u32, range: IpNet) -> Result<(), StoreError> {
+        self.admitted.remove(&(service_id, range));
         Ok(())
     }
 

@@ -60,6 +60,8 @@ pub enum Kind {
     EndpointSlice,
     /// `v1 Node`.
     Node,
+    /// `v1 Namespace`; followed for the sake of names alone.
+    Namespace,
 }
 
 /// One step of the stream that both modes produce. Nothing after it knows which mode it was.
@@ -77,6 +79,10 @@ pub enum Change {
     Node(Arc<NodeObject>),
     /// A Node is gone.
     NodeGone(Arc<str>),
+    /// A Namespace is there.
+    Namespace(Arc<str>),
+    /// A Namespace is gone.
+    NamespaceGone(Arc<str>),
     /// An object of this kind is there and cannot be read: what was known of it stays in force.
     Unreadable(Kind, Name),
     /// A list of this kind begins: what it does not name before `Listed` is gone.

@@ -53,6 +53,9 @@ pub struct World {
     service_list: List<Name>,
     slice_list: List<Name>,
     node_list: List<Arc<str>>,
+    /// Shared with whoever remembers them, so that the same set is known by its address.
+    namespaces: Arc<BTreeSet<Arc<str>>>,
+    namespace_list: List<Arc<str>>,
 }
 
 impl World {
@@ -74,6 +77,8 @@ impl World {
             service_list: List::default(),
             slice_list: List::default(),
             node_list: List::default(),
+            namespaces: Arc::default(),
+            namespace_list: List::default(),
         }
     }
 
@@ -86,14 +91,16 @@ impl World {
             Change::SliceGone(name) => self.remove_slice(&name),
             Change::Node(node) => self.put_node(&node),
             Change::NodeGone(name) => self.remove_node(&name),
+            Change::Namespace(name) => self.put_namespace(&name),
+            Change::NamespaceGone(name) => self.remove_namespace(&name),
             Change::Unreadable(kind, name) => self.keep(kind, &name),
             Change::Listing(kind) => self.begin_list(kind),
             Change::Listed(kind) => self.end_list(kind),
         }
     }
 
-    /// Whether every kind has been listed once. Until then the world may be any part of the
-    /// cluster, and absence means nothing.
+    /// Whether every kind that plans depend on has been listed once. Until then the world may be
+    /// any part of the cluster, and absence means nothing.
     pub fn all_listed(&self) -> bool {
         self.service_list.complete && self.slice_list.complete && self.node_list.complete
     }
@@ -112,6 +119,11 @@ impl World {
     pub fn slices(&self, service: &Name) -> impl Iterator<Item = &EndpointSlice> {
         let slices = self.slices.get(service).into_iter();
         slices.flatten().map(AsRef::as_ref)
+    }
+
+    /// The Namespaces, as far as they are followed. That one is not here means nothing.
+    pub fn namespaces(&self) -> &Arc<BTreeSet<Arc<str>>> {
+        &self.namespaces
     }
 
     /// This node.
@@ -249,6 +261,22 @@ impl World {
         })
     }
 
+    fn put_namespace(&mut self, name: &Arc<str>) -> Touched {
+        self.namespace_list.named(name);
+        if !self.namespaces.contains(name) {
+            Arc::make_mut(&mut self.namespaces).insert(name.clone());
+        }
+        Touched::none()
+    }
+
+    fn remove_namespace(&mut self, name: &Arc<str>) -> Touched {
+        self.namespace_list.named(name);
+        if self.namespaces.contains(name) {
+            Arc::make_mut(&mut self.namespaces).remove(name);
+        }
+        Touched::none()
+    }
+
     fn turn_into(&mut self, facts: NodeFacts) -> Touched {
         if self.node == facts {
             return Touched::none();
@@ -262,6 +290,7 @@ impl World {
             Kind::Service => self.service_list.named(name),
             Kind::EndpointSlice => self.slice_list.named(name),
             Kind::Node => self.node_list.named(&name.name),
+            Kind::Namespace => self.namespace_list.named(&name.name),
         }
         Touched::none()
     }
@@ -271,6 +300,7 @@ impl World {
             Kind::Service => self.service_list.begin(self.services.keys().cloned()),
             Kind::EndpointSlice => self.slice_list.begin(self.owners.keys().cloned()),
             Kind::Node => self.node_list.begin([self.node.name.clone()]),
+            Kind::Namespace => self.namespace_list.begin(self.namespaces.iter().cloned()),
         }
         Touched::none()
     }
@@ -291,6 +321,12 @@ impl World {
                 Some(name) => self.remove_node(&name),
                 None => Touched::none(),
             },
+            Kind::Namespace => {
+                for name in self.namespace_list.end() {
+                    self.remove_namespace(&name);
+                }
+                Touched::none()
+            }
         }
     }
 }

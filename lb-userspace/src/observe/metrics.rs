@@ -6,6 +6,7 @@
 mod direct;
 mod dns;
 mod kernel;
+mod own;
 mod process;
 
 pub use kernel::{Kernel, PacketCount, Reading, packets};
@@ -13,6 +14,7 @@ pub use kernel::{Kernel, PacketCount, Reading, packets};
 use crate::{
     config::SeedKind,
     datapath::edges::EdgeState,
+    dns::Answers,
     observe::health::Answer,
     reconcile::Report,
     takeover::Progress,
@@ -21,7 +23,7 @@ use crate::{
         status::{ALL_KINDS, Status as WatchStatus},
     },
 };
-use direct::Direct;
+use own::Own;
 use prometheus_client::{
     encoding::text::encode,
     metrics::{
@@ -48,6 +50,7 @@ pub struct Metrics {
     proxy: Proxy,
     calls: Calls,
     own: Own,
+    answers: Answers,
 }
 
 /// Those that kube-proxy has as well.
@@ -64,19 +67,6 @@ struct Proxy {
     not_local: Labelled<Gauge>,
     healthz: Labelled<Counter>,
     livez: Labelled<Counter>,
-}
-
-/// Those that only we have.
-#[derive(Debug)]
-struct Own {
-    services: Labelled<Gauge>,
-    refused: Labelled<Gauge>,
-    failures: Gauge,
-    source_problems: Gauge,
-    unreadable: Labelled<Gauge>,
-    foreign_flows: Gauge,
-    edges: Labelled<Gauge>,
-    direct: Direct,
 }
 
 /// What stays the same while an agent runs.
@@ -101,6 +91,8 @@ impl Metrics {
         let weiche = registry.sub_registry_with_prefix("weiche");
         let own = Own::new(weiche, facts);
         weiche.register_collector(Box::new(kernel::Collected(kernel.clone())));
+        let answers = Answers::default();
+        answers.register(weiche);
         process::register(&mut registry, facts.started_s);
         Self {
             registry,
@@ -108,6 +100,7 @@ impl Metrics {
             proxy,
             calls,
             own,
+            answers,
         }
     }
 
@@ -204,6 +197,7 @@ impl Metrics {
 
     /// Takes in what was read from the kernel.
     pub fn kernel(&self, kernel: Kernel) {
+        self.kernel_answers(&kernel.packets);
         self.reading(|reading| reading.kernel = kernel);
     }
 
@@ -303,78 +297,6 @@ impl Proxy {
             "Answers of /livez, by HTTP status",
             self.livez.clone(),
         );
-    }
-}
-
-impl Own {
-    fn new(registry: &mut Registry, facts: &Facts) -> Self {
-        let new = Self {
-            services: Labelled::default(),
-            refused: Labelled::default(),
-            failures: Gauge::default(),
-            source_problems: Gauge::default(),
-            unreadable: Labelled::default(),
-            foreign_flows: Gauge::default(),
-            edges: Labelled::default(),
-            direct: Direct::new(registry),
-        };
-        let build = Labelled::<Gauge>::default();
-        build
-            .get_or_create(&[("version", env!("CARGO_PKG_VERSION"))])
-            .set(1);
-        registry.register("build_info", "1, with the version as a label", build);
-        let starts = Counter::<u64>::default();
-        starts.inc_by(facts.starts);
-        registry.register(
-            "starts",
-            "How often an agent has started with this --state-dir",
-            starts,
-        );
-        let weak = Gauge::<i64>::default();
-        weak.set(i64::from(facts.seed == SeedKind::Weak));
-        registry.register(
-            "seed_weak",
-            "1 if clients may find out the seed, and so choose their backend",
-            weak,
-        );
-        registry.register(
-            "services",
-            "Services that have something to be programmed (desired), and those whose maps are as \
-             they should be (programmed)",
-            new.services.clone(),
-        );
-        registry.register(
-            "refused_parts",
-            "Parts of objects that are left out, by reason; `weiche status` names the objects",
-            new.refused.clone(),
-        );
-        registry.register(
-            "failures",
-            "Services and other parts of the maps whose last write failed or found no room",
-            new.failures.clone(),
-        );
-        registry.register(
-            "source_problems",
-            "What is wrong with the source of objects now: watches that are cut, bad files",
-            new.source_problems.clone(),
-        );
-        registry.register(
-            "unreadable_objects",
-            "Objects that the API server has and that cannot be read, by kind; `weiche status` \
-             names them",
-            new.unreadable.clone(),
-        );
-        registry.register(
-            "foreign_flows",
-            "Flows that are left to netfilter while we take over from a kube-proxy",
-            new.foreign_flows.clone(),
-        );
-        registry.register(
-            "edges",
-            "Interfaces that carry our programs (serving), or should (failed)",
-            new.edges.clone(),
-        );
-        new
     }
 }
 

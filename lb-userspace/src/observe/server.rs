@@ -112,6 +112,11 @@ impl Vitals {
         }
     }
 
+    /// Whether `/healthz` says that all is well.
+    pub fn is_healthy(&self) -> bool {
+        self.pulse().answer(Probe::Healthz, now()).healthy
+    }
+
     fn pulse(&self) -> MutexGuard<'_, Pulse> {
         self.pulse.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,7 +4,7 @@
 //! Kept change by change, and equal to planning the final world at once: replacing one plan costs
 //! that Service and those that claim its addresses.
 
-mod planned;
+mod exposed;
 mod users;
 
 use std::{
@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-pub use planned::Planned;
+pub use exposed::Exposed;
 
 use super::{
     Fault, HealthCheck, Object, Plan, Problem, Rules, Surroundings, Table, Tables,
@@ -120,14 +120,15 @@ impl Desired {
 
     /// Which Service a frontend belongs to.
     pub fn owner(&self, frontend: Frontend) -> Option<&Name> {
-        conflict::winner(self.claims.get(&frontend)?)
+        conflict::winner(self.claims.get(&frontend.for_all())?)
     }
 
-    /// Whether a frontend leads to a table, as one that is planned and not served does not.
+    /// Whether a frontend leads to a table: whoever owns an address may have one entry there for
+    /// all clients, or two.
     pub fn is_served(&self, frontend: Frontend) -> bool {
-        let claims = self.claims.get(&frontend);
-        let winner = claims.and_then(|claims| claims.first());
-        winner.is_some_and(|claim| !claim.is_external)
+        let plan = self.owner(frontend).and_then(|name| self.plans.get(name));
+        let mut tables = plan.into_iter().flat_map(|plan| plan.tables.iter());
+        tables.any(|(_, table)| table.frontends.binary_search(&frontend).is_ok())
     }
 
     /// When a Service was made; the oldest are served first. None: it is not wanted any more.
@@ -159,13 +160,13 @@ impl Desired {
     }
 
     /// What a Service is reached by besides its Cluster-IPs, where it gets it.
-    pub fn planned(&self, name: &Name) -> Vec<Planned> {
+    pub fn exposed(&self, name: &Name) -> Vec<Exposed> {
         let tables = self.plans.get(name).into_iter();
         let tables = tables.flat_map(|plan| plan.tables.iter());
         let rows = tables.flat_map(|(key, table)| {
             let external = table.external.iter();
             let ours = external.filter(|it| self.owner(it.frontend) == Some(name));
-            ours.map(|external| Planned::new(key, table, external))
+            ours.map(|external| Exposed::new(key, table, external))
         });
         rows.collect()
     }
@@ -184,7 +185,7 @@ impl Desired {
         let elsewhere = tables.filter(|table| table.flags & Service::ELSEWHERE != 0);
         elsewhere.fold([0; 2], |[internal, external], table| {
             [
-                internal + usize::from(!table.frontends.is_empty()),
+                internal + usize::from(table.cluster_ips().next().is_some()),
                 external + usize::from(!table.external.is_empty()),
             ]
         })
@@ -246,8 +247,7 @@ fn claims(name: &Name, plan: &Plan) -> BTreeSet<(Frontend, Claim)> {
     };
     let mut claims = BTreeSet::new();
     for (_, table) in plan.tables.iter() {
-        let frontends = table.frontends.iter().copied();
-        claims.extend(frontends.map(|frontend| (frontend, claim(false))));
+        claims.extend(table.cluster_ips().map(|frontend| (frontend, claim(false))));
         let external = table.external.iter().map(|external| external.frontend);
         claims.extend(external.map(|frontend| (frontend, claim(true))));
     }

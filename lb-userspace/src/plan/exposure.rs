@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
+use lb_common::wire::{Service, scope};
 
 use super::{Fault, IpFamily, Problems, Rules, Set, address};
 use crate::{
@@ -60,18 +61,45 @@ impl Clients {
     }
 }
 
-/// A frontend that is no Cluster-IP. It is planned; the packet path of this version does not
-/// serve it, so it is not written.
+/// What is special about a frontend that is no Cluster-IP.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct External {
-    /// What is dialled.
+    /// What is dialled, whoever dials it.
     pub frontend: Frontend,
     /// What kind of address it is.
     pub exposure: Exposure,
+    /// Whether it is an address of this node, on which there is more than Services.
+    pub is_of_node: bool,
     /// Who gets the table's backends there.
     pub clients: Clients,
     /// Who may dial it; none: everybody. Of the frontend's family.
     pub ranges: Option<Arc<[IpNet]>>,
+}
+
+impl External {
+    /// The entry that is written for these clients.
+    pub const fn entry(&self) -> Frontend {
+        Frontend {
+            scope: match self.clients {
+                Clients::All | Clients::Inside => scope::ALL,
+                Clients::Outside => scope::OUTSIDE,
+            },
+            ..self.frontend
+        }
+    }
+
+    /// Bits of [`Service::flags`] that its entry has besides its table's.
+    pub const fn flags(&self) -> u32 {
+        let split = match self.clients {
+            Clients::All | Clients::Outside => 0,
+            Clients::Inside => Service::SPLIT,
+        };
+        let ranges = match self.ranges {
+            Some(_) => Service::RANGES,
+            None => 0,
+        };
+        split | ranges
+    }
 }
 
 /// The Service's addresses that are fit for use, Cluster-IPs first.
@@ -89,13 +117,16 @@ pub(super) fn addresses(
         }
         let ranges = ranges(service, exposure, IpFamily::of(address));
         if ranges.is_some_and(|ranges| ranges.is_empty()) {
-            // Planned nevertheless: packets to it are to be dropped, not to be left alone.
+            // Exposed nevertheless: packets to it are to be dropped, not to be left alone.
             let fault = Fault::NobodyAdmitted { address };
             problems.add(Kind::Service, &service.name, fault);
         }
         fit.insert((exposure, address));
     }
     if has_node_ports(service) {
+        if node.addresses.is_empty() {
+            problems.add(Kind::Service, &service.name, Fault::NoNodeAddress);
+        }
         let addresses = rules.node_port_addresses(&node.addresses).into_iter();
         let of_family = addresses.filter(|address| has_family(service, *address));
         let addresses = of_family.filter(|address| address::refused(*address).is_none());
@@ -190,8 +221,9 @@ pub(super) fn ranges(
 
 /// Whether the Service's ports have numbers on the nodes.
 fn has_node_ports(service: &ServiceObject) -> bool {
-    matches!(
+    let is_of_kind = matches!(
         service.kind,
         ServiceKind::NodePort | ServiceKind::LoadBalancer
-    )
+    );
+    is_of_kind && service.ports.iter().any(|port| port.node_port != 0)
 }

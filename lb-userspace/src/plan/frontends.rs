@@ -31,13 +31,14 @@ pub(super) struct Group<'a> {
 /// Frontends by port, family and set, in the Service's order of ports.
 pub(super) fn of<'a>(
     service: &'a ServiceObject,
-    node: &NodeFacts,
+    node: &'a NodeFacts,
     rules: &Rules,
     problems: &mut Problems,
 ) -> Vec<Group<'a>> {
     let addresses = exposure::addresses(service, node, rules, problems);
     let mut dialled = Dialled {
         service,
+        node,
         taken: BTreeMap::new(),
         groups: BTreeMap::new(),
     };
@@ -82,15 +83,12 @@ fn cluster_ip(&(exposure, address): &(Exposure, IpAddr)) -> Option<IpAddr> {
 }
 
 fn frontend(address: IpAddr, number: u16, port: &ServicePort) -> Frontend {
-    Frontend {
-        address,
-        port: number,
-        protocol: port.protocol.number(),
-    }
+    Frontend::new(address, number, port.protocol.number())
 }
 
 struct Dialled<'a> {
     service: &'a ServiceObject,
+    node: &'a NodeFacts,
     /// Which port has a frontend already.
     taken: BTreeMap<Frontend, usize>,
     groups: BTreeMap<(usize, IpFamily, Set), Group<'a>>,
@@ -137,6 +135,7 @@ impl<'a> Dialled<'a> {
                 group.external.insert(External {
                     frontend,
                     exposure,
+                    is_of_node: self.node.addresses.contains(&address),
                     clients,
                     ranges: exposure::ranges(self.service, exposure, family),
                 });

@@ -77,6 +77,9 @@ pub enum Fault {
         /// The load balancer's address.
         address: IpAddr,
     },
+    /// Node ports without a node to have them.
+    #[error("its node ports are nowhere, since no address of this node is known")]
+    NoNodeAddress,
     /// An endpoint that is a Service: packets are translated once, so nobody would get there.
     #[error("endpoint {address} is the address of Service {owner} and is left out")]
     EndpointOfService {
@@ -126,6 +129,7 @@ impl Fault {
             Self::ExternalIpOff { .. } => "external_ip_off",
             Self::Family { .. } => "family",
             Self::NobodyAdmitted { .. } => "nobody_admitted",
+            Self::NoNodeAddress => "no_node_address",
             Self::EndpointOfService { .. } => "endpoint_of_service",
             Self::Ports { .. } => "ports",
             Self::Twice { .. } => "twice",
@@ -155,6 +159,9 @@ impl Fault {
             Self::ExternalIpOff { .. } => "use the address of a load balancer",
             Self::Family { .. } => "make the Service dual-stack",
             Self::NobodyAdmitted { .. } => "add ranges, or take the address away",
+            Self::NoNodeAddress => {
+                "there has to be a Node with this node's name and status.addresses"
+            }
             Self::Ports { .. } => "split the Service",
             Self::Twice { .. } => "give each port of the Service its own number or protocol",
             Self::Taken { .. } => "give one of the two Services another address or port",
@@ -169,6 +176,7 @@ impl fmt::Display for Object {
             Kind::Service => "Service",
             Kind::EndpointSlice => "EndpointSlice",
             Kind::Node => "Node",
+            Kind::Namespace => "Namespace",
         };
         write!(f, "{kind} {}", self.name)
     }

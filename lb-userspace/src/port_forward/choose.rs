@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Who is meant, and where it serves. Pure.
 
+use super::BadRequest;
 use crate::{
-    model::{Name, World},
-    watch::standalone::snapshot::{PodFacts, Snapshot},
+    model::{Name, Protocol, ServicePort, World},
+    watch::snapshot::{PodFacts, Snapshot},
 };
-use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr};
+use std::{collections::BTreeMap, fmt, net::SocketAddr};
 
 /// Whose ports are forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,27 +21,27 @@ pub enum Meant {
 
 impl Meant {
     /// `POD`, `pod/POD`, `svc/NAME` or `service/NAME`.
-    pub fn named(namespace: &str, text: &str) -> Self {
-        match text.split_once('/') {
+    pub fn named(namespace: &str, text: &str) -> Result<Self, BadRequest> {
+        Ok(match text.split_once('/') {
+            None => Self::Pod(Name::new(namespace, text)),
+            Some(("pod" | "pods" | "po", name)) => Self::Pod(Name::new(namespace, name)),
             Some(("svc" | "service" | "services", name)) => {
                 Self::Service(Name::new(namespace, name))
             }
-            Some(("pod" | "pods" | "po", name)) => Self::Pod(Name::new(namespace, name)),
-            _ => Self::Pod(Name::new(namespace, text)),
-        }
+            Some(_) => return Err(BadRequest::Kind(text.to_owned())),
+        })
     }
 
     /// `key=value`, with commas between.
-    pub fn labelled(namespace: &str, selector: &str) -> Option<Self> {
+    pub fn labelled(namespace: &str, selector: &str) -> Result<Self, BadRequest> {
         let pairs = selector.split(',').map(|pair| {
             let (key, value) = pair.split_once('=')?;
             let value = value.strip_prefix('=').unwrap_or(value);
             Some((key.trim().to_owned(), value.trim().to_owned()))
         });
-        Some(Self::Labels(
-            namespace.to_owned(),
-            pairs.collect::<Option<_>>()?,
-        ))
+        let labels = pairs.collect::<Option<_>>();
+        let labels = labels.ok_or_else(|| BadRequest::Selector(selector.to_owned()))?;
+        Ok(Self::Labels(namespace.to_owned(), labels))
     }
 }
 
@@ -55,34 +56,6 @@ impl fmt::Display for Meant {
                 write!(f, "pods {pairs} in {namespace}")
             }
         }
-    }
-}
-
-/// `LOCAL:REMOTE`, `PORT` for both, or `:REMOTE` for any local one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ports {
-    /// Ours; 0: any.
-    pub local: u16,
-    /// The Pod's, or the Service's.
-    pub remote: u16,
-}
-
-/// Not such ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write LOCAL:REMOTE, such as 8080:80, or one port for both, or :80 for any local port")]
-pub struct BadPorts;
-
-impl FromStr for Ports {
-    type Err = BadPorts;
-
-    fn from_str(text: &str) -> Result<Self, BadPorts> {
-        let (local, remote) = text.split_once(':').unwrap_or((text, text));
-        let port = |text: &str| text.parse().or(Err(BadPorts));
-        let local = if local.is_empty() { 0 } else { port(local)? };
-        let remote = port(remote)?;
-        (remote > 0)
-            .then_some(Self { local, remote })
-            .ok_or(BadPorts)
     }
 }
 
@@ -113,13 +86,28 @@ pub(super) fn candidates(meant: &Meant, port: u16, snapshot: &Snapshot) -> Vec<C
         Meant::Pod(name) => at(snapshot.pods.iter().filter(|pod| pod.name == *name), port),
         Meant::Labels(namespace, labels) => {
             let pods = snapshot.pods.iter().filter(ready);
-            let pods = pods.filter(|pod| {
-                let has = |(key, value)| pod.labels.get(key) == Some(value);
-                *pod.name.namespace == **namespace && labels.iter().all(has)
-            });
-            at(pods, port)
+            at(pods.filter(|pod| has_labels(pod, namespace, labels)), port)
         }
     }
+}
+
+/// Whether a Pod is one of a namespace with these labels.
+pub(super) fn has_labels(
+    pod: &PodFacts,
+    namespace: &str,
+    labels: &BTreeMap<String, String>,
+) -> bool {
+    let has = |(key, value)| pod.labels.get(key) == Some(value);
+    *pod.name.namespace == *namespace && labels.iter().all(has)
+}
+
+/// What there is besides Pods.
+pub(super) fn world(snapshot: &Snapshot) -> World {
+    let mut world = World::new("");
+    for change in snapshot.changes.clone() {
+        world.apply(change);
+    }
+    world
 }
 
 fn at<'a>(pods: impl Iterator<Item = &'a PodFacts>, port: u16) -> Vec<Chosen> {
@@ -133,14 +121,12 @@ fn at<'a>(pods: impl Iterator<Item = &'a PodFacts>, port: u16) -> Vec<Chosen> {
 }
 
 fn behind(name: &Name, port: u16, snapshot: &Snapshot) -> Vec<Chosen> {
-    let mut world = World::new("");
-    for change in snapshot.changes.clone() {
-        world.apply(change);
-    }
+    let world = world(snapshot);
     let ports = world
         .service(name)
         .map_or(&[][..], |service| &service.ports);
-    let wanted = ports.iter().find(|it| it.port == port);
+    let is_it = |it: &&ServicePort| it.port == port && it.protocol == Protocol::Tcp;
+    let wanted = ports.iter().find(is_it);
     let mut found = Vec::new();
     for slice in world.slices(name) {
         let serving = slice.ports.iter().find(|it| {
@@ -161,14 +147,25 @@ fn behind(name: &Name, port: u16, snapshot: &Snapshot) -> Vec<Chosen> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watch::standalone::snapshot;
+    use crate::{port_forward::nobody::why, watch::standalone::snapshot};
     use std::fs;
 
     const MANIFESTS: &str = "
 apiVersion: v1
 kind: Service
 metadata: {name: web}
-spec: {clusterIP: 10.96.0.1, selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+spec:
+  clusterIP: 10.96.0.1
+  selector: {app: web}
+  ports:
+    - {name: dns, port: 53, protocol: UDP}
+    - {name: http, port: 80, targetPort: 8080}
+    - {name: other, port: 81, targetPort: none}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: alone}
+spec: {clusterIP: 10.96.0.2, selector: {app: alone}, ports: [{port: 80}]}
 ---
 apiVersion: v1
 kind: Pod
@@ -177,29 +174,59 @@ status: {podIP: 10.1.0.1, conditions: [{type: Ready, status: 'True'}]}
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: web-2, labels: {app: web}}
+metadata: {name: web-2, labels: {app: web, tier: b}}
 status: {podIP: 10.1.0.2, conditions: [{type: Ready, status: 'False'}]}
 ---
 apiVersion: v1
 kind: Pod
 metadata: {name: web-3, labels: {app: web}}
 status: {podIP: 10.1.0.3, conditions: [{type: Ready, status: 'True'}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-4}
 ";
+
+    fn snapshot_of(manifests: &str) -> Snapshot {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("all.yaml"), manifests).unwrap();
+        snapshot::read(vec![folder.path().to_owned()])
+    }
+
+    #[test]
+    fn each_mistake_is_told_apart() {
+        let snapshot = snapshot_of(MANIFESTS);
+        let labelled = |text| Meant::labelled("default", text).unwrap();
+        let named = |text| Meant::named("default", text).unwrap();
+        for (meant, port, expected) in [
+            (named("svc/none"), 80, "there is no Service default/none"),
+            (named("svc/web"), 53, "has no TCP port 53; it has 80, 81"),
+            (named("svc/web"), 81, "none of them is ready"),
+            (named("svc/alone"), 80, "none of them is ready"),
+            (named("web"), 80, "write svc/web for it"),
+            (named("none"), 80, "there is no Pod default/none"),
+            (named("web-4"), 80, "has no address yet"),
+            (labelled("app=none"), 80, "there are no pods app=none"),
+            (labelled("tier=b"), 80, "none of them is ready"),
+        ] {
+            assert_eq!(candidates(&meant, port, &snapshot), [], "{meant}");
+            let said = why(&meant, port, &snapshot).to_string();
+            assert!(said.contains(expected), "{meant}: {said}");
+        }
+    }
 
     #[test]
     fn who_serves() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("all.yaml"), MANIFESTS).unwrap();
-        let snapshot = snapshot::read(vec![folder.path().to_owned()]);
+        let snapshot = snapshot_of(MANIFESTS);
         let labelled = |text| Meant::labelled("default", text).unwrap();
-        let named = |text| Meant::named("default", text);
+        let named = |text| Meant::named("default", text).unwrap();
         for (meant, port, expected) in [
             (named("svc/web"), 80, "10.1.0.1:8080 10.1.0.3:8080"),
             (named("svc/web"), 8080, ""),
             (named("svc/none"), 80, ""),
             (named("web-2"), 8080, "10.1.0.2:8080"),
             (named("pod/web-1"), 9, "10.1.0.1:9"),
-            (Meant::named("other", "web-1"), 9, ""),
+            (Meant::named("other", "web-1").unwrap(), 9, ""),
             (labelled("app=web"), 8080, "10.1.0.1:8080 10.1.0.3:8080"),
             (labelled("app=web,tier==a"), 8080, "10.1.0.1:8080"),
             (labelled("app=none"), 8080, ""),
@@ -208,21 +235,6 @@ status: {podIP: 10.1.0.3, conditions: [{type: Ready, status: 'True'}]}
             let found: Vec<_> = found.iter().map(|it| it.address.to_string()).collect();
             assert_eq!(found.join(" "), expected, "{meant}");
         }
-        assert_eq!(Meant::labelled("default", "app"), None);
-    }
-
-    #[test]
-    fn ports_are_written_as_for_kubectl() {
-        for (text, expected) in [
-            ("48858:8080", Ok((48_858, 8_080))),
-            ("8080", Ok((8_080, 8_080))),
-            (":80", Ok((0, 80))),
-            ("80:", Err(BadPorts)),
-            ("80:0", Err(BadPorts)),
-            ("web:80", Err(BadPorts)),
-        ] {
-            let parsed = text.parse::<Ports>().map(|it| (it.local, it.remote));
-            assert_eq!(parsed, expected, "{text}");
-        }
+        assert!(Meant::labelled("default", "app").is_err());
     }
 }

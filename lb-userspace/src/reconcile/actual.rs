@@ -10,6 +10,7 @@ use std::{
     sync::Arc,
 };
 
+use ipnet::IpNet;
 use lb_common::wire::{BackendState, CHUNK_SLOTS, Service};
 
 use super::{
@@ -35,6 +36,8 @@ pub(super) struct Actual {
     pub(super) frontends: BTreeMap<Frontend, Pointed>,
     /// Addresses that have an entry of their own.
     pub(super) addresses: BTreeSet<IpAddr>,
+    /// Who may dial which Service, by its number.
+    pub(super) admitted: BTreeSet<(u32, IpNet)>,
     pub(super) tables: BTreeMap<TableKey, Programmed>,
     pub(super) labels: BTreeMap<Arc<str>, Label>,
     pub(super) backend_ids: Ids,
@@ -162,7 +165,8 @@ impl Actual {
         its.cloned().collect()
     }
 
-    /// What a frontend of a table says, but for its version. None: the table is not built yet.
+    /// What a frontend of a table says, but for its version and for flags of its own. None: the
+    /// table is not built yet.
     pub(super) fn value(&self, key: &TableKey, table: &Table) -> Option<Service> {
         let programmed = self.tables.get(key)?;
         let label = self.labels.get(&table.label)?;

@@ -3,8 +3,9 @@
 //! ports.
 //!
 //! Nobody plans them, since they follow from the ports: an address has its entry while it has
-//! ports, whichever Services these are of. It is written after the ports of whoever brings it, and
-//! goes before the last one: who dials a port that is served is never refused.
+//! ports, whichever Services these are of. An address of the node's own has none: what else is
+//! there is the node's business. It is written after the ports of whoever brings it, and goes
+//! before the last one: who dials a port that is served is never refused.
 
 use std::net::IpAddr;
 
@@ -23,9 +24,19 @@ impl Actual {
         store: &mut impl Store,
         tables: &Tables,
     ) -> Result<(), StoreError> {
-        let frontends = tables.iter().flat_map(|(_, table)| &table.frontends);
-        for frontend in frontends {
+        let frontends = tables.iter().flat_map(|(_, table)| {
+            table
+                .frontends
+                .iter()
+                .map(move |frontend| (table, frontend))
+        });
+        for (table, frontend) in frontends {
             let address = frontend.address;
+            if table.is_of_node(*frontend) {
+                // It may have become the node's while it had its entry.
+                self.leave_address(store, address)?;
+                continue;
+            }
             if self.addresses.contains(&address) || !self.has_ports(address, None) {
                 continue;
             }

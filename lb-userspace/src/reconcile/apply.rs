@@ -30,6 +30,7 @@ impl Actual {
     ) -> Result<(), StoreError> {
         match (op, table) {
             (Op::Label, Some(table)) => self.label(store, key, table, due_ns),
+            (Op::Admit(ranges), Some(table)) => self.admit(store, table, ranges),
             (Op::Hold(backends), Some(table)) => self.hold(store, key, table, backends),
             (Op::Fill, Some(table)) => self.fill(store, key, table),
             (Op::Point(frontend), Some(table)) => self.point(store, key, table, *frontend),
@@ -44,7 +45,7 @@ impl Actual {
                 Ok(())
             }
             // These are made for wanted tables only.
-            (Op::Label | Op::Hold(..) | Op::Fill | Op::Point(_), None) => Ok(()),
+            (Op::Label | Op::Admit(..) | Op::Hold(..) | Op::Fill | Op::Point(_), None) => Ok(()),
         }
     }
 
@@ -246,6 +247,7 @@ impl Actual {
         let value = Service {
             version,
             version_end: version,
+            flags: table.flags_at(frontend),
             ..value
         };
         store.put_frontend(frontend, &value)?;

@@ -6,7 +6,8 @@
 //! new slot table stands beside the old one. On the way out frontends go first, then what they
 //! led to. Functions of what is wanted and what is believed; writing is another matter.
 
-use lb_common::wire::BackendState;
+use ipnet::IpNet;
+use lb_common::wire::{BackendState, Service};
 
 use super::actual::{Actual, Programmed, rank};
 use crate::{
@@ -19,6 +20,8 @@ use crate::{
 pub(super) enum Op {
     /// Names the service id.
     Label,
+    /// Lets these dial the Service.
+    Admit(Vec<IpNet>),
     /// Writes backends in these states, but for those that are in one that allows more.
     Hold(Vec<(BackendKey, BackendState)>),
     /// Writes the slots.
@@ -45,6 +48,10 @@ pub(super) fn enter(actual: &Actual, key: &TableKey, table: &Table) -> Vec<Op> {
     }
     let label = actual.labels.get(&table.label);
     let service_id = label.map_or(0, |label| label.id);
+    let strangers = actual.strangers(service_id, table);
+    if !strangers.is_empty() {
+        ops.push(Op::Admit(strangers));
+    }
     let is_held = |backend: &BackendKey, state: BackendState| {
         programmed.backends.get(backend).is_some_and(|held| {
             let needed = held.needed.map_or(0, rank);
@@ -66,7 +73,10 @@ pub(super) fn enter(actual: &Actual, key: &TableKey, table: &Table) -> Vec<Op> {
     }
     let value = actual.value(key, table);
     for frontend in &table.frontends {
-        let there = value.is_some_and(|value| actual.points(*frontend, key, &value));
+        let there = value.is_some_and(|value| {
+            let flags = table.flags_at(*frontend);
+            actual.points(*frontend, key, &Service { flags, ..value })
+        });
         if !there {
             ops.push(Op::Point(*frontend));
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What people may know of Services besides their tables: what is wrong with them and since when,
-//! what is planned and not served, and which changes wait for their writes.
+//! what is reached by other addresses than Cluster-IPs, and which changes wait for their writes.
 
 use std::{
     cell::OnceCell,
@@ -11,7 +11,7 @@ use std::{
 use super::report::{Noted, Probe, Report};
 use crate::{
     model::{Change, Name, Parts},
-    plan::{Desired, Planned, Problem},
+    plan::{Desired, Exposed, Problem},
 };
 
 /// Notes on all Services.
@@ -21,9 +21,9 @@ pub(super) struct Notes {
     /// Since when each one is there, in seconds since 1970.
     problems: BTreeMap<Name, BTreeMap<Problem, u64>>,
     problem_count: usize,
-    planned: BTreeMap<Name, Vec<Planned>>,
+    exposed: BTreeMap<Name, Vec<Exposed>>,
     /// The same for reports, made when it is asked for.
-    listed: OnceCell<Arc<[Planned]>>,
+    listed: OnceCell<Arc<[Exposed]>>,
     probes: BTreeMap<Name, Probe>,
     /// Where there is any; see [`Desired::not_local`].
     not_local: BTreeMap<Name, [usize; 2]>,
@@ -41,7 +41,7 @@ impl Notes {
             epoch_s,
             problems: BTreeMap::new(),
             problem_count: 0,
-            planned: BTreeMap::new(),
+            exposed: BTreeMap::new(),
             listed: OnceCell::new(),
             probes: BTreeMap::new(),
             not_local: BTreeMap::new(),
@@ -65,13 +65,13 @@ impl Notes {
         if !problems.is_empty() {
             self.problems.insert(name.clone(), problems);
         }
-        let planned = desired.planned(name);
-        if self.planned.get(name).map_or(&[][..], Vec::as_slice) != planned {
+        let exposed = desired.exposed(name);
+        if self.exposed.get(name).map_or(&[][..], Vec::as_slice) != exposed {
             self.listed.take();
-            if planned.is_empty() {
-                self.planned.remove(name);
+            if exposed.is_empty() {
+                self.exposed.remove(name);
             } else {
-                self.planned.insert(name.clone(), planned);
+                self.exposed.insert(name.clone(), exposed);
             }
         }
         match desired.health(name) {
@@ -146,9 +146,9 @@ impl Notes {
         noted.take(Report::LISTED).collect()
     }
 
-    pub(super) fn planned_frontends(&self) -> Arc<[Planned]> {
+    pub(super) fn exposed_frontends(&self) -> Arc<[Exposed]> {
         let list = || {
-            let all = self.planned.values().flatten();
+            let all = self.exposed.values().flatten();
             all.take(Report::LISTED).cloned().collect()
         };
         self.listed.get_or_init(list).clone()

@@ -62,7 +62,8 @@ impl Actual {
             Ok(_) => return Outcome::HandOver,
             Err(error) => return Outcome::Failed(error),
         };
-        match (self.let_go(store, name, &tables, due_ns), short) {
+        let let_go = self.let_go(store, name, &tables, due_ns);
+        match (let_go.and_then(|()| self.bar(store, &tables)), short) {
             (Err(error), _) => Outcome::Failed(error),
             (Ok(()), Some(short)) => Outcome::Short(short),
             (Ok(()), None) => Outcome::Done,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     maps::Capacity,
-    plan::{Planned, Problem},
+    plan::{Exposed, Problem},
 };
 
 /// State after a round.
@@ -30,8 +30,8 @@ pub struct Report {
     pub problem_count: usize,
     /// How many there are of each kind, by [`crate::plan::Fault::label`].
     pub problem_kinds: BTreeMap<&'static str, usize>,
-    /// Frontends that are planned and not served; at most [`Report::LISTED`].
-    pub planned: Arc<[Planned]>,
+    /// Frontends that are no Cluster-IPs; at most [`Report::LISTED`].
+    pub exposed: Arc<[Exposed]>,
     /// What load balancers may ask this node; all of them.
     pub probes: Vec<Probe>,
     /// Ports that get no packet through on this node since their endpoints are elsewhere, by

@@ -36,6 +36,7 @@ impl Actual {
             numbers,
             frontends: BTreeMap::new(),
             addresses: BTreeSet::new(),
+            admitted: store.admitted()?.into_iter().collect(),
             tables: BTreeMap::new(),
             labels: BTreeMap::new(),
             backend_ids: Ids::new(capacity.backends),
@@ -165,6 +166,7 @@ impl Actual {
             self.take_away(store, frontend)?;
         }
         self.prune_addresses(store)?;
+        self.prune_ranges(store)?;
         if settled
             && self
                 .frontends

@@ -131,8 +131,11 @@ impl Actual {
                 let Some(label) = label.filter(|label| label.due_ns == due_ns) else {
                     return Ok(false);
                 };
-                store.remove_label(label.id)?;
-                self.service_ids.give_back(label.id);
+                let id = label.id;
+                // Whoever gets the number next admits others.
+                self.bar_all(store, id)?;
+                store.remove_label(id)?;
+                self.service_ids.give_back(id);
                 self.labels.remove(text);
             }
         }

@@ -156,10 +156,6 @@ fn ends(tuple: &[Tuple]) -> Option<(SocketAddr, Frontend)> {
         }
     }
     let [source_port, port] = ports;
-    let dialled = Frontend {
-        address: destination?,
-        port: port?,
-        protocol: protocol?,
-    };
+    let dialled = Frontend::new(destination?, port?, protocol?);
     Some((SocketAddr::new(source?, source_port?), dialled))
 }

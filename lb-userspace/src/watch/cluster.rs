@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Cluster mode: Services, `EndpointSlices` and Nodes of a Kubernetes cluster, through `kube`.
+//! Cluster mode: Services, `EndpointSlices` and Nodes of a Kubernetes cluster, and Namespaces where
+//! names are served, through `kube`.
 //!
 //! What is known stays in force while the API server cannot be reached; that it cannot is a
 //! problem in the status. Only this module and its children know `kube`.
 
 pub mod calls;
+pub mod reach;
 
 mod door;
+mod namespaces;
 mod nodes;
 mod patience;
 mod services;
@@ -39,6 +42,8 @@ pub struct Settings {
     /// more is given up; 30 by default. kube's default is 290 s, for which a connection that died
     /// without a word would be believed.
     pub watch_s: u32,
+    /// Whether Namespaces are followed as well, which only names need.
+    pub namespaces: bool,
     /// Where requests are counted.
     pub calls: Calls,
 }
@@ -50,6 +55,7 @@ impl Default for Settings {
             master: None,
             jitter_seed: 0,
             watch_s: 30,
+            namespaces: false,
             calls: Calls::default(),
         }
     }
@@ -122,7 +128,8 @@ async fn open(settings: &Settings) -> Result<Door, StartError> {
     let Settings {
         kubeconfig, master, ..
     } = settings;
-    Door::open(kubeconfig.clone(), master.clone(), settings.calls.clone()).await
+    let kubeconfigs = kubeconfig.iter().cloned().collect();
+    Door::open(kubeconfigs, master.clone(), settings.calls.clone()).await
 }
 
 fn through(door: Door, settings: &Settings, changes: mpsc::Sender<Change>) -> Handle {
@@ -137,12 +144,18 @@ fn through(door: Door, settings: &Settings, changes: mpsc::Sender<Change>) -> Ha
         seed: settings.jitter_seed,
         watch_s: settings.watch_s,
     };
+    let with_namespaces = settings.namespaces;
     Handle::new(watched, async move {
         // They end together, when nobody takes changes any more.
         tokio::join!(
             services::follow(told.clone()),
             slices::follow(told.clone()),
-            nodes::follow(told),
+            nodes::follow(told.clone()),
+            async {
+                if with_namespaces {
+                    namespaces::follow(told.clone()).await;
+                }
+            },
         );
     })
 }

@@ -159,7 +159,7 @@ fn service_port(port: &KubePort, ignored: &mut Vec<String>) -> Option<ServicePor
     let name = port.name.as_deref().unwrap_or_default();
     let protocol = protocol(port.protocol.as_deref(), ignored)?;
     let Some(number) = port_number(port.port) else {
-        ignored.push(format!("port {} of {name:?} is not in 1-65535", port.port));
+        ignored.push(format!("port {} is not in 1-65535", port.port));
         return None;
     };
     let node_port = port.node_port.unwrap_or(0);

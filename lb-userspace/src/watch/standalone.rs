@@ -19,6 +19,7 @@ mod endpoints;
 pub mod snapshot;
 
 pub use self::endpoints::OwnServer;
+pub(super) use self::endpoints::{is_ready, pod_addresses};
 
 use std::{fs, io, path::PathBuf};
 

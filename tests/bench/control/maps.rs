@@ -15,9 +15,13 @@ use lb_userspace::{datapath::OBJECT, plan::maglev};
 use crate::cluster::Cluster;
 
 /// Maps that a [`lb_userspace::maps::kernel::KernelStore`] opens.
-const MAPS: [&str; 8] = [
+const MAPS: [&str; 12] = [
     "FRONTENDS_V4",
     "FRONTENDS_V6",
+    "ADDRESSES_V4",
+    "ADDRESSES_V6",
+    "ADMITTED_V4",
+    "ADMITTED_V6",
     "BACKENDS",
     "SLOTS",
     "COUNTER",
@@ -27,8 +31,9 @@ const MAPS: [&str; 8] = [
 ];
 
 /// What packets fill: beside it is what Services cost.
-const OF_FLOWS: [&str; 7] = [
+const OF_FLOWS: [&str; 8] = [
     "FLOWS_",
+    "ENDS_",
     "REVERSE_",
     "HALF_",
     "AFFINITY_",
@@ -60,7 +65,7 @@ impl Maps {
             let size = match name {
                 "BACKENDS" => more(backends),
                 "SLOTS" => more(chunks),
-                "NODE" | "COUNTER" | "RANGES" => continue,
+                "NODE" | "COUNTER" | "RANGES" | "ADDRESSES_V4" | "ADDRESSES_V6" => continue,
                 // One for the port, one for the address.
                 "FRONTENDS_V4" | "FRONTENDS_V6" => more(2 * cluster.services),
                 _ => more(cluster.services),

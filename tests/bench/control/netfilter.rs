@@ -7,7 +7,7 @@ use tests::netns::Namespace;
 use super::Sizes;
 use crate::{
     Bench, ENDPOINTS,
-    estimate::Estimate,
+    estimate::{Budget, Estimate},
     nft,
     report::{Cell, Section, Table},
     ruleset,
@@ -25,6 +25,7 @@ pub(super) struct Loaded {
 pub(super) fn measure(
     bench: &Bench,
     sizes: Sizes,
+    budget: &mut Budget,
     section: &mut Section,
 ) -> anyhow::Result<Vec<Loaded>> {
     let mut all = Vec::new();
@@ -33,7 +34,8 @@ pub(super) fn measure(
         if !nft::is_there() {
             break;
         }
-        let loaded = load(bench, services).with_context(|| format!("{services} Services"))?;
+        let loaded =
+            load(bench, budget, services).with_context(|| format!("{services} Services"))?;
         let cell = |estimate: Option<Estimate>| {
             estimate.map_or(Cell::text(format!("more than {:?}", nft::LIMIT)), |it| {
                 Cell::Figure(it, "ms")
@@ -65,11 +67,11 @@ pub(super) fn measure(
     Ok(all)
 }
 
-fn load(bench: &Bench, services: u32) -> anyhow::Result<Loaded> {
+fn load(bench: &Bench, budget: &mut Budget, services: u32) -> anyhow::Result<Loaded> {
     let mut namespace: Option<Namespace> = None;
     let mut is_late = false;
     // Large ones are loaded once: the chunks are many, and the differences large.
-    let load_ms = bench.scale.effort().median(|round| {
+    let load_ms = budget.take(bench.scale.effort()).median(|round| {
         bench.progress.now(&format!(
             "control: nft loads {services} Services, round {round}"
         ));
@@ -91,7 +93,7 @@ fn load(bench: &Bench, services: u32) -> anyhow::Result<Loaded> {
     }
     let service = services / 2;
     let mut old = service * ENDPOINTS;
-    let change_ms = bench.scale.effort().median(|round| {
+    let change_ms = budget.take(bench.scale.effort()).median(|round| {
         bench.progress.now(&format!(
             "control: nft changes one of {services} Services, round {round}"
         ));

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     Bench, ENDPOINTS,
     cluster::{Cluster, NODE},
-    estimate::Estimate,
+    estimate::{Budget, Estimate},
     report::{Cell, Line, Plot, Report, Section, Table, Target},
 };
 
@@ -44,12 +44,13 @@ pub(super) struct Row {
 pub(super) fn measure(
     bench: &Bench,
     sizes: Sizes,
+    budget: &mut Budget,
     report: &mut Report,
 ) -> anyhow::Result<Vec<Row>> {
     let many = sizes.services.iter().map(|services| (*services, ENDPOINTS));
     let mut rows = Vec::new();
     for (services, endpoints) in many.chain([(1, sizes.large)]) {
-        rows.push(row(bench, sizes, services, endpoints)?);
+        rows.push(row(bench, sizes, budget, (services, endpoints))?);
     }
     let row = |services| rows.iter().find(|row| row.services == services);
     if sizes.are_asked()
@@ -78,10 +79,15 @@ pub(super) fn measure(
     Ok(rows)
 }
 
-fn row(bench: &Bench, sizes: Sizes, services: u32, endpoints: u32) -> anyhow::Result<Row> {
+fn row(
+    bench: &Bench,
+    sizes: Sizes,
+    budget: &mut Budget,
+    (services, endpoints): (u32, u32),
+) -> anyhow::Result<Row> {
     let name = format!("{services} Services x {endpoints}");
     let cluster = Cluster::new(services, endpoints);
-    let cold_ms = bench.scale.effort().median(|round| {
+    let cold_ms = budget.take(bench.scale.effort()).median(|round| {
         bench
             .progress
             .now(&format!("control: cold sync of {name}, round {round}"));

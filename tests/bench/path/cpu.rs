@@ -15,7 +15,7 @@ use rustix::{
 };
 
 /// Keeps this thread on one processor.
-pub(super) fn pin(processor: usize) -> anyhow::Result<()> {
+pub(crate) fn pin(processor: usize) -> anyhow::Result<()> {
     let mut set = CpuSet::new();
     set.set(processor);
     sched_setaffinity(None, &set).with_context(|| format!("staying on processor {processor}"))
@@ -27,14 +27,14 @@ pub(super) fn thread_id() -> i32 {
 }
 
 /// What this thread has used, in nanoseconds.
-pub(super) fn own_ns() -> u64 {
+pub(crate) fn own_ns() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
 /// What another thread that does not run just now has used, in nanoseconds.
-pub(super) fn of_thread_ns(thread: i32) -> anyhow::Result<u64> {
+pub(crate) fn of_thread_ns(thread: i32) -> anyhow::Result<u64> {
     let path = format!("/proc/{thread}/schedstat");
     let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
     let first = text.split_whitespace().next();
@@ -45,7 +45,7 @@ pub(super) fn of_thread_ns(thread: i32) -> anyhow::Result<u64> {
 
 /// The kernel's own thread for what packets leave to be done on a processor; none where it cannot
 /// be seen, as in a PID namespace.
-pub(super) fn kernel_thread(processor: usize) -> anyhow::Result<Option<i32>> {
+pub(crate) fn kernel_thread(processor: usize) -> anyhow::Result<Option<i32>> {
     let wanted = format!("ksoftirqd/{processor}");
     let mut threads = fs::read_dir("/proc")?.filter_map(|entry| {
         let thread: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
@@ -56,7 +56,7 @@ pub(super) fn kernel_thread(processor: usize) -> anyhow::Result<Option<i32>> {
 }
 
 /// The last processor: interrupts of devices mostly go to the first.
-pub(super) fn last() -> anyhow::Result<usize> {
+pub(crate) fn last() -> anyhow::Result<usize> {
     let count = std::thread::available_parallelism()?.get();
     ensure!(count > 0, "there is no processor");
     Ok(count - 1)

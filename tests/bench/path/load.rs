@@ -17,7 +17,7 @@ use mio::{
 use super::{
     cpu,
     packets::Packets,
-    server::{ANSWER, CLOSE, KEEP, REQUEST, SINK, would_block},
+    server::{ANSWER, CLOSE, KEEP, REQUEST, SINK, wait, would_block},
     world::World,
 };
 
@@ -194,7 +194,7 @@ impl<S> Socket<S> {
 
     /// Waits until something has happened.
     fn wait(&mut self) -> anyhow::Result<()> {
-        self.poll.poll(&mut self.events, Some(PATIENCE))?;
+        wait(&mut self.poll, &mut self.events, PATIENCE)?;
         ensure!(!self.events.is_empty(), "nothing came within {PATIENCE:?}");
         Ok(())
     }

@@ -111,7 +111,7 @@ fn run(
     let mut next = FIRST + datagrams.len();
     let mut buffer = vec![0; 1 << 18];
     loop {
-        poll.poll(&mut events, Some(Duration::from_secs(1)))?;
+        wait(&mut poll, &mut events, Duration::from_secs(1))?;
         for event in &events {
             match event.token() {
                 END => return Ok(()),
@@ -167,6 +167,17 @@ fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> std::io::Result<bool> {
                     return Ok(true);
                 }
             }
+        }
+    }
+}
+
+/// Waits for something to happen. Whoever stops a process and lets it go on (a debugger, a freezer)
+/// interrupts that, which means nothing.
+pub(super) fn wait(poll: &mut Poll, events: &mut Events, limit: Duration) -> std::io::Result<()> {
+    loop {
+        match poll.poll(events, Some(limit)) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
         }
     }
 }

@@ -6,9 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use tests::{api_server::ApiServer, netns::Namespace};
+use anyhow::Context as _;
+use tests::{api_server::ApiServer, empty::Empty, netns::Namespace};
 
-use super::server::Server;
+use super::{kube_proxy::KubeProxy, server::Server};
 use crate::{
     Bench, ENDPOINTS,
     agent::{self, Agent},
@@ -21,30 +22,38 @@ use crate::{
 pub(super) enum Contender {
     /// A pod, with nothing between.
     Direct,
+    /// A pod, past programs that do nothing at both links.
+    Empty,
     /// A Service, through Weiche's programs at both links and the node's own stack.
     Weiche,
     /// A Service, through Weiche's programs past the node's stack.
     WeicheDirectly,
     /// A Service, through rules of kube-proxy's shape.
     Netfilter,
+    /// A Service, through a kube-proxy's own rules.
+    KubeProxy,
 }
 
 impl Contender {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
+            Self::Empty => "direct, empty programs",
             Self::Weiche => "Weiche, through the stack",
             Self::WeicheDirectly => "Weiche, direct delivery",
             Self::Netfilter => "nft",
+            Self::KubeProxy => "kube-proxy",
         }
     }
 
     const fn label(self) -> &'static str {
         match self {
             Self::Direct => "direct",
+            Self::Empty => "empty",
             Self::Weiche => "weiche",
             Self::WeicheDirectly => "directly",
             Self::Netfilter => "nft",
+            Self::KubeProxy => "kube-proxy",
         }
     }
 }
@@ -71,8 +80,10 @@ fn pod(number: u32) -> Ipv4Addr {
 #[expect(dead_code, reason = "held, so that they go on")]
 pub(super) enum Serving {
     Nothing,
+    Empty(Empty),
     Agent(Agent, ApiServer),
     Rules,
+    KubeProxy(KubeProxy),
 }
 
 impl World {
@@ -129,6 +140,12 @@ impl World {
         let cluster = &Cluster::new(services, ENDPOINTS).with_udp(ASKED);
         match self.contender {
             Contender::Direct => Ok(Some(Serving::Nothing)),
+            Contender::Empty => {
+                let mut empty = Empty::load()?;
+                empty.attach(&self.node, Self::CLIENT_LINK)?;
+                empty.attach(&self.node, "veth3")?;
+                Ok(Some(Serving::Empty(empty)))
+            }
             Contender::Weiche | Contender::WeicheDirectly => {
                 let directly = if self.contender == Contender::Weiche {
                     "off"
@@ -161,13 +178,20 @@ impl World {
                 nft::run(bench, &self.node, &udp)?;
                 Ok(took.map(|_| Serving::Rules))
             }
+            Contender::KubeProxy => {
+                let program = bench.kube_proxy.as_deref().context("no --kube-proxy")?;
+                let proxy = KubeProxy::start(bench, self, cluster, program)?;
+                Ok(Some(Serving::KubeProxy(proxy)))
+            }
         }
     }
 
     /// What the client dials.
     pub(super) fn target(&self) -> SocketAddr {
         match self.contender {
-            Contender::Direct => SocketAddr::new(pod(ASKED * ENDPOINTS).into(), Server::PORT),
+            Contender::Direct | Contender::Empty => {
+                SocketAddr::new(pod(ASKED * ENDPOINTS).into(), Server::PORT)
+            }
             _ => SocketAddr::new(cluster::cluster_ip(ASKED), 80),
         }
     }

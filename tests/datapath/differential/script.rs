@@ -54,6 +54,10 @@ struct Conversation {
     stranger: SocketAddr,
     /// A router on the way.
     other_host: SocketAddr,
+    /// The node's end towards pods elsewhere, where clients are outside.
+    node: Option<SocketAddr>,
+    /// A Service's.
+    forged: SocketAddr,
     /// How far the connection has come in [`LIFE`].
     step: usize,
     /// Sequence numbers of what client and pod send next.
@@ -110,10 +114,10 @@ fn pause_ns(calm: bool, chance: &mut Chance) -> u64 {
 impl Script {
     /// One to five conversations; three quarters of them share client and port, so that they
     /// meet at backends.
-    pub(super) fn new(cast: &Cast, chance: &mut Chance) -> Self {
+    pub(super) fn new(cast: &Cast, node: Option<SocketAddr>, chance: &mut Chance) -> Self {
         let conversations = (0..=chance.below(5)).map(|_| {
             let port = cast.client.port() + u16::from(chance.one_in(4));
-            let [all, first, none] = services(cast);
+            let [all, first, without] = services(cast);
             Conversation {
                 protocol: *chance.pick(&[TCP, TCP, TCP, UDP, UDP, SCTP, ICMP]),
                 client: if chance.one_in(5) {
@@ -123,7 +127,7 @@ impl Script {
                     SocketAddr::new(cast.client.ip(), port)
                 },
                 service: match chance.below(20) {
-                    0 => none,
+                    0 => without,
                     1 => cast.stranger,
                     // A port that the Service does not have.
                     3 => SocketAddr::new(first.ip(), 9),
@@ -136,6 +140,8 @@ impl Script {
                 reached: None,
                 stranger: cast.pods[2],
                 other_host: cast.stranger,
+                node,
+                forged: first,
                 step: 0,
                 next: [any_number(chance), any_number(chance)],
             }
@@ -161,8 +167,8 @@ impl Script {
         }
         let index = chance.below(self.conversations.len());
         let conversation = &mut self.conversations[index];
-        // Whoever dials itself meets each of its packets twice.
-        let again = conversation.is_hairpin() && chance.one_in(2);
+        // Packets of whoever dials itself, or is shown as the node, are met twice.
+        let again = conversation.is_met_twice() && chance.one_in(2);
         let (speaker, frame) = conversation.speak(self.calm, again, chance);
         // A few packets go through the hook of the other direction.
         let astray = again || (!self.calm && chance.one_in(24));
@@ -252,9 +258,9 @@ fn in_pieces(frame: &Frame, chance: &mut Chance) -> Vec<Vec<u8>> {
 }
 
 impl Conversation {
-    fn is_hairpin(&self) -> bool {
-        self.reached
-            .is_some_and(|[_, pod]| pod.ip() == self.client.ip())
+    fn is_met_twice(&self) -> bool {
+        let is_hairpin = |[_, pod]: [SocketAddr; 2]| pod.ip() == self.client.ip();
+        self.node.is_some() || self.reached.is_some_and(is_hairpin)
     }
 
     /// What is said next; `again`: as it comes to the other hook, where it is meant for oneself.
@@ -286,9 +292,14 @@ impl Conversation {
         };
         let (source, destination) = match (speaker, self.reached) {
             (Speaker::Client, Some(reached)) if again => reached.into(),
+            // Nobody outside has such an address.
+            (Speaker::Client, _) if self.node.is_some() && chance.one_in(16) => {
+                (self.forged, self.service)
+            }
             (Speaker::Client, _) => (self.client, self.service),
             (Speaker::Pod, Some([seen, pod])) if again => {
-                (pod, SocketAddr::new(self.service.ip(), seen.port()))
+                let itself = SocketAddr::new(self.service.ip(), seen.port());
+                (pod, self.node.unwrap_or(itself))
             }
             (Speaker::Pod, Some([seen, pod])) => (pod, seen),
             (Speaker::Pod, None) => (self.stranger, self.client),

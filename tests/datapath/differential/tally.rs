@@ -28,11 +28,18 @@ pub(crate) struct Tally {
 
 /// Reasons that one processor alone cannot meet: another one must be opening the same flow, or the
 /// kernel must refuse to change a packet that it has let us read; or that take a routing table.
-const OUT_OF_REACH: [Reason; 4] = [
+const OUT_OF_REACH: [Reason; 9] = [
+    // What `names::compare` is for.
+    Reason::NameFound,
+    Reason::NameEmpty,
+    Reason::NameUnknown,
+    Reason::NameUnanswered,
     Reason::Raced,
     Reason::StoreFailed,
     Reason::ForwardedDirectly,
     Reason::RepliedDirectly,
+    // No route of a test run leads anywhere.
+    Reason::NoSource,
 ];
 
 impl Tally {

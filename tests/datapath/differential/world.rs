@@ -5,7 +5,7 @@
 use crate::{
     play::{Cast, cast},
     tear::{Tear, VALUES, tear},
-    twin::Twin,
+    twin::{LOOPBACK, Twin},
 };
 use anyhow::Result;
 use lb_common::wire::{
@@ -69,6 +69,37 @@ impl World {
         twin.kernel.copy_flows(&twin.memory)
     }
 
+    /// Now and then has packets come in by an uplink: a pod sees clients as the node, whose end
+    /// this is, and a Service has another set of endpoints for them, or lets none of them in.
+    pub(crate) fn maybe_outside(
+        &mut self,
+        twin: &mut Twin,
+        cast: &Cast,
+        chance: &mut Chance,
+    ) -> Result<Option<SocketAddr>> {
+        if !chance.one_in(6) {
+            return Ok(None);
+        }
+        self.changed = true;
+        let memory = &mut twin.memory;
+        memory.add_uplink(LOOPBACK, [4, 6].map(|family| node(family).ip()));
+        let node = node(if cast.client.is_ipv4() { 4 } else { 6 });
+        for protocol in [TCP, UDP, SCTP] {
+            memory.add_masquerade(cast.client, cast.pods[0], node, protocol);
+        }
+        let protocol = *chance.pick(&[TCP, UDP, SCTP]);
+        match chance.below(3) {
+            0 => {
+                memory.set_flags(cast.service, protocol, Service::SPLIT);
+                memory.add_outside(cast.service, protocol, &ids(cast, protocol)[1..]);
+            }
+            1 => memory.set_flags(cast.service, protocol, Service::RANGES),
+            _ => {}
+        }
+        twin.copy()?;
+        Ok(Some(node))
+    }
+
     /// Now and then changes something that a conversation may be using.
     pub(crate) fn maybe_change(
         &mut self,
@@ -96,6 +127,15 @@ impl World {
         change(&mut twin.memory, cast, chance);
         twin.kernel.copy_services(&twin.memory)
     }
+}
+
+/// The node's end towards a backend elsewhere.
+fn node(family: u8) -> SocketAddr {
+    let address = match family {
+        4 => IpAddr::from([192, 0, 2, 10]),
+        _ => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10]),
+    };
+    SocketAddr::new(address, 61_234)
 }
 
 const TAKEOVERS: [Takeover; 4] = [

@@ -18,7 +18,10 @@ use aya_ebpf::{
     maps::{Array, PerCpuArray},
     programs::TcContext,
 };
-use tests_ebpf::fate::{Fate, Shares, count, fate, setting};
+use tests_ebpf::{
+    fate::{Fate, Shares, count, fate, setting},
+    plus_one,
+};
 
 /// `TC_ACT_SHOT`, `TCX_DROP`.
 const DROP: i32 = 2;
@@ -32,7 +35,8 @@ static SIDING: u32 = 0;
 
 #[map]
 static SETTINGS: Array<u64> = Array::with_max_entries(setting::PLACES, 0);
-/// The number of the next packet.
+/// The number of the next packet. Two processors that number packets at once may give both the
+/// same one, and so the same fate: nothing else comes of it.
 #[map]
 static NEXT: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
@@ -104,18 +108,6 @@ fn add(place: u32) {
     plus_one(COUNTS.get_ptr_mut(place));
 }
 
-/// Adds one, and says how many there were before. Where two processors number packets at once,
-/// both may have the same number, and so the same fate: nothing else comes of it.
-fn plus_one(at: Option<*mut u64>) -> u64 {
-    at.map_or(0, |at| {
-        // SAFETY: an element of a map, which stays readable while the program runs.
-        let before = unsafe { at.read_volatile() };
-        // SAFETY: as above, and writable.
-        unsafe { at.write_volatile(before.wrapping_add(1)) };
-        before
-    })
-}
-
 /// Sends the packet out by a link.
 fn leave_by(link: u32) -> i32 {
     // SAFETY: the helper only notes where to, and says what the hook is to return.
@@ -123,14 +115,4 @@ fn leave_by(link: u32) -> i32 {
     i32::try_from(verdict).unwrap_or(DROP)
 }
 
-/// The verifier refuses a program from which this can be reached, so none can.
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
-}
-
-/// No helper here is for GPL-compatible programs only.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 4] = *b"MIT\0";
+tests_ebpf::program!();

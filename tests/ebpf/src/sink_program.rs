@@ -15,6 +15,7 @@ use aya_ebpf::{
     maps::PerCpuArray,
     programs::TcContext,
 };
+use tests_ebpf::plus_one;
 
 /// `TC_ACT_SHOT`, `TCX_DROP`.
 const DROP: i32 = 2;
@@ -30,23 +31,8 @@ pub fn sink(ctx: TcContext) -> i32 {
     let Ok([0x08, 0x00] | [0x86, 0xdd]) = ctx.load::<[u8; 2]>(12) else {
         return NEXT;
     };
-    if let Some(taken) = TAKEN.get_ptr_mut(0) {
-        // SAFETY: an element of a map, which stays readable while the program runs.
-        let before = unsafe { taken.read_volatile() };
-        // SAFETY: as above, and writable; it is this processor's own.
-        unsafe { taken.write_volatile(before.wrapping_add(1)) };
-    }
+    plus_one(TAKEN.get_ptr_mut(0));
     DROP
 }
 
-/// The verifier refuses a program from which this can be reached, so none can.
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
-}
-
-/// No helper here is for GPL-compatible programs only.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 4] = *b"MIT\0";
+tests_ebpf::program!();

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A source of packets: each is the same frame, but for a number of 16 bits in it.
 
-/// Length of a frame. Shorter packets are padded, as Ethernet does.
-pub const LENGTH: usize = 96;
+/// Length of a frame, which holds a question for a Service's name. Shorter packets are padded, as
+/// Ethernet does.
+pub const LENGTH: usize = 104;
 
 /// Where in a frame the number stands, and, twice, where its complement does.
 ///

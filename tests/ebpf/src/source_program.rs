@@ -77,14 +77,4 @@ fn make(ctx: &XdpContext) -> Option<()> {
     Some(())
 }
 
-/// The verifier refuses a program from which this can be reached, so none can.
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
-}
-
-/// No helper here is for GPL-compatible programs only.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 4] = *b"MIT\0";
+tests_ebpf::program!();

@@ -60,7 +60,7 @@ pub(super) fn resources(group_version: &str) -> Json<Value> {
         json!({
             "name": resource.plural(),
             "singularName": resource.kind().to_lowercase(),
-            "namespaced": resource != Resource::Nodes,
+            "namespaced": resource.is_namespaced(),
             "kind": resource.kind(),
             "verbs": ["list", "watch"],
         })

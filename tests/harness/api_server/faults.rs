@@ -116,8 +116,8 @@ impl Default for Climate {
         let fair = |resource| (resource, channel::Sender::default());
         let none = |resource| (resource, channel::Sender::default());
         Self {
-            weather: Resource::ALL.map(fair).into(),
-            open: Resource::ALL.map(none).into(),
+            weather: Resource::SERVED.map(fair).into(),
+            open: Resource::SERVED.map(none).into(),
             tokens: Mutex::default(),
         }
     }

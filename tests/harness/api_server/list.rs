@@ -18,6 +18,7 @@ use super::{
 pub(super) fn answer(
     objects: &Objects,
     resource: Resource,
+    namespace: Option<&str>,
     ask: &Ask,
     most: Option<usize>,
 ) -> Result<Value, Refusal> {
@@ -34,7 +35,8 @@ pub(super) fn answer(
     })?;
     let fitting = listed
         .into_iter()
-        .filter(|object| fits(ask.selector(), object));
+        .filter(|object| fits(ask.selector(), object))
+        .filter(|object| namespace.is_none_or(|it| object["metadata"]["namespace"] == *it));
     let fitting: Vec<Arc<Value>> = fitting.skip(start).collect();
     // Without a limit, a client does not ask for further pages.
     let page = match ask.limit.filter(|limit| *limit > 0) {

@@ -17,11 +17,24 @@ pub enum Resource {
     EndpointSlices,
     /// `nodes`.
     Nodes,
+    /// `namespaces`.
+    Namespaces,
+    /// `pods`: not followed by an agent, and forwarded to.
+    Pods,
 }
 
 impl Resource {
-    /// All of them.
+    /// All that every agent follows.
     pub const ALL: [Self; 3] = [Self::Services, Self::EndpointSlices, Self::Nodes];
+
+    /// All that there are.
+    pub const SERVED: [Self; 5] = [
+        Self::Services,
+        Self::EndpointSlices,
+        Self::Nodes,
+        Self::Namespaces,
+        Self::Pods,
+    ];
 
     /// As paths and refusals call it.
     pub const fn plural(self) -> &'static str {
@@ -29,6 +42,8 @@ impl Resource {
             Self::Services => "services",
             Self::EndpointSlices => "endpointslices",
             Self::Nodes => "nodes",
+            Self::Namespaces => "namespaces",
+            Self::Pods => "pods",
         }
     }
 
@@ -38,15 +53,22 @@ impl Resource {
             Self::Services => "Service",
             Self::EndpointSlices => "EndpointSlice",
             Self::Nodes => "Node",
+            Self::Namespaces => "Namespace",
+            Self::Pods => "Pod",
         }
     }
 
     /// Group and version of its objects.
     pub const fn api_version(self) -> &'static str {
         match self {
-            Self::Services | Self::Nodes => "v1",
+            Self::Services | Self::Nodes | Self::Namespaces | Self::Pods => "v1",
             Self::EndpointSlices => "discovery.k8s.io/v1",
         }
+    }
+
+    /// Whether its objects are in namespaces.
+    pub const fn is_namespaced(self) -> bool {
+        !matches!(self, Self::Nodes | Self::Namespaces)
     }
 }
 
@@ -104,7 +126,7 @@ impl Objects {
     /// Makes or changes an object and gives it a version, and a uid when it is new.
     pub(super) fn put(&mut self, mut object: Value) -> u64 {
         let kind = object["kind"].as_str().unwrap_or_default();
-        let resource = Resource::ALL.into_iter().find(|it| it.kind() == kind);
+        let resource = Resource::SERVED.into_iter().find(|it| it.kind() == kind);
         let resource = resource.unwrap_or_else(|| panic!("kind {kind:?} is not served"));
         let fields = object.as_object_mut().expect("an object is a map");
         fields.remove("kind");
@@ -114,10 +136,8 @@ impl Objects {
             .or_insert_with(|| Map::new().into());
         let text = |field: &str| metadata[field].as_str().map(str::to_owned);
         let name = text("name").expect("an object has a name");
-        let namespace = match resource {
-            Resource::Nodes => None,
-            _ => Some(text("namespace").unwrap_or_else(|| "default".to_owned())),
-        };
+        let given = || text("namespace").unwrap_or_else(|| "default".to_owned());
+        let namespace = resource.is_namespaced().then(given);
         let key = (resource, namespace.clone().unwrap_or_default(), name);
         let before = self.current.get(&key).cloned();
         self.version += 1;
@@ -149,6 +169,17 @@ impl Objects {
         self.version += 1;
         self.step(key, Some(before), None);
         Some(self.version)
+    }
+
+    /// One object as it is now.
+    pub(super) fn one(
+        &self,
+        resource: Resource,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Arc<Value>> {
+        let key = (resource, namespace.to_owned(), name.to_owned());
+        self.current.get(&key).cloned()
     }
 
     /// Forgets all versions but the present one.

@@ -139,6 +139,18 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// An object that is not there.
+pub(super) fn no_object(resource: Resource, name: &str) -> Response {
+    let refusal = Refusal {
+        code: 404,
+        reason: "NotFound",
+        message: format!("{} \"{name}\" not found", resource.plural()),
+        resource: Some(resource),
+        retry_after_s: None,
+    };
+    refusal.into_response()
+}
+
 /// A path that is not served.
 pub(super) fn not_found() -> Response {
     let refusal = Refusal {

@@ -233,6 +233,7 @@ impl Stream {
                     "kubeProxyVersion": "", "operatingSystem": "", "architecture": "",
                 },
             }}),
+            Resource::Namespaces | Resource::Pods => json!({"spec": {}, "status": {}}),
         };
         let mut line = self.line("BOOKMARK", &empty);
         line["object"]["metadata"] = json!({"resourceVersion": version.to_string()});

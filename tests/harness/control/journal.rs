@@ -2,6 +2,7 @@
 //! Every write to a store, one by one, to be done again: what a crash may leave behind is any
 //! prefix of it.
 
+use ipnet::IpNet;
 use lb_common::wire::{Backend, Chunk, Node, Range, Service};
 use lb_userspace::maps::{Capacity, Frontend, Store, StoreError};
 
@@ -12,6 +13,10 @@ pub enum Write {
     PutFrontend(Frontend, Service),
     /// [`Store::remove_frontend`].
     RemoveFrontend(Frontend),
+    /// [`Store::admit`].
+    Admit(u32, IpNet),
+    /// [`Store::bar`].
+    Bar(u32, IpNet),
     /// One backend of [`Store::put_backends`].
     PutBackend(Backend),
     /// [`Store::remove_backend`].
@@ -36,6 +41,8 @@ impl Write {
         match self {
             Self::PutFrontend(frontend, service) => store.put_frontend(*frontend, service),
             Self::RemoveFrontend(frontend) => store.remove_frontend(*frontend),
+            Self::Admit(id, range) => store.admit(*id, *range),
+            Self::Bar(id, range) => store.bar(*id, *range),
             Self::PutBackend(backend) => store.put_backends(&[*backend]),
             Self::RemoveBackend(id) => store.remove_backend(*id),
             Self::PutChunk(index, chunk) => store.put_chunks(*index, &[**chunk]),
@@ -94,6 +101,18 @@ impl<S: Store> Store for Journal<S> {
 
     fn remove_frontend(&mut self, frontend: Frontend) -> Result<(), StoreError> {
         self.write(vec![Write::RemoveFrontend(frontend)])
+    }
+
+    fn admitted(&self) -> Result<Vec<(u32, IpNet)>, StoreError> {
+        self.store.admitted()
+    }
+
+    fn admit(&mut self, service_id: u32, range: IpNet) -> Result<(), StoreError> {
+        self.write(vec![Write::Admit(service_id, range)])
+    }
+
+    fn bar(&mut self, service_id: u32, range: IpNet) -> Result<(), StoreError> {
+        self.write(vec![Write::Bar(service_id, range)])
     }
 
     fn backends(&self) -> Result<Vec<(u32, Backend)>, StoreError> {

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ipnet::IpNet;
 use lb_common::wire::{Backend, Chunk, Node, Range, Service};
 use lb_userspace::maps::{Capacity, Frontend, Store, StoreError};
 
@@ -43,6 +44,18 @@ impl<S: Store> Store for Shared<S> {
 
     fn remove_frontend(&mut self, frontend: Frontend) -> Result<(), StoreError> {
         self.lock().remove_frontend(frontend)
+    }
+
+    fn admitted(&self) -> Result<Vec<(u32, IpNet)>, StoreError> {
+        self.lock().admitted()
+    }
+
+    fn admit(&mut self, service_id: u32, range: IpNet) -> Result<(), StoreError> {
+        self.lock().admit(service_id, range)
+    }
+
+    fn bar(&mut self, service_id: u32, range: IpNet) -> Result<(), StoreError> {
+        self.lock().bar(service_id, range)
     }
 
     fn backends(&self) -> Result<Vec<(u32, Backend)>, StoreError> {

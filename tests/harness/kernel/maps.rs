@@ -1,21 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel's maps under the types of `lb_common::wire`.
 
-use crate::tables::{Entries, Flows, Pair};
+use crate::tables::{Entries, Flows, Pair, fill::Standard};
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, Pod,
-    maps::{Array, HashMap, Map, MapData, MapError, Queue},
+    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, Queue, lpm_trie::Key},
 };
+use ipnet::IpNet;
 use lb_common::{
-    family::Family,
+    ends::{End, spot},
+    family::{Family, V4},
     wire::{
-        Affinity, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Reverse, Service,
-        Tuple,
+        Admitted, Affinity, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Mask,
+        PAGE_SPOTS, Page, Reverse, Service, Tuple,
     },
 };
 use lb_userspace::maps::pod::Wire;
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    path::Path,
+};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A hash of wire types.
@@ -24,12 +29,16 @@ struct Table<K, V>(HashMap<MapData, Wire<K>, Wire<V>>);
 /// The maps of one family.
 pub struct FamilyMaps<F: Family> {
     frontends: Table<FrontendKey<F::Address>, Service>,
+    admitted: LpmTrie<MapData, Wire<Admitted<F::Address>>, u32>,
     established: PairMaps<F>,
     half_open: PairMaps<F>,
     affinities: Table<Tuple<F::Address>, Affinity>,
     foreigns: Table<Tuple<F::Address>, Foreign>,
+    masks: Table<Tuple<F::Address>, Mask>,
     fragments: Table<FragmentKey<F::Address>, Fragment>,
     expiries: Queue<MapData, Wire<Expiry<F::Address>>>,
+    ends: Array<MapData, Wire<Page>>,
+    addresses: Array<MapData, Wire<Page>>,
 }
 
 /// A table of flows, and the way back into it.
@@ -43,6 +52,7 @@ impl<F: Family> FamilyMaps<F> {
     pub(super) fn take(ebpf: &mut Ebpf, ending: &str) -> Result<Self> {
         Ok(Self {
             frontends: Table::take(ebpf, "FRONTENDS", ending)?,
+            admitted: map(ebpf, &format!("ADMITTED_{ending}"))?.try_into()?,
             established: PairMaps {
                 flows: Table::take(ebpf, "FLOWS", ending)?,
                 reverse: Table::take(ebpf, "REVERSE", ending)?,
@@ -53,14 +63,23 @@ impl<F: Family> FamilyMaps<F> {
             },
             affinities: Table::take(ebpf, "AFFINITY", ending)?,
             foreigns: Table::take(ebpf, "FOREIGN", ending)?,
+            masks: Table::take(ebpf, "MASKS", ending)?,
             fragments: Table::take(ebpf, "FRAGMENTS", ending)?,
             expiries: map(ebpf, &format!("EXPIRY_{ending}"))?.try_into()?,
+            ends: map(ebpf, &format!("ENDS_{ending}"))?.try_into()?,
+            addresses: map(ebpf, &format!("ADDRESSES_{ending}"))?.try_into()?,
         })
     }
 
     /// Writes a frontend.
     pub fn put_frontend(&mut self, key: &FrontendKey<F::Address>, to: &Service) -> Result<()> {
+        leave_trace::<F>(&mut self.addresses, End::Service, &key.address)?;
         self.frontends.put(key, to)
+    }
+
+    /// Leaves the trace of a Service's address, also where the Service has no frontend.
+    pub(super) fn trace_service(&mut self, address: &F::Address) -> Result<()> {
+        leave_trace::<F>(&mut self.addresses, End::Service, address)
     }
 
     /// Takes a frontend away.
@@ -91,6 +110,11 @@ impl<F: Family> FamilyMaps<F> {
         self.foreigns.all()
     }
 
+    /// Who is shown to backends as this node.
+    pub fn masks(&self) -> Result<BTreeMap<Tuple<F::Address>, Mask>> {
+        self.masks.all()
+    }
+
     /// What first fragments have taught.
     pub fn fragments(&self) -> Result<BTreeMap<FragmentKey<F::Address>, Fragment>> {
         self.fragments.all()
@@ -114,20 +138,73 @@ impl<F: Family> FamilyMaps<F> {
 
     /// Makes the frontends equal to those given.
     pub(super) fn copy_frontends(&mut self, entries: &Entries<F>) -> Result<()> {
+        for key in entries.frontends.keys() {
+            leave_trace::<F>(&mut self.addresses, End::Service, &key.address)?;
+        }
         self.frontends.copy_from(&entries.frontends)
+    }
+
+    /// Makes who may dial what equal to those given.
+    pub(super) fn copy_admitted(&mut self, ranges: &BTreeSet<(u32, IpNet)>) -> Result<()>
+    where
+        F: Standard,
+    {
+        let known: Vec<_> = self.admitted.keys().collect::<Result<_, _>>()?;
+        for key in known {
+            self.admitted.remove(&key)?;
+        }
+        let is_v4 = F::ETHERTYPE == V4::ETHERTYPE;
+        for (id, range) in ranges.iter().filter(|(_, it)| it.addr().is_ipv4() == is_v4) {
+            let admitted = Admitted {
+                service_id: id.to_be_bytes(),
+                address: F::octets(range.addr()),
+            };
+            let bits = 32 + u32::from(range.prefix_len());
+            self.admitted
+                .insert(&Key::new(bits, Wire(admitted)), &1, 0)?;
+        }
+        Ok(())
     }
 
     /// Makes conntrack and its queue equal to those given.
     pub(super) fn copy_flows(&mut self, entries: &Entries<F>) -> Result<()> {
+        for pair in [&entries.flows.established, &entries.flows.half_open] {
+            for key in pair.flows.keys() {
+                leave_trace::<F>(&mut self.ends, End::Dialled, &key.destination)?;
+            }
+            for key in pair.reverse.keys() {
+                leave_trace::<F>(&mut self.ends, End::Serving, &key.source)?;
+            }
+        }
         self.established.copy_from(&entries.flows.established)?;
         self.half_open.copy_from(&entries.flows.half_open)?;
         self.affinities.copy_from(&entries.affinities)?;
         self.foreigns.copy_from(&entries.foreigns)?;
+        for (key, _) in entries
+            .masks
+            .iter()
+            .filter(|(_, mask)| mask.end == Mask::SOURCE)
+        {
+            leave_trace::<F>(&mut self.ends, End::Behind, &key.destination)?;
+        }
+        self.masks.copy_from(&entries.masks)?;
         self.fragments.copy_from(&entries.fragments)?;
         while self.expiries.pop(0).is_ok() {}
         let mut entries = entries.expiries.iter();
         entries.try_for_each(|entry| Ok(self.expiries.push(&Wire(*entry), 0)?))
     }
+}
+
+/// Leaves the trace of an address, as the agent and packets do.
+fn leave_trace<F: Family>(
+    traces: &mut Array<MapData, Wire<Page>>,
+    end: End,
+    address: &F::Address,
+) -> Result<()> {
+    let spot = spot::<F>(end, address);
+    let Wire(mut page) = traces.get(&(spot / PAGE_SPOTS), 0)?;
+    page.spots[usize::try_from(spot % PAGE_SPOTS)?] = 1;
+    Ok(traces.set(spot / PAGE_SPOTS, &Wire(page), 0)?)
 }
 
 impl<F: Family> PairMaps<F> {
@@ -197,4 +274,13 @@ pub(super) fn map(ebpf: &mut Ebpf, name: &str) -> Result<Map> {
 /// Takes an array out of a loaded object.
 pub(super) fn array<V: Pod>(ebpf: &mut Ebpf, name: &str) -> Result<Array<MapData, V>> {
     Ok(map(ebpf, name)?.try_into()?)
+}
+
+/// Pins every map of ours. Those of the compiler's have dots in their names, which bpffs refuses.
+pub(super) fn pin(ebpf: &Ebpf, pins: &Path) -> Result<()> {
+    for (name, map) in ebpf.maps().filter(|(name, _)| !name.contains('.')) {
+        let pinned = map.pin(pins.join(name));
+        pinned.with_context(|| format!("pinning {name}"))?;
+    }
+    Ok(())
 }

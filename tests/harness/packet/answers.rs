@@ -34,6 +34,13 @@ impl Frame {
         written(|into| answer.write(into, &bytes[14..62]))
     }
 
+    /// A datagram back to its sender with these bytes, from where it was sent to.
+    pub fn datagram_back(&self, bytes: &[u8]) -> Vec<u8> {
+        let (source, destination) = (self.destination.port(), self.source.port());
+        let answer = self.sent_by_service().udp(source, destination);
+        written(|into| answer.write(into, bytes))
+    }
+
     /// Ethernet and IP headers of a packet back to its sender.
     fn sent_by_service(&self) -> PacketBuilderStep<IpHeaders> {
         let [client, node] = MACS;

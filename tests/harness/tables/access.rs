@@ -7,10 +7,11 @@ use lb_common::{
     tables::{Environment, Found, InsertError, Side, Stage, Tables, Torn, Touch, Word},
     wire::{
         Affinity, Backend, BackendState, CHUNK_SLOTS, Expiry, Flow, Foreign, Fragment, FragmentKey,
-        FrontendKey, Node, Range, Reverse, Sealed, Service, Tuple, fingerprint,
+        FrontendKey, Labels, Mask, NameEntry, Node, Range, Resolver, Reverse, Sealed, Service,
+        Tuple, Uplink, fingerprint,
     },
 };
-use std::{collections::BTreeMap, ops::Deref};
+use std::{collections::BTreeMap, net::IpAddr, ops::Deref};
 
 impl Environment for Memory {
     fn now_ns(&self) -> u64 {
@@ -23,6 +24,29 @@ impl Environment for Memory {
 
     fn is_pod_link(&self, ifindex: u32) -> bool {
         self.pod_links.contains(&ifindex)
+    }
+
+    fn is_uplink(&self, ifindex: u32) -> bool {
+        self.uplinks.contains_key(&ifindex)
+    }
+
+    fn uplink(&self, ifindex: u32, into: &mut Uplink) -> Found<()> {
+        let found = whole(self.uplinks.get(&ifindex), fingerprint(&ifindex))?;
+        Ok(found.map(|uplink| *into = uplink))
+    }
+
+    fn resolver(&self) -> Option<impl Deref<Target = Resolver> + use<>> {
+        Some(Box::new(self.resolver))
+    }
+
+    fn resolver_whole(&self, into: &mut Resolver) -> bool {
+        *into = self.resolver;
+        into.intact(Resolver::IDENTITY)
+    }
+
+    fn name(&self, key: &Labels, into: &mut NameEntry) -> Found<()> {
+        let found = whole(self.names.get(key), fingerprint(key))?;
+        Ok(found.map(|entry| *into = entry))
     }
 
     fn account(&self, word: Word) -> u64 {
@@ -53,6 +77,17 @@ where
 
     fn service(&self, key: &FrontendKey<F::Address>) -> Found<Service> {
         whole(self.entries().frontends.get(key), fingerprint(key))
+    }
+
+    fn admits(&self, service_id: u32, client: &F::Address) -> bool {
+        let [a, b, c, d, ..] = F::widen(*client);
+        let client = if F::ETHERTYPE == V4::ETHERTYPE {
+            IpAddr::from([a, b, c, d])
+        } else {
+            IpAddr::from(F::widen(*client))
+        };
+        let mut ranges = self.admitted.iter();
+        ranges.any(|(id, range)| *id == service_id && range.contains(&client))
     }
 
     fn range(&self) -> Range {
@@ -192,6 +227,21 @@ where
         self.entries_mut().fragments.remove(key);
     }
 
+    fn mask(&self, key: &Tuple<F::Address>, into: &mut Mask) -> Found<()> {
+        let found = whole(self.entries().masks.get(key), fingerprint(key))?;
+        Ok(found.map(|mask| *into = mask))
+    }
+
+    fn insert_mask(&mut self, key: &Tuple<F::Address>, mask: &Mask) -> Result<(), InsertError> {
+        let capacity = self.mask_capacity.saturating_mul(2);
+        let table = &mut self.entries_mut().masks;
+        insert(table, Stage::Established, capacity, *key, *mask, |_| 0)
+    }
+
+    fn remove_mask(&mut self, key: &Tuple<F::Address>) {
+        self.entries_mut().masks.remove(key);
+    }
+
     fn foreign(&self, key: &Tuple<F::Address>, into: &mut Foreign) -> Found<()> {
         let found = whole(self.entries().foreigns.get(key), fingerprint(key))?;
         Ok(found.map(|foreign| *into = foreign))
@@ -213,7 +263,8 @@ where
 
     fn add_expiry(&mut self, entry: &Expiry<F::Address>) -> bool {
         let flows = self.flow_capacity.saturating_mul(2);
-        let capacity = flows.saturating_add(self.affinity_capacity);
+        let others = self.affinity_capacity.saturating_add(self.mask_capacity);
+        let capacity = flows.saturating_add(others);
         let queue = &mut self.entries_mut().expiries;
         let has_room = queue.len() < capacity;
         if has_room {

@@ -5,7 +5,11 @@
 use super::{Holds, Memory};
 use lb_common::{
     family::{Family, V4, V6},
-    wire::{Backend, BackendState, CHUNK_SLOTS, Chunk, FrontendKey, Service, Tuple, fingerprint},
+    masquerade,
+    wire::{
+        Backend, BackendState, CHUNK_SLOTS, Chunk, Expiry, FrontendKey, Mask, Service, Tuple,
+        Uplink, fingerprint, scope,
+    },
 };
 use std::net::{IpAddr, SocketAddr};
 
@@ -107,10 +111,89 @@ impl Memory {
 
     /// Writes a frontend that spreads new flows over some backends, or over none.
     pub fn add_service(&mut self, at: SocketAddr, protocol: u8, backends: &[u32]) {
+        self.add_entry(at, protocol, scope::ALL, backends);
+    }
+
+    /// Writes the entry that a frontend has for clients from outside alone.
+    pub fn add_outside(&mut self, at: SocketAddr, protocol: u8, backends: &[u32]) {
+        self.add_entry(at, protocol, scope::OUTSIDE, backends);
+    }
+
+    fn add_entry(&mut self, at: SocketAddr, protocol: u8, scope: u8, backends: &[u32]) {
         match at {
-            SocketAddr::V4(_) => self.put_service::<V4>(at, protocol, backends),
-            SocketAddr::V6(_) => self.put_service::<V6>(at, protocol, backends),
+            SocketAddr::V4(_) => {
+                let key = frontend_key::<V4>(at, protocol);
+                self.put_service::<V4>(FrontendKey { scope, ..key }, backends);
+            }
+            SocketAddr::V6(_) => {
+                let key = frontend_key::<V6>(at, protocol);
+                self.put_service::<V6>(FrontendKey { scope, ..key }, backends);
+            }
         }
+    }
+
+    /// Makes an interface an uplink, by which the node is known as these, IPv4's and IPv6's.
+    pub fn add_uplink(&mut self, ifindex: u32, addresses: [IpAddr; 2]) {
+        let version = self.next_version();
+        let wide = |address| match address {
+            IpAddr::V4(address) => V4::widen(address.octets()),
+            IpAddr::V6(address) => V6::widen(address.octets()),
+        };
+        let uplink = Uplink {
+            version,
+            identity: fingerprint(&ifindex),
+            addresses: addresses.map(wide),
+            version_end: version,
+        };
+        self.uplinks.insert(ifindex, uplink);
+    }
+
+    /// Has a client be shown to a backend as the node's end `node`.
+    pub fn add_masquerade(
+        &mut self,
+        client: SocketAddr,
+        backend: SocketAddr,
+        node: SocketAddr,
+        protocol: u8,
+    ) {
+        match client {
+            SocketAddr::V4(_) => self.put_masquerade::<V4>(client, backend, node, protocol),
+            SocketAddr::V6(_) => self.put_masquerade::<V6>(client, backend, node, protocol),
+        }
+    }
+
+    fn put_masquerade<F: Standard>(
+        &mut self,
+        client: SocketAddr,
+        backend: SocketAddr,
+        node: SocketAddr,
+        protocol: u8,
+    ) where
+        Self: Holds<F>,
+    {
+        let born_ns = self.now_ns;
+        let halves = [
+            (Mask::SOURCE, client, backend, node),
+            (Mask::DESTINATION, backend, node, client),
+        ];
+        for (end, from, to, put_in) in halves {
+            let key = tuple::<F>(from, to, protocol);
+            let mask = Mask {
+                born_ns,
+                identity: fingerprint(&key),
+                address: F::widen(F::octets(put_in.ip())),
+                port: put_in.port().to_be_bytes(),
+                end,
+                pad: [0; 5],
+                born_ns_end: born_ns,
+            };
+            self.entries_mut().masks.insert(key, mask);
+        }
+        let entry = Expiry {
+            born_ns: born_ns.to_ne_bytes(),
+            key: masquerade::queued(&tuple::<F>(client, backend, protocol)),
+        };
+        self.entries_mut().expiries.push_back(entry);
     }
 
     /// Writes the entry of an address that a Service has.
@@ -161,12 +244,11 @@ impl Memory {
         }
     }
 
-    fn put_service<F: Standard>(&mut self, at: SocketAddr, protocol: u8, backends: &[u32])
+    fn put_service<F: Standard>(&mut self, key: FrontendKey<F::Address>, backends: &[u32])
     where
         Self: Holds<F>,
     {
         let version = self.next_version();
-        let key = frontend_key::<F>(at, protocol);
         let old = self.entries().frontends.get(&key).copied();
         let first_chunk = old.map_or_else(|| self.free_chunk(), |service| service.first_chunk);
         let mut chunk = Chunk::default();

@@ -2,7 +2,7 @@
 //! Kernels that the suite `kernels` boots in a virtual machine: Debian's, fetched and unpacked into
 //! `.tools/kernels/<series>/`, never installed.
 
-use super::{packages, refusal};
+use super::packages;
 use crate::{process, step, workspace};
 use anyhow::{Context as _, bail};
 use std::{
@@ -43,18 +43,7 @@ fn fetch(series: &str, package: &str, folder: &Path) -> anyhow::Result<()> {
         fs::remove_dir_all(&scratch)?;
     }
     fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
-    let mut apt = Command::new("apt-get");
-    // Root's apt would hand the download to a user who may not write here.
-    apt.args(["-q", "-o", "APT::Sandbox::User=root", "download", &kernel])
-        .current_dir(&scratch);
-    process::run_shown(&mut apt).map_err(refusal::explain)?;
-    let archive = find(&scratch, &|name| name.starts_with("linux-image-"))?;
-    process::run_shown(
-        Command::new("dpkg-deb")
-            .arg("-x")
-            .arg(archive)
-            .arg(&scratch),
-    )?;
+    packages::unpack(&[&kernel], &scratch)?;
     let parts = scratch.join("parts");
     fs::create_dir(&parts)?;
     fs::rename(

@@ -89,7 +89,7 @@ pub(super) fn set_up(purpose: Use) -> anyhow::Result<()> {
         return Ok(());
     }
     for package in &missing {
-        println!("==> {} is missing ({})", package.name, package.why);
+        eprintln!("==> {} is missing ({})", package.name, package.why);
     }
     let names: Vec<_> = missing.iter().map(|package| package.name).collect();
     let by_hand = format!(
@@ -122,6 +122,25 @@ fn install(names: &[&str]) -> anyhow::Result<()> {
 /// Fetches the package lists.
 pub(super) fn update() -> anyhow::Result<()> {
     process::run_shown(apt().args(["update", "-q"])).map_err(refusal::explain)
+}
+
+/// Fetches packages and unpacks them into a folder, without installing anything.
+pub(super) fn unpack(names: &[&str], folder: &Path) -> anyhow::Result<()> {
+    let mut apt = Command::new("apt-get");
+    // Root's apt would hand the download to a user who may not write here.
+    apt.args(["-q", "-o", "APT::Sandbox::User=root", "download"])
+        .args(names)
+        .current_dir(folder);
+    process::run_shown(&mut apt).map_err(refusal::explain)?;
+    for entry in folder.read_dir()? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == "deb") {
+            let mut dpkg = Command::new("dpkg-deb");
+            process::run_shown(dpkg.arg("-x").arg(&path).arg(folder))?;
+            std::fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 fn install_now(names: &[&str]) -> anyhow::Result<()> {

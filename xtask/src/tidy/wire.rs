@@ -12,7 +12,8 @@ const WIRE: &str = "lb-common/src/wire/";
 /// What a program works on while one packet passes. It lies in a map only because a program's stack
 /// is small; no other program and no agent reads it.
 const SCRATCH: &[&str] = &[
-    "lb-common/src/conntrack/entries.rs",
+    "lb-common/src/conntrack/choice.rs",
+    "lb-common/src/dns/question.rs",
     "lb-common/src/frame.rs",
     "lb-common/src/parse.rs",
     "lb-common/src/select.rs",

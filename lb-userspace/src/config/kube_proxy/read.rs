@@ -76,7 +76,7 @@ pub(super) fn node_ports(given: &mut Given, tree: &Tree) -> Done {
         text.parse::<NodePortRange>()
             .map_err(|error| format!("{value}: {error}"))
     });
-    given.node_port_addresses = ranges.collect::<Result<_, _>>()?;
+    given.rules.node_ports = ranges.collect::<Result<_, _>>()?;
     Ok(())
 }
 

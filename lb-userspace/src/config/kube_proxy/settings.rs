@@ -86,7 +86,7 @@ const fn ignored(field: &'static str, note: &'static str) -> Setting {
     }
 }
 
-const LOCAL: &str = "clients' addresses are kept, so nobody asks which traffic is local";
+const LOCAL: &str = "where a packet comes in says whether it is local";
 const RATE: &str = "three lists and three watches need no limit";
 const RULES: &str = "there are no rules of iptables, ipvs or nftables";
 const AT_ONCE: &str = "changes are written as they come";
@@ -132,11 +132,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ignored("detectLocalMode", LOCAL),
     ignored("detectLocal.*", LOCAL),
     ignored("clusterCIDR", LOCAL),
-    changed(
-        "nodePortAddresses",
-        "checked and kept; node ports are not served yet",
-        read::node_ports,
-    ),
+    honoured("nodePortAddresses", read::node_ports),
     ignored("oomScoreAdj", "the priority class of the pod decides"),
     changed("conntrack.maxPerCore", FLOWS, read::max_per_core),
     changed("conntrack.min", FLOWS, read::min),

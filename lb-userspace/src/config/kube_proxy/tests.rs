@@ -212,8 +212,8 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
 fn other_files_are_refused() {
     for (text, said) in [
         ("apiVersion: v1\nkind: ConfigMap\n", "ConfigMap of v1"),
-        ("", "nothing of nothing"),
-        ("- a\n", "nothing of nothing"),
+        ("", "without kind or apiVersion"),
+        ("- a\n", "without kind or apiVersion"),
         (
             "apiVersion: kubeproxy.config.k8s.io/v2\nkind: KubeProxyConfiguration\n",
             "v2",

@@ -2,7 +2,7 @@
 //! Which of the node's interfaces are edges: a function of the links and the patterns, nothing
 //! else.
 
-use super::glob::Glob;
+use super::{addresses::Addresses, glob::Glob};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
@@ -37,6 +37,8 @@ pub(super) struct LinkFact {
     /// Whether it is one end of a link whose other end is in another network namespace, where a
     /// packet can be put in at once.
     pub(super) leads_into_pod: bool,
+    /// The address of each family that others know this node by there.
+    pub(super) addresses: Addresses,
     /// The number of its XDP program.
     pub(super) xdp: Option<u32>,
 }
@@ -48,6 +50,8 @@ pub(super) struct Choice {
     pub(super) role: Role,
     /// As in [`LinkFact`]; never of an uplink.
     pub(super) leads_into_pod: bool,
+    /// As in [`LinkFact`].
+    pub(super) addresses: Addresses,
     /// As in [`LinkFact`].
     pub(super) xdp: Option<u32>,
     /// Why it cannot be served although it matches.
@@ -87,6 +91,7 @@ pub(super) fn choose(links: &[LinkFact], globs: &Globs) -> BTreeMap<u32, Choice>
                 name: link.name.clone(),
                 role,
                 xdp: link.xdp,
+                addresses: link.addresses,
                 leads_into_pod: link.leads_into_pod && role == Role::Edge,
                 refusal: (!link.ethernet).then_some(Refusal::NotEthernet),
             },
@@ -114,6 +119,7 @@ mod tests {
             ethernet,
             default_route,
             leads_into_pod: false,
+            addresses: Addresses::default(),
             xdp: None,
         };
         let links = [

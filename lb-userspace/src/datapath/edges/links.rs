@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The node's links as netlink tells them. Knows nothing of edges.
 
-use super::{EdgesError, choose::LinkFact};
+use super::{EdgesError, addresses, choose::LinkFact};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use netlink_packet_route::{
     RouteNetlinkMessage,
@@ -22,7 +22,7 @@ use std::{
 pub(super) enum News {
     /// Nothing.
     None,
-    /// Links or default routes have changed.
+    /// Links, their addresses or default routes have changed.
     OfLinks,
     /// So have filters or queueing disciplines.
     OfHooks,
@@ -51,6 +51,8 @@ impl Links {
             MulticastGroup::Link,
             MulticastGroup::Ipv4Route,
             MulticastGroup::Ipv6Route,
+            MulticastGroup::Ipv4Ifaddr,
+            MulticastGroup::Ipv6Ifaddr,
             MulticastGroup::Tc,
         ])
         .map_err(|cause| failed("opening a socket", cause))?;
@@ -70,6 +72,7 @@ impl Links {
 
     /// All links there are.
     pub(super) async fn list(&mut self) -> Result<Vec<LinkFact>, EdgesError> {
+        let addresses = addresses::list(&self.netlink).await?;
         let default_routes = self.default_routes().await?;
         self.default_routes.extend(default_routes);
         let messages: Vec<_> = self
@@ -97,6 +100,10 @@ impl Links {
                 ),
                 default_route: self.default_routes.contains(&message.header.index),
                 leads_into_pod: leads_into_pod(&message.attributes),
+                addresses: addresses
+                    .get(&message.header.index)
+                    .copied()
+                    .unwrap_or_default(),
                 xdp: xdp(&message.attributes),
             })
         };
@@ -210,7 +217,10 @@ fn matters(payload: &NetlinkPayload<RouteNetlinkMessage>) -> Option<News> {
             RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route),
         ) => (route.header.destination_prefix_length == 0).then_some(News::OfLinks),
         NetlinkPayload::InnerMessage(
-            RouteNetlinkMessage::NewLink(_) | RouteNetlinkMessage::DelLink(_),
+            RouteNetlinkMessage::NewLink(_)
+            | RouteNetlinkMessage::DelLink(_)
+            | RouteNetlinkMessage::NewAddress(_)
+            | RouteNetlinkMessage::DelAddress(_),
         ) => Some(News::OfLinks),
         NetlinkPayload::InnerMessage(
             RouteNetlinkMessage::NewTrafficFilter(_)
@@ -243,7 +253,7 @@ fn default_route_interfaces(route: &RouteMessage) -> Vec<u32> {
     interfaces
 }
 
-fn failed(
+pub(super) fn failed(
     action: &'static str,
     cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> EdgesError {

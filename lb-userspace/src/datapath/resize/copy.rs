@@ -8,7 +8,7 @@ use crate::{
     clock,
     maps::{
         Store as _, StoreError,
-        kernel::{KernelStore, OpenError, Put, Write, entries, open},
+        kernel::{KernelNames, KernelStore, OpenError, Put, Write, entries, open},
         pod::Wire,
     },
 };
@@ -19,9 +19,10 @@ use aya::{
 use lb_common::{
     conntrack::{self, Target},
     family::{Family, V4, V6},
+    masquerade,
     wire::{
-        Affinity, Backend, Expiry, Flow, Foreign, Manner, Reverse, Sealed, Takeover, Timeouts,
-        Tuple, fingerprint,
+        Affinity, Backend, Expiry, Flow, Foreign, Manner, Mask, Reverse, Sealed, Takeover,
+        Timeouts, Tuple, fingerprint,
     },
 };
 use std::path::Path;
@@ -101,10 +102,26 @@ pub(super) fn settings(from: &Path, to: &Path) -> Result<(), CopyError> {
     for (id, label) in from.labels()? {
         to.put_label(id, &label)?;
     }
+    for (id, range) in from.admitted()? {
+        to.admit(id, range)?;
+    }
     for (frontend, service) in from.frontends()? {
         to.put_frontend(frontend, &service)?;
     }
     Ok(())
+}
+
+/// Copies the names that the kernel answers from, if there is room for all of them; otherwise they
+/// are the server's until the agent writes them.
+pub(super) fn names(from: &Path, to: &Path) -> Result<(), CopyError> {
+    let (from, mut to) = (KernelNames::open(from)?, KernelNames::open(to)?);
+    for (key, entry) in from.list()? {
+        match to.put(&key, &entry) {
+            Err(StoreError::Full { .. }) => return Ok(()),
+            other => other?,
+        }
+    }
+    Ok(to.put_resolver(&from.resolver()?)?)
 }
 
 /// The maps of one family.
@@ -113,6 +130,7 @@ struct Names {
     half_open: [&'static str; 2],
     affinity: &'static str,
     foreign: &'static str,
+    masks: &'static str,
     expiry: &'static str,
 }
 
@@ -124,6 +142,7 @@ pub(super) fn flows(from: &Path, to: &Path) -> Result<Copied, CopyError> {
         half_open: ["HALF_OPEN_V4", "HALF_REVERSE_V4"],
         affinity: "AFFINITY_V4",
         foreign: "FOREIGN_V4",
+        masks: "MASKS_V4",
         expiry: "EXPIRY_V4",
     };
     let v6 = Names {
@@ -131,6 +150,7 @@ pub(super) fn flows(from: &Path, to: &Path) -> Result<Copied, CopyError> {
         half_open: ["HALF_OPEN_V6", "HALF_REVERSE_V6"],
         affinity: "AFFINITY_V6",
         foreign: "FOREIGN_V6",
+        masks: "MASKS_V6",
         expiry: "EXPIRY_V6",
     };
     family::<V4>(from, to, &v4, &mut copied)?;
@@ -249,8 +269,8 @@ fn merge<F: Family>(
     Ok(())
 }
 
-/// Gives every flow and affinity an entry in the queue, whatever was in there: also where an agent
-/// died in the middle of copying.
+/// Gives every flow, affinity and masquerade an entry in the queue, whatever was in there: also
+/// where an agent died in the middle of copying.
 ///
 /// A flow that begins meanwhile may get two; the sweep drops one when the flow is over.
 fn enqueue<F: Family>(maps: &Path, names: &Names) -> Result<(), CopyError> {
@@ -263,26 +283,30 @@ fn enqueue<F: Family>(maps: &Path, names: &Names) -> Result<(), CopyError> {
             Err(cause) => return Err(failed(names.expiry)(cause)),
         }
     }
-    let flow_born_ns = |flow: Flow| flow.born_ns;
-    add_entries::<F, _>(maps, names.established[0], &mut queue, flow_born_ns)?;
-    let affinity_born_ns = |affinity: Affinity| affinity.born_ns;
-    add_entries::<F, _>(maps, names.affinity, &mut queue, affinity_born_ns)
+    let of_flow = |key, flow: Flow| Some((flow.born_ns, key));
+    add_entries::<F, _>(maps, names.established[0], &mut queue, of_flow)?;
+    let of_affinity = |key, affinity: Affinity| Some((affinity.born_ns, key));
+    add_entries::<F, _>(maps, names.affinity, &mut queue, of_affinity)?;
+    // One for both halves.
+    let of_mask = |key, mask: Mask| {
+        let is_clients = mask.end == Mask::SOURCE;
+        is_clients.then(|| (mask.born_ns, masquerade::queued(&key)))
+    };
+    add_entries::<F, _>(maps, names.masks, &mut queue, of_mask)
 }
 
 fn add_entries<F: Family, V: FromBytes + IntoBytes + Immutable + Copy + 'static>(
     maps: &Path,
     map: &'static str,
     queue: &mut Entries<F>,
-    born_ns: impl Fn(V) -> u64,
+    entry: impl Fn(Tuple<F::Address>, V) -> Option<(u64, Tuple<F::Address>)>,
 ) -> Result<(), CopyError> {
     let table: Table<F, V> = open(maps, map)?;
     for key in keys::<F, _>(maps, &table, map)? {
-        if let Some(Wire(value)) = get(&table, &key, map)? {
-            let born_ns = born_ns(value).to_ne_bytes();
-            let entry = Wire(Expiry {
-                born_ns,
-                key: key.0,
-            });
+        let value = get(&table, &key, map)?;
+        if let Some((born_ns, key)) = value.and_then(|value| entry(key.0, value.0)) {
+            let born_ns = born_ns.to_ne_bytes();
+            let entry = Wire(Expiry { born_ns, key });
             queue.push(&entry, 0).map_err(failed(map))?;
         }
     }

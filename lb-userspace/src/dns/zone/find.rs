@@ -99,12 +99,11 @@ impl Zone {
             [] => return Some(Place::Apex),
             [b"dns-version"] => return Some(Place::Version),
             [b"svc"] => return Some(Place::Bare),
+            [b"svc", namespace] => return self.has_namespace(namespace).then_some(Place::Bare),
             [b"svc", namespace, ref rest @ ..] => (self.namespaces.get(namespace)?, rest),
             _ => return None,
         };
-        let Some((service, rest)) = rest.split_first() else {
-            return Some(Place::Bare);
-        };
+        let (service, rest) = rest.split_first()?;
         let entry = namespace.get(*service)?;
         match (rest, entry) {
             ([], entry) => Some(Place::Service(entry)),

@@ -137,7 +137,9 @@ const SPECIFICATION: &[(&str, &str, &str)] = &[
     ("cluster.local.", "A", "no data"),
     ("svc.cluster.local.", "A", "no data"),
     ("default.svc.cluster.local.", "A", "no data"),
+    ("Empty.svc.cluster.local.", "A", "no data"),
     ("nowhere.svc.cluster.local.", "A", "no name"),
+    ("shop.empty.svc.cluster.local.", "A", "no name"),
     ("shop.nowhere.svc.cluster.local.", "A", "no name"),
     ("nothing.default.svc.cluster.local.", "AAAA", "no name"),
     ("10-1-0-7.default.pod.cluster.local.", "A", "no name"),
@@ -212,6 +214,13 @@ fn a_service_that_goes_takes_its_names_along_and_no_others() {
     }
     assert_eq!(found(&zone, "default.svc.cluster.local.", "A"), "no name");
     assert!(zone.pointers.is_empty() && zone.namespaces.is_empty());
+    let before = serial(&zone);
+    world.apply(Change::NamespaceGone("empty".into()));
+    world.apply(Change::Namespace("default".into()));
+    zone.update(&world, [], 4);
+    assert_ne!(serial(&zone), before);
+    assert_eq!(found(&zone, "empty.svc.cluster.local.", "A"), "no name");
+    assert_eq!(found(&zone, "default.svc.cluster.local.", "A"), "no data");
 }
 
 /// What an agent leaves to the next one says the same, until a world replaces it.

@@ -10,7 +10,7 @@ use lb_common::{
     family::{Family, V4},
     tables::{Found, InsertError, Side, Stage, Tables, Torn, Touch},
     wire::{
-        Affinity, Backend, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Range,
+        Affinity, Backend, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Mask, Range,
         Reverse, Service, Tuple,
     },
 };
@@ -42,9 +42,17 @@ where
             address: key.address.into(),
             port: u16::from_be_bytes(key.port),
             protocol: key.protocol,
+            scope: key.scope,
         };
         self.note(Event::Service(frontend, found));
         found
+    }
+
+    fn admits(&self, service_id: u32, client: &F::Address) -> bool {
+        let admits = self.tables().admitted.admits(service_id, *client);
+        let admits = self.read(admits, false);
+        self.note(Event::Admits(admits));
+        admits
     }
 
     fn range(&self) -> Range {
@@ -192,6 +200,18 @@ where
     fn remove_foreign(&mut self, key: &Tuple<F::Address>) {
         self.written_mut().foreigns.insert(*key, None);
     }
+
+    fn mask(&self, key: &Tuple<F::Address>, into: &mut Mask) -> Found<()> {
+        let found = self.read(self.tables().masks.find(key), Err(Torn));
+        Ok(found?.map(|mask| *into = mask))
+    }
+
+    // Where it would leave is the routing table's to say, so it begins no masquerade.
+    fn insert_mask(&mut self, _key: &Tuple<F::Address>, _mask: &Mask) -> Result<(), InsertError> {
+        Ok(())
+    }
+
+    fn remove_mask(&mut self, _key: &Tuple<F::Address>) {}
 
     // The packet is a whole one, so what fragments teach is asked by nobody.
     fn fragment(&self, _key: &FragmentKey<F::Address>, _into: &mut Fragment) -> Found<()> {

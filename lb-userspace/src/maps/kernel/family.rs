@@ -3,25 +3,32 @@
 
 use super::{OpenError, READING, REMOVING, absent_is_fine, open, refused, write_error};
 use crate::maps::{Frontend, StoreError, pod::Wire};
-use aya::maps::{HashMap, MapData, MapError};
+use aya::maps::{Array, HashMap, MapData, MapError};
 use lb_common::{
+    ends::{End, spot},
     family::Family,
-    wire::{FrontendKey, Service, fingerprint},
+    wire::{FrontendKey, PAGE_SPOTS, PAGES, Page, Service, fingerprint},
 };
 use std::{net::IpAddr, path::Path};
 
-/// `FRONTENDS_*`.
-#[derive(Debug)]
+/// `FRONTENDS_*`, and the traces of their addresses.
 pub(super) struct Frontends<F: Family> {
     map: HashMap<MapData, Wire<FrontendKey<F::Address>>, Wire<Service>>,
+    traces: Array<MapData, Wire<Page>>,
     capacity: u32,
 }
 
 impl<F: Family<Address: Into<IpAddr>>> Frontends<F> {
-    pub(super) fn open(maps: &Path, name: &'static str) -> Result<Self, OpenError> {
-        let map: HashMap<MapData, _, _> = open(maps, name)?;
-        let capacity = super::entries(maps, name)?;
-        Ok(Self { map, capacity })
+    pub(super) fn open(
+        maps: &Path,
+        name: &'static str,
+        traces: &'static str,
+    ) -> Result<Self, OpenError> {
+        Ok(Self {
+            map: open(maps, name)?,
+            traces: open(maps, traces)?,
+            capacity: super::entries(maps, name)?,
+        })
     }
 
     pub(super) fn capacity(&self) -> u32 {
@@ -36,6 +43,7 @@ impl<F: Family<Address: Into<IpAddr>>> Frontends<F> {
                 address: key.address.into(),
                 port: u16::from_be_bytes(key.port),
                 protocol: key.protocol,
+                scope: key.scope,
             };
             all.push((frontend, service));
         }
@@ -56,6 +64,7 @@ impl<F: Family<Address: Into<IpAddr>>> Frontends<F> {
         frontend: Frontend,
         service: &Service,
     ) -> Result<(), StoreError> {
+        self.leave_trace(address)?;
         let key = key(address, frontend);
         let identity = fingerprint(&key);
         let service = Wire(Service {
@@ -64,6 +73,21 @@ impl<F: Family<Address: Into<IpAddr>>> Frontends<F> {
         });
         let written = self.map.insert(&Wire(key), &service, 0);
         written.map_err(write_error("frontends", self.capacity))
+    }
+
+    /// First of all: packets look for no frontend of an address without one.
+    fn leave_trace(&mut self, address: F::Address) -> Result<(), StoreError> {
+        let spot = spot::<F>(End::Service, &address);
+        let (page, at) = (spot / PAGE_SPOTS, spot % PAGE_SPOTS);
+        let read = self.traces.get(&page, 0);
+        let Wire(Page { mut spots }) = read.map_err(refused("addresses", READING))?;
+        let mut places = (0..).zip(&mut spots);
+        let Some((_, place)) = places.find(|(number, trace)| *number == at && **trace == 0) else {
+            return Ok(());
+        };
+        *place = 1;
+        let written = self.traces.set(page, &Wire(Page { spots }), 0);
+        written.map_err(write_error("addresses", PAGES))
     }
 
     pub(super) fn remove(
@@ -81,6 +105,6 @@ fn key<A>(address: A, frontend: Frontend) -> FrontendKey<A> {
         address,
         port: frontend.port.to_be_bytes(),
         protocol: frontend.protocol,
-        scope: 0,
+        scope: frontend.scope,
     }
 }

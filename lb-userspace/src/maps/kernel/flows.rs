@@ -8,6 +8,7 @@ use aya::{
     maps::{HashMap, MapData},
 };
 use lb_common::{
+    conntrack::seen,
     family::{Family, V4, V6},
     tables::Stage,
     wire::{Affinity, Flow, Tuple},
@@ -133,14 +134,16 @@ fn spare(capacity: u32) -> u32 {
     spare.min(capacity / 2)
 }
 
-/// Half-open flows that are not over: the others lie there until somebody needs their place.
+/// Half-open flows that need their places. The others lie there until somebody else does: they are
+/// over, or datagrams that have their answer.
 fn count_live<F: Family>(table: &Table<F>, capacity: u32, now_ns: u64) -> Result<u32, StoreError> {
     let mut live: u32 = 0;
     let room = usize::try_from(capacity).unwrap_or(usize::MAX);
     // As below, keys may come twice.
     for entry in table.iter().take(room) {
         let (_key, Wire(flow)) = entry.map_err(refused("flows", READING))?;
-        live = live.saturating_add(u32::from(now_ns < flow.expires_ns));
+        let needs_it = now_ns < flow.expires_ns && flow.backend_seen & seen::DATA == 0;
+        live = live.saturating_add(u32::from(needs_it));
     }
     Ok(live)
 }

@@ -126,11 +126,8 @@ fn list<F: Family<Address: Into<IpAddr>>>(
     for entry in table {
         let (Wire(key), Wire(foreign)) = entry.map_err(refused("flows", READING))?;
         let client = SocketAddr::new(key.source.into(), u16::from_be_bytes(key.source_port));
-        let dialled = Frontend {
-            address: key.destination.into(),
-            port: u16::from_be_bytes(key.destination_port),
-            protocol: key.protocol,
-        };
+        let port = u16::from_be_bytes(key.destination_port);
+        let dialled = Frontend::new(key.destination.into(), port, key.protocol);
         all.insert((client, dialled), foreign);
     }
     Ok(())

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The maps as a packet meets them: one value for one key. Nothing is written.
 
-use super::{OpenError, READING, entries, flows::count, open, refused};
+use super::{OpenError, READING, admitted::Ranges, entries, flows::count, open, refused};
 use crate::maps::{StoreError, pod::Wire};
 use aya::{
     Pod,
@@ -12,7 +12,7 @@ use lb_common::{
     tables::{Found, Stage, Torn},
     wire::{
         Account, Affinity, Backend, BackendState, CHUNK_SLOTS, Chunk, Flow, Foreign, FrontendKey,
-        Reverse, Sealed, Service, Tuple, fingerprint,
+        Mask, Reverse, Sealed, Service, Tuple, fingerprint,
     },
 };
 use std::path::Path;
@@ -33,10 +33,14 @@ pub struct KernelTables {
 pub struct FamilyTables<F: Family> {
     /// `FRONTENDS`.
     pub frontends: Table<FrontendKey<F::Address>, Service>,
+    /// `ADMITTED`.
+    pub(crate) admitted: Ranges<F>,
     /// `AFFINITY`.
     pub affinities: Table<Tuple<F::Address>, Affinity>,
     /// `FOREIGN`.
     pub foreigns: Table<Tuple<F::Address>, Foreign>,
+    /// `MASKS`.
+    pub masks: Table<Tuple<F::Address>, Mask>,
     flows: Table<Tuple<F::Address>, Flow>,
     reverses: Table<Tuple<F::Address>, Reverse>,
     half_opens: Table<Tuple<F::Address>, Flow>,
@@ -98,8 +102,10 @@ impl<F: Family> FamilyTables<F> {
     fn open(maps: &Path, ending: &str) -> Result<Self, OpenError> {
         Ok(Self {
             frontends: Table::open(maps, "FRONTENDS", ending)?,
+            admitted: Ranges::open(maps, &format!("ADMITTED_{ending}"))?,
             affinities: Table::open(maps, "AFFINITY", ending)?,
             foreigns: Table::open(maps, "FOREIGN", ending)?,
+            masks: Table::open(maps, "MASKS", ending)?,
             flows: Table::open(maps, "FLOWS", ending)?,
             reverses: Table::open(maps, "REVERSE", ending)?,
             half_opens: Table::open(maps, "HALF_OPEN", ending)?,
@@ -166,7 +172,7 @@ where
 }
 
 /// As the programs read it: what is not whole is looked up once more.
-fn whole<V: Sealed>(
+pub(super) fn whole<V: Sealed>(
     look: impl Fn() -> Result<Option<V>, StoreError>,
     identity: u64,
 ) -> Result<Found<V>, StoreError> {
@@ -180,7 +186,7 @@ fn whole<V: Sealed>(
     Ok(Err(Torn))
 }
 
-fn is_absent(error: &MapError) -> bool {
+pub(super) fn is_absent(error: &MapError) -> bool {
     matches!(
         error,
         MapError::KeyNotFound | MapError::ElementNotFound | MapError::OutOfBounds { .. }

@@ -151,7 +151,7 @@ impl Collector for Collected {
         gauge(
             &mut encoder,
             "map_entries",
-            "Entries in a map, half-open flows that are over left out; counted at most every 5 s",
+            "Entries in a map, half-open flows that are over or answered left out; counted at most every 5 s",
             reading
                 .usages()
                 .map(|usage| (usage.map, i64::from(usage.entries))),

@@ -18,10 +18,9 @@ fn metrics() -> Metrics {
 
 /// One of everything.
 fn full() -> Metrics {
-    let mut metrics = metrics();
-    let answers = crate::dns::Answers::default();
-    answers.count(&[0, 0, 0x84, 3]);
-    metrics.tell_of(&answers);
+    let metrics = metrics();
+    metrics.answers().count(&[0, 0, 0x84, 3]);
+    metrics.answers().compared("same");
     metrics.direct(&crate::delivery::State::default());
     metrics.round(&Report {
         listed: true,
@@ -52,11 +51,13 @@ fn full() -> Metrics {
         ..WatchStatus::default()
     });
     metrics.kernel(Kernel {
-        packets: vec![PacketCount {
-            hook: "ingress",
-            reason: "forwarded",
-            packets: 42,
-        }],
+        packets: [("forwarded", 42), ("name_found", 5), ("name_empty", 2)]
+            .map(|(reason, packets)| PacketCount {
+                hook: "ingress",
+                reason,
+                packets,
+            })
+            .to_vec(),
         flows: vec![Usage {
             map: "flows_v4",
             entries: 1,
@@ -102,7 +103,10 @@ fn what_is_known_is_told() {
         "kubeproxy_proxy_healthz_total{code=\"503\"} 1",
         "rest_client_requests_total{code=\"200\",method=\"GET\",host=\"10.0.0.1:6443\"} 1",
         "weiche_starts_total 3",
-        "weiche_dns_answers_total{code=\"nxdomain\"} 1",
+        "weiche_dns_answers_total{by=\"server\",code=\"nxdomain\"} 1",
+        "weiche_dns_answers_total{by=\"kernel\",code=\"noerror\"} 7",
+        "weiche_dns_answers_total{by=\"kernel\",code=\"nxdomain\"} 0",
+        "weiche_dns_shadow_total{outcome=\"same\"} 1",
         "weiche_services{state=\"programmed\"} 4",
         "weiche_refused_parts{reason=\"taken\"} 2",
         "weiche_unreadable_objects{kind=\"Service\"} 3",

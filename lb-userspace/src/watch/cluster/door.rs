@@ -30,9 +30,9 @@ pub(super) struct Door {
 
 #[derive(Clone)]
 enum Origin {
-    /// A kubeconfig, where `None` is what Kubernetes gives to Pods, the URL in place of its, and
+    /// Kubeconfigs, where none is what Kubernetes gives to Pods, the URL in place of theirs, and
     /// where calls are counted.
-    Files(Option<PathBuf>, Option<String>, Calls),
+    Files(Vec<PathBuf>, Option<String>, Calls),
     /// Somebody else.
     Elsewhere,
 }
@@ -40,13 +40,14 @@ enum Origin {
 impl Door {
     /// Reads the configuration; connects to nothing yet.
     pub(super) async fn open(
-        kubeconfig: Option<PathBuf>,
+        kubeconfigs: Vec<PathBuf>,
         master: Option<String>,
         calls: Calls,
     ) -> Result<Self, StartError> {
-        let mut config = match &kubeconfig {
-            Some(path) => from_file(path.clone()).await?,
-            None => Config::incluster().map_err(StartError::NotInCluster)?,
+        let mut config = if kubeconfigs.is_empty() {
+            Config::incluster().map_err(StartError::NotInCluster)?
+        } else {
+            from_files(&kubeconfigs).await?
         };
         if let Some(master) = master.clone() {
             config.cluster_url = match master.parse() {
@@ -73,7 +74,7 @@ impl Door {
         Ok(Self {
             client,
             server,
-            origin: Origin::Files(kubeconfig, master, calls),
+            origin: Origin::Files(kubeconfigs, master, calls),
         })
     }
 
@@ -99,8 +100,8 @@ impl Door {
     /// A new way. Files that cannot be read at this moment leave the old one: they may be about to
     /// be replaced.
     pub(super) async fn anew(&mut self) -> Client {
-        if let Origin::Files(kubeconfig, master, calls) = &self.origin {
-            match Self::open(kubeconfig.clone(), master.clone(), calls.clone()).await {
+        if let Origin::Files(kubeconfigs, master, calls) = &self.origin {
+            match Self::open(kubeconfigs.clone(), master.clone(), calls.clone()).await {
                 Ok(door) => *self = door,
                 Err(error) => tracing::warn!("going on with the connection as it was: {error}"),
             }
@@ -109,16 +110,28 @@ impl Door {
     }
 }
 
-async fn from_file(path: PathBuf) -> Result<Config, StartError> {
-    let read = async || {
-        let kubeconfig = Kubeconfig::read_from(&path)?;
-        Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await
+/// As `kubectl` merges them: what two files name alike is the first one's, and of several files
+/// those that are not there say nothing.
+async fn from_files(paths: &[PathBuf]) -> Result<Config, StartError> {
+    let refused = |path: &Path, cause| StartError::Kubeconfig {
+        cause: BadKubeconfig::of(cause, path),
+        path: path.to_owned(),
     };
-    let config = read().await;
-    config.map_err(|cause| StartError::Kubeconfig {
-        cause: BadKubeconfig::of(cause, &path),
-        path,
-    })
+    let mut merged = Kubeconfig::default();
+    for path in paths
+        .iter()
+        .filter(|path| paths.len() == 1 || path.exists())
+    {
+        let next = Kubeconfig::read_from(path);
+        let done = next.and_then(|next| merged.merge(next));
+        merged = done.map_err(|cause| refused(path, cause))?;
+    }
+    let config = Config::from_custom_kubeconfig(merged, &KubeConfigOptions::default()).await;
+    let all = match paths {
+        [path] => path.clone().into_os_string(),
+        _ => std::env::join_paths(paths).unwrap_or_default(),
+    };
+    config.map_err(|cause| refused(Path::new(&all), cause))
 }
 
 /// Why a kubeconfig does not serve.

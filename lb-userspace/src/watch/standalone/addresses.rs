@@ -50,12 +50,12 @@ pub struct Wish {
 }
 
 /// What it got: its own addresses and given ones, in the order of its families, and a sentence for
-/// each family that it got none of.
+/// each family that it got none of, and for each address of its own that an API server refuses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grant {
     /// The addresses.
     pub addresses: Vec<IpAddr>,
-    /// What is missing, and why.
+    /// What is missing or doubtful, and why.
     pub problems: Vec<String>,
 }
 
@@ -69,8 +69,12 @@ impl Ledger {
         let mut taken = claimed;
         taken.extend(self.services.values().flat_map(|given| &given.addresses));
         let mut grants = BTreeMap::new();
+        let owners = owners(wishes);
         for wish in wishes {
-            let grant = self.grant_one(wish, cidrs, &mut taken);
+            let mut grant = self.grant_one(wish, cidrs, &mut taken);
+            let own = wish.own.iter();
+            let doubts = own.flat_map(|address| doubts(*address, &wish.name, &owners, cidrs));
+            grant.problems.extend(doubts);
             grants.insert(wish.name.clone(), grant);
         }
         self.services.retain(|_, given| !given.addresses.is_empty());
@@ -180,6 +184,47 @@ impl Ledger {
         let index = oldest.addresses.iter().position(is_it)?;
         Some(oldest.addresses.remove(index))
     }
+}
+
+/// Who states which address.
+fn owners(wishes: &[Wish]) -> BTreeMap<IpAddr, Vec<&Name>> {
+    let mut owners: BTreeMap<IpAddr, Vec<&Name>> = BTreeMap::new();
+    for wish in wishes {
+        for address in &wish.own {
+            owners.entry(*address).or_default().push(&wish.name);
+        }
+    }
+    owners
+}
+
+/// What an API server would have against an address that a Service states. It is served anyway:
+/// manifests may be about to change.
+fn doubts(
+    address: IpAddr,
+    service: &Name,
+    owners: &BTreeMap<IpAddr, Vec<&Name>>,
+    cidrs: &[IpNet],
+) -> Vec<String> {
+    let others = owners.get(&address).into_iter().flatten();
+    let other = others.into_iter().find(|name| **name != service);
+    let mut doubts = Vec::new();
+    doubts.extend(other.map(|other| {
+        format!(
+            "clusterIP {address} is that of Service {other} as well: which one serves depends on \
+             their ports and age; state another one, or none"
+        )
+    }));
+    let of_family = |cidr: &&IpNet| Family::of_net(cidr) == Family::of(address);
+    let ranges: Vec<&IpNet> = cidrs.iter().filter(of_family).collect();
+    if !ranges.is_empty() && !ranges.iter().any(|cidr| cidr.contains(&address)) {
+        let ranges: Vec<String> = ranges.iter().map(ToString::to_string).collect();
+        doubts.push(format!(
+            "clusterIP {address} is not in the Service CIDR {}: it is served, and nothing keeps \
+             others from having it; state one from there, or none",
+            ranges.join(", ")
+        ));
+    }
+    doubts
 }
 
 impl Wish {

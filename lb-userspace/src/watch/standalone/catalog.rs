@@ -14,14 +14,16 @@ use ipnet::IpNet;
 use self::{objects::Objects, view::View};
 use super::{
     addresses::Ledger,
-    endpoints::{self, OwnServer},
+    endpoints::OwnServer,
     parse::{Key, parse},
-    snapshot::PodFacts,
     store::{FileId, Store},
 };
 use crate::{
     model::{Change, Kind},
-    watch::status::{Pending, Problem},
+    watch::{
+        snapshot::PodFacts,
+        status::{Pending, Problem},
+    },
 };
 
 /// Everything that the folders state, and what has been said of it.
@@ -111,15 +113,7 @@ impl Catalog {
     /// The Pods, as the last round has seen them.
     pub fn pods(&self) -> Vec<PodFacts> {
         let pods = self.objects.pods.iter();
-        let facts = pods.map(|(name, stated)| {
-            let pod = &stated.object;
-            PodFacts {
-                name: name.clone(),
-                labels: pod.metadata.labels.clone().unwrap_or_default(),
-                addresses: endpoints::pod_addresses(pod).collect(),
-                ready: endpoints::is_ready(pod) && pod.metadata.deletion_timestamp.is_none(),
-            }
-        });
+        let facts = pods.map(|(name, stated)| PodFacts::of(name.clone(), &stated.object));
         facts.collect()
     }
 
@@ -130,7 +124,12 @@ impl Catalog {
 }
 
 fn listing(view: &View) -> Vec<Change> {
-    let kinds = [Kind::Node, Kind::EndpointSlice, Kind::Service];
+    let kinds = [
+        Kind::Namespace,
+        Kind::Node,
+        Kind::EndpointSlice,
+        Kind::Service,
+    ];
     let begin = kinds.map(Change::Listing);
     let end = kinds.map(Change::Listed);
     let objects = view.since(&View::default());

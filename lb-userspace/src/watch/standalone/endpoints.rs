@@ -118,14 +118,14 @@ fn classify(spec: &ServiceSpec, pod: &Pod) -> Stand {
     Stand::Serving
 }
 
-pub(super) fn is_ready(pod: &Pod) -> bool {
+pub(in crate::watch) fn is_ready(pod: &Pod) -> bool {
     let status = pod.status.iter();
     let mut conditions = status.flat_map(|status| status.conditions.iter().flatten());
     conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// `status.podIPs`, else `status.podIP`.
-pub(super) fn pod_addresses(pod: &Pod) -> impl Iterator<Item = IpAddr> {
+pub(in crate::watch) fn pod_addresses(pod: &Pod) -> impl Iterator<Item = IpAddr> {
     let status = pod.status.iter();
     let texts = status.flat_map(|status| {
         let listed = status.pod_ips.iter().flatten().map(|it| it.ip.as_str());

@@ -1,39 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Folders of manifests as they are at this moment, for commands that follow nothing.
+//! Folders of manifests as they are at this moment.
 
 use super::{
     addresses::Ledger,
     catalog::Catalog,
     files::{Content, Files},
 };
-use crate::model::{Change, Name};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    path::PathBuf,
-};
-
-/// A Pod, as far as somebody cares who wants to reach it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PodFacts {
-    /// Namespace and name.
-    pub name: Name,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-    /// Its addresses.
-    pub addresses: Vec<IpAddr>,
-    /// Whether it is Ready, and not about to end.
-    pub ready: bool,
-}
-
-/// What folders state now.
-#[derive(Clone, Debug, Default)]
-pub struct Snapshot {
-    /// All Pods, in the order of their names.
-    pub pods: Vec<PodFacts>,
-    /// Everything else, as a complete list. Cluster-IPs may differ from those that are given.
-    pub changes: Vec<Change>,
-}
+use crate::watch::snapshot::Snapshot;
+use std::{collections::BTreeSet, path::PathBuf};
 
 /// Reads folders. What cannot be read is left out.
 pub fn read(folders: Vec<PathBuf>) -> Snapshot {

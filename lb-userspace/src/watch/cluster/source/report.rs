@@ -114,7 +114,7 @@ impl Report {
         for (name, said) in &self.objects {
             let object = match self.kind {
                 kind if name.name.is_empty() => format!("a {kind:?}"),
-                Kind::Node => format!("Node {}", name.name),
+                kind @ (Kind::Node | Kind::Namespace) => format!("{kind:?} {}", name.name),
                 kind => format!("{kind:?} {name}"),
             };
             let reasons = match said {

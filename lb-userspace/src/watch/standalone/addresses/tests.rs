@@ -141,3 +141,48 @@ fn a_family_without_a_cidr_is_said() {
         (2, 0)
     );
 }
+
+#[test]
+fn what_an_api_server_would_refuse_is_served_and_said() {
+    let mut bed = bed(&["10.96.0.0/24"]);
+    let grants = bed.grant(
+        0,
+        &[
+            wish("fine", V4, &["10.96.0.1"]),
+            wish("first", V4, &["10.96.0.2"]),
+            wish("second", V4, &["10.96.0.2"]),
+            wish("outside", V4, &["10.97.0.1"]),
+            // No range of this family says what is outside.
+            wish("other", &[Family::V6], &["fd00:1::1"]),
+        ],
+    );
+    for (name, address, expected) in [
+        ("fine", "10.96.0.1", None),
+        (
+            "first",
+            "10.96.0.2",
+            Some("that of Service default/second as well"),
+        ),
+        (
+            "second",
+            "10.96.0.2",
+            Some("that of Service default/first as well"),
+        ),
+        (
+            "outside",
+            "10.97.0.1",
+            Some("not in the Service CIDR 10.96.0.0/24"),
+        ),
+        ("other", "fd00:1::1", None),
+    ] {
+        let grant = &grants[name];
+        assert_eq!(grant.addresses[0].to_string(), address, "{name}");
+        assert_eq!(
+            grant.problems.len(),
+            usize::from(expected.is_some()),
+            "{grant:?}"
+        );
+        let said = grant.problems.first().map_or("", String::as_str);
+        assert!(said.contains(expected.unwrap_or_default()), "{said}");
+    }
+}

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::api::{
-    core::v1::{Node, Pod, Service},
+    core::v1::{Namespace, Node, Pod, Service},
     discovery::v1::EndpointSlice,
 };
 use serde::de::DeserializeOwned;
@@ -20,13 +20,14 @@ use crate::{
     },
 };
 
-/// All objects; Nodes have an empty namespace.
+/// All objects; Nodes and Namespaces have an empty namespace.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
     pub(super) services: BTreeMap<Name, Stated<Service>>,
     pub(super) slices: BTreeMap<Name, Stated<EndpointSlice>>,
     pub(super) pods: BTreeMap<Name, Stated<Pod>>,
     pub(super) nodes: BTreeMap<Name, Stated<Node>>,
+    pub(super) namespaces: BTreeMap<Name, Stated<Namespace>>,
     broken: BTreeMap<Key, Problem>,
 }
 
@@ -62,8 +63,7 @@ impl Objects {
             ManifestKind::EndpointSlice => set(&mut self.slices, key, merged),
             ManifestKind::Pod => set(&mut self.pods, key, merged),
             ManifestKind::Node => set(&mut self.nodes, key, merged),
-            // Checked for the sake of the reader; nothing depends on it.
-            ManifestKind::Namespace => None,
+            ManifestKind::Namespace => set(&mut self.namespaces, key, merged),
         };
         if let Some(problem) = broken {
             self.broken.insert(key.clone(), problem);

@@ -60,21 +60,27 @@ fn the_first_round_lists_and_later_ones_tell_differences() {
     let first = catalog.round(0);
     let said = say(&first);
     assert_eq!(
-        said[..3],
+        said[..4],
         [
+            "Listing(Namespace)",
             "Listing(Node)",
             "Listing(EndpointSlice)",
             "Listing(Service)"
         ]
     );
-    assert_eq!(said[3], "default/alpaca-prod-weiche-v4 10.0.0.1 10.0.0.2");
+    assert_eq!(said[4], "default/alpaca-prod-weiche-v4 10.0.0.1 10.0.0.2");
     assert!(
-        said[4].starts_with("default/alpaca-prod [10.96."),
+        said[5].starts_with("default/alpaca-prod [10.96."),
         "{said:?}"
     );
     assert_eq!(
-        said[5..],
-        ["Listed(Node)", "Listed(EndpointSlice)", "Listed(Service)"]
+        said[6..],
+        [
+            "Listed(Namespace)",
+            "Listed(Node)",
+            "Listed(EndpointSlice)",
+            "Listed(Service)"
+        ]
     );
     assert_eq!(first.problems, []);
 
@@ -114,7 +120,7 @@ fn what_is_wrong_is_said_with_its_place_and_harms_nothing_else() {
         (
             "a port out of range",
             "apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: {ports: [{port: 70000}]}",
-            "x.yaml:1: Service default/x: port 70000 of \"\" is not in 1-65535",
+            "x.yaml:1: Service default/x: port 70000 is not in 1-65535",
         ),
         (
             "a family without a CIDR",

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The objects as the rest of the agent is to see them, and the difference of two views.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Service, ServiceSpec};
@@ -27,6 +30,7 @@ pub(super) struct View {
     nodes: BTreeMap<Arc<str>, Arc<NodeObject>>,
     slices: BTreeMap<Name, Arc<EndpointSlice>>,
     services: BTreeMap<Name, Arc<ServiceObject>>,
+    namespaces: BTreeSet<Arc<str>>,
 }
 
 /// A Service on its way: converted, without the addresses that it is to be given.
@@ -48,6 +52,8 @@ impl View {
         pending: &mut Vec<Pending>,
     ) -> Self {
         let mut view = Self::default();
+        let namespaces = objects.namespaces.keys();
+        view.namespaces = namespaces.map(|name| name.name.clone()).collect();
         view.take_nodes(objects, problems);
         view.take_slices(objects, problems);
         let drafts = drafts(objects, cidrs, problems);
@@ -62,7 +68,10 @@ impl View {
 
     /// What changed since `before`; endpoints come before the Services that need them.
     pub(super) fn since(&self, before: &Self) -> Vec<Change> {
-        let mut changes = Vec::new();
+        let new = self.namespaces.difference(&before.namespaces).cloned();
+        let gone = before.namespaces.difference(&self.namespaces).cloned();
+        let new = new.map(Change::Namespace);
+        let mut changes: Vec<Change> = new.chain(gone.map(Change::NamespaceGone)).collect();
         differ(
             &before.nodes,
             &self.nodes,

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Frontends that are planned and not served, for people.
+//! Frontends that are no Cluster-IPs, for people.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    maps::Frontend,
-    plan::{External, Set, Table, TableKey},
-};
+use crate::plan::{External, Set, Table, TableKey};
 use lb_common::wire::Service;
 
 /// One frontend that is no Cluster-IP, for one kind of clients.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Planned {
+pub struct Exposed {
     /// `namespace/name:port` of the Service.
     pub service: String,
     /// `address:port/protocol`.
@@ -31,7 +28,7 @@ pub struct Planned {
     pub ranges: Option<Vec<String>>,
 }
 
-impl Planned {
+impl Exposed {
     pub(super) fn new(key: &TableKey, table: &Table, external: &External) -> Self {
         let ranges = external.ranges.as_ref();
         Self {
@@ -52,13 +49,5 @@ impl Planned {
             .to_owned(),
             ranges: ranges.map(|ranges| ranges.iter().map(ToString::to_string).collect()),
         }
-    }
-}
-
-impl Table {
-    /// All that clients dial, served or not.
-    pub fn asked(&self) -> impl Iterator<Item = Frontend> {
-        let served = self.frontends.iter().copied();
-        served.chain(self.external.iter().map(|external| external.frontend))
     }
 }

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Programs that others go on with, which no hook has: they stand in an array that is pinned like
+//! all maps, so a program that runs finds there what was loaded last.
+
+use super::{load::LoadError, pin::Hook};
+use aya::{
+    Ebpf,
+    maps::{MapError, ProgramArray},
+    programs::{ProgramError, SchedClassifier},
+};
+
+/// What answers questions for names.
+pub(super) const NAMES: &str = "weiche_names";
+
+/// The array.
+pub(super) const FURTHER: &str = "FURTHER";
+
+/// Puts the loaded programs into the array, each in place of the one before: in between, either
+/// answers.
+pub fn fill(ebpf: &mut Ebpf) -> Result<(), LoadError> {
+    for (index, name) in (0..).zip([Hook::Ingress.program(), NAMES]) {
+        let failed = |cause: ProgramError| LoadError::Program {
+            name,
+            cause: Box::new(cause),
+        };
+        let program = ebpf.program(name).ok_or(LoadError::NoProgram { name })?;
+        let program: &SchedClassifier = program.try_into().map_err(failed)?;
+        let fd = program.fd().and_then(|fd| Ok(fd.try_clone()?));
+        let fd = fd.map_err(failed)?;
+        let written = further(ebpf).and_then(|mut further| further.set(index, &fd, 0));
+        written.map_err(|cause| failed(cause.into()))?;
+    }
+    Ok(())
+}
+
+fn further(ebpf: &mut Ebpf) -> Result<ProgramArray<&mut aya::maps::MapData>, MapError> {
+    let map = ebpf.map_mut(FURTHER);
+    let missing = || MapError::InvalidName {
+        name: FURTHER.to_owned(),
+    };
+    map.ok_or_else(missing)?.try_into()
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask fuzz`: libFuzzer looks for a query that is answered in two ways, or not as it
+//! should be (tests/fuzz), beginning with the queries that the tests have.
+//!
+//! It needs no nightly compiler: that a program says which of its branches were taken is not
+//! unstable, only its sanitizers are. `cargo +nightly fuzz` works as well.
+
+use crate::{process, setup, step, toolchain, workspace};
+use anyhow::Context as _;
+use std::{ffi::OsString, fs, path::Path, process::Command};
+
+/// What makes the compiler note the branches taken, as libFuzzer reads it.
+const COVERAGE: [&str; 6] = [
+    "--cfg=fuzzing",
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+];
+
+/// Queries, one a line, in hexadecimal digits.
+const CORPUS: &str = "tests/datapath/names/corpus.txt";
+/// More bytes than any query has that is read to its end.
+const LONGEST: &str = "-max_len=768";
+
+/// Builds the fuzzer and runs it until it finds something, or as its arguments say.
+pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<()> {
+    setup::tools()?;
+    // With everything compiled for the fuzzer, nothing here is of use to other builds.
+    let target = workspace::target().join("fuzz");
+    let corpus = target.join("corpus");
+    unpack(&corpus)?;
+    step::step("building the fuzzer", || process::run(&mut build(&target)?))?;
+    let mut fuzzer = Command::new(target.join(host()?).join("release/names"));
+    fuzzer.arg(corpus).arg(LONGEST).args(arguments);
+    process::run(fuzzer.current_dir(&target))
+}
+
+fn build(target: &Path) -> anyhow::Result<Command> {
+    let mut cargo = toolchain::tool("cargo");
+    cargo.args([
+        "build",
+        "--release",
+        "--manifest-path",
+        "tests/fuzz/Cargo.toml",
+    ]);
+    // With a target, build scripts are compiled without these flags.
+    cargo
+        .args(["--target", &host()?])
+        .arg("--target-dir")
+        .arg(target);
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", COVERAGE.join("\x1f"));
+    // Nothing is loaded into the kernel.
+    cargo.env("AYA_BUILD_SKIP", "1");
+    Ok(cargo)
+}
+
+/// A file for each query; what the fuzzer has added stays.
+fn unpack(folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder)?;
+    let text = fs::read_to_string(workspace::root().join(CORPUS));
+    let text = text.with_context(|| format!("reading {CORPUS}"))?;
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    for (number, line) in lines.enumerate() {
+        let bytes = unhex(line).with_context(|| format!("{CORPUS}: {line}"))?;
+        fs::write(folder.join(format!("of-the-tests-{number}")), bytes)?;
+    }
+    Ok(())
+}
+
+fn unhex(line: &str) -> anyhow::Result<Vec<u8>> {
+    let pairs = line.trim().as_bytes().chunks(2);
+    let bytes = pairs.map(|pair| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?));
+    bytes.collect()
+}
+
+/// What this machine's programs are built for.
+fn host() -> anyhow::Result<String> {
+    let said = process::output(toolchain::tool("rustc").arg("-vV"))?;
+    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("`rustc -vV` names no host")?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unhex;
+
+    #[test]
+    fn digits_are_bytes() {
+        assert_eq!(unhex("00ff7e").ok(), Some(vec![0, 255, 126]));
+        assert!(unhex("0g").is_err());
+    }
+}
