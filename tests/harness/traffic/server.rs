@@ -3,23 +3,30 @@
 
 use std::{
     collections::BTreeMap,
+    io::{self, ErrorKind::AddrInUse},
     net::{Ipv6Addr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream, UdpSocket},
     sync::oneshot,
 };
 
-use crate::netns::Pod;
+use crate::{netns::Pod, wait};
 
 /// A line over TCP that is not answered: the server closes the connection, before its client does.
 pub const HANG_UP: &str = "hang up";
+
+/// How long a port may still be somebody else's.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the server saw: the number of messages of each flow, by the flow's id.
 type Log = Arc<Mutex<BTreeMap<u64, u64>>>;
@@ -41,15 +48,21 @@ impl Server {
         let (name, shared) = (Arc::<str>::from(pod.name.as_str()), Arc::clone(&log));
         let serve = move || serve(name, port, shared, ready, stopped);
         let thread = pod.namespace.spawn(serve)?;
-        let server = Self {
-            log,
-            stop: Some(stop),
-            thread: Some(thread),
-        };
-        let limit = Duration::from_secs(10);
-        let begun = listening.recv_timeout(limit);
-        begun.with_context(|| format!("no server on port {port} of pod {}", pod.name))?;
-        Ok(server)
+        let what = || format!("no server on port {port} of pod {}", pod.name);
+        match listening.recv_timeout(2 * PATIENCE) {
+            Ok(()) => Ok(Self {
+                log,
+                stop: Some(stop),
+                thread: Some(thread),
+            }),
+            Err(RecvTimeoutError::Timeout) => bail!("{}: it does not begin", what()),
+            // It has ended, and says why.
+            Err(RecvTimeoutError::Disconnected) => {
+                let ended = thread.join().ok().context("it has panicked");
+                ended.and_then(|it| it?).with_context(what)?;
+                bail!("{}: it has ended", what())
+            }
+        }
     }
 
     /// How many messages of each flow it has answered, by the flow's id.
@@ -78,7 +91,7 @@ async fn serve(
 ) -> anyhow::Result<()> {
     // One socket for both families; IPv4 clients appear as mapped addresses.
     let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-    let listener = TcpListener::bind(address).await.context("listening")?;
+    let listener = listen(address).await.context("listening")?;
     let socket = UdpSocket::bind(address).await.context("binding")?;
     tokio::spawn(answer_datagrams(
         socket,
@@ -99,6 +112,22 @@ async fn serve(
     // Either a wish to stop, or the owner is gone: both end the runtime and its tasks.
     let _wish = stopped.await;
     Ok(())
+}
+
+/// Listens, once nobody else does.
+///
+/// A listener of this process that has been dropped is still held by each child that another thread
+/// is starting at this moment, until that child executes its program.
+async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let begun = Instant::now();
+    loop {
+        match TcpListener::bind(address).await {
+            Err(error) if error.kind() == AddrInUse && begun.elapsed() < PATIENCE => {
+                wait::pass_on_runtime(Duration::from_millis(10)).await;
+            }
+            bound => return bound,
+        }
+    }
 }
 
 async fn answer_lines(stream: TcpStream, client: SocketAddr, name: Arc<str>, log: Log) {
