@@ -133,10 +133,15 @@ const SHOP: &[u8] = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\
     \x04shop\x07default\x03svc\x07cluster\x05local\x00\x00\x01\x00\x01";
 
 fn connect_from(from: Ipv4Addr, to: SocketAddr) -> anyhow::Result<TcpStream> {
-    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    use rustix::net::{
+        AddressFamily, SocketType, bind, connect, socket, sockopt::set_socket_linger,
+    };
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
     bind(&socket, &SocketAddr::from((from, 0)))?;
     connect(&socket, &to)?;
+    // Or thousands of ends, sent again and again at once to a node that is not there any more, fill
+    // the processor's queue, which all namespaces share.
+    set_socket_linger(&socket, Some(Duration::ZERO))?;
     Ok(TcpStream::from(socket))
 }
 
