@@ -40,11 +40,21 @@ pub(super) struct DnsArgs {
     kernel_dns_except: Option<Except>,
     /// Who is asked for other names, or `none` to refuse them; may be repeated [default: the name
     /// servers of /etc/resolv.conf].
-    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        requires = "dns_listen"
+    )]
     dns_upstream: Vec<Upstream>,
     /// For whom others are asked: clients in this range; may be repeated. Names of the cluster are
     /// answered to everybody [default: private, shared and link-local ranges, and loopback].
-    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "CIDR",
+        value_delimiter = ',',
+        requires = "dns_listen"
+    )]
     dns_clients: Vec<IpNet>,
 }
 
