@@ -38,8 +38,10 @@ pub struct Message<A> {
     pub quoted_check: [u8; 2],
     /// Whether that is quoted; 0 = no.
     pub has_quoted_check: u8,
+    /// Whether one end of the quoted packet's flow sees the other as this node; 0 = no.
+    pub is_masked: u8,
     /// Nothing.
-    pub pad: [u8; 3],
+    pub pad: [u8; 2],
 }
 
 /// Reads the ICMP error in the packet of `frame.datagram` into `frame.message`; `frame.datagram`
@@ -119,6 +121,7 @@ fn quoted<F: Family, P: Packet + ?Sized>(
     datagram.transport_at = transport_at;
     datagram.tcp_flags = 0;
     message.has_quoted_check = 0;
+    message.is_masked = 0;
     // Nobody can check SCTP's without the whole packet, and nobody does.
     if let Some((check_at, _)) = rewrite::checksum(datagram)
         && check_at + 2 <= datagram.end
@@ -134,6 +137,10 @@ fn quoted<F: Family, P: Packet + ?Sized>(
 /// Lets the quoted packet be the one that `frame.to` answers, and sends the message to whoever
 /// has sent that.
 ///
+/// Who sends the message is shown, but for a masquerade's: one router may be on both sides of this
+/// node, and it takes no packet that has its own address as the source. There the message is the
+/// other end's, as netfilter makes all of them (`nf_nat_icmp_reply_translation`).
+///
 /// Plain stores suffice: a checksum that a NIC has made of the whole packet stays right, since what
 /// changes and the checksums in it balance.
 #[inline(always)]
@@ -143,7 +150,7 @@ pub fn apply<F: Family, P: Packet + ?Sized>(
 ) -> Result<(), OutOfPacket> {
     let (datagram, message, to) = (&frame.datagram, &frame.message, &frame.to);
     let from = &datagram.tuple;
-    let source = if message.source == from.source {
+    let source = if message.source == from.source || message.is_masked != 0 {
         to.source
     } else {
         message.source

@@ -19,7 +19,7 @@ use aya_ebpf::{
     },
     programs::TcContext,
 };
-use core::mem::MaybeUninit;
+use core::{arch::asm, mem::MaybeUninit};
 use lb_common::{
     csum::Change,
     delivery::{Arrival, Routed, Way},
@@ -266,7 +266,7 @@ impl Skb {
         let begin = (unsafe { (*self.skb).data }) as usize;
         // SAFETY: as above.
         let end = (unsafe { (*self.skb).data_end }) as usize;
-        let from = begin + at;
+        let from = begin + bounded(at);
         (from + N <= end).then_some(from)
     }
 
@@ -288,6 +288,15 @@ impl Skb {
     }
 }
 
+/// An offset up to [`LINEAR`], in one instruction that the verifier sees: the compiler may add what
+/// it has kept from before the comparison, and Linux 6.1 learns no bound of that.
+#[inline(always)]
+fn bounded(mut at: usize) -> usize {
+    // SAFETY: it changes a register that is ours.
+    unsafe { asm!("{0} &= 0x7fff", inout(reg) at, options(pure, nomem, nostack)) };
+    at
+}
+
 /// An address as words in network order.
 #[expect(
     clippy::many_single_char_names,
@@ -307,7 +316,7 @@ pub(crate) fn words(address: &WideAddress) -> [u32; 4] {
 pub(crate) fn some<const N: usize>(length: usize) -> Result<u32, OutOfPacket> {
     let mut less = (length as u64).wrapping_sub(1);
     // SAFETY: changes nothing; the compiler no longer knows where the number comes from.
-    unsafe { core::arch::asm!("{0} = {0}", inout(reg) less, options(pure, nomem, nostack)) };
+    unsafe { asm!("{0} = {0}", inout(reg) less, options(pure, nomem, nostack)) };
     if less >= N as u64 {
         return Err(OutOfPacket);
     }

@@ -234,16 +234,19 @@ fn errors_pass_a_masquerade_as_their_packets_do() {
         let error = |from: IpAddr, to: SocketAddr| icmp(kind, from, to.ip());
         let data = |from, to| udp(from, to).payload(b"too much");
         // A router's about what the backend was sent.
-        let about = |to, sent: &Frame| error(router, to).about(sent, 200);
-        play.ingress(&about(node, &data(node, pod)))
-            .becomes(Reason::RelatedForwarded, &about(client, &data(client, pod)));
+        let about = |from, to, sent: &Frame| error(from, to).about(sent, 200);
+        play.ingress(&about(router, node, &data(node, pod)))
+            .becomes(
+                Reason::RelatedForwarded,
+                // The router may be on this side as well, and takes nothing from itself.
+                &about(pod.ip(), client, &data(client, pod)),
+            );
         // The client's, and a router's, about what the backend has sent.
-        for (from, seen) in [(client.ip(), node.ip()), (router, router)] {
-            play.egress(&error(from, pod).about(&data(pod, client), 200))
-                .becomes(
-                    Reason::RelatedForwarded,
-                    &error(seen, pod).about(&data(pod, node), 200),
-                );
+        for from in [client.ip(), router] {
+            play.egress(&about(from, pod, &data(pod, client))).becomes(
+                Reason::RelatedForwarded,
+                &about(node.ip(), pod, &data(pod, node)),
+            );
         }
     });
 }

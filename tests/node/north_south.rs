@@ -2,7 +2,7 @@
 //! Clients from outside the cluster: each kind of address, each policy, near and far backends; and
 //! whom the backend sees.
 
-mod fragments;
+mod large;
 mod source_ranges;
 
 use std::{

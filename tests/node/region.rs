@@ -22,7 +22,7 @@ pub(crate) const VISITOR: Ends = [
     IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0x113, 0, 0, 0, 0, 7)),
 ];
 /// The other node's.
-const FAR: Ends = [
+pub(crate) const FAR: Ends = [
     IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10)),
     IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0x100, 0, 0, 0, 0, 0x10)),
 ];

@@ -29,7 +29,7 @@ use crate::scene::{POD_PORT, PORT, Scene, V4, V6};
 const FAR_V4: Ipv4Addr = Ipv4Addr::new(10, 244, 200, 2);
 const FAR_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x10, 0x244, 0, 0, 0, 200, 2);
 /// Of both routes; IPv6 allows none that is smaller (RFC 8200, section 5).
-const SMALL_MTU: u32 = 1_280;
+pub(crate) const SMALL_MTU: u32 = 1_280;
 /// Of a datagram that fits the links, but not those routes.
 const LARGE: usize = 1_400;
 /// How often each transfer is made; the fastest counts, as the machine has other things to do.
@@ -120,7 +120,7 @@ impl Far {
         way: Way,
         bytes: usize,
     ) -> anyhow::Result<Duration> {
-        self.forget_paths()?;
+        forget_paths([&self.client, &self.scene.backends[0].namespace])?;
         let [mut client, mut backend] = self.connect(target, listener)?;
         let (from, to) = match way {
             Way::Up => (&mut client, &mut backend),
@@ -133,22 +133,22 @@ impl Far {
         ensure!(mtu == SMALL_MTU, "the sender believes in MTU {mtu}");
         Ok(took)
     }
+}
 
-    /// Lets both ends forget what they have learnt of paths.
-    fn forget_paths(&self) -> anyhow::Result<()> {
-        for namespace in [&self.client, &self.scene.backends[0].namespace] {
-            for family in ["-4", "-6"] {
-                let mut command = namespace.command("ip");
-                let status = command.args([family, "route", "flush", "cache"]).status()?;
-                ensure!(status.success(), "flushing learnt routes: {status}");
-            }
+/// Lets machines forget what they have learnt of paths.
+pub(crate) fn forget_paths(machines: [&Namespace; 2]) -> anyhow::Result<()> {
+    for namespace in machines {
+        for family in ["-4", "-6"] {
+            let mut command = namespace.command("ip");
+            let status = command.args([family, "route", "flush", "cache"]).status()?;
+            ensure!(status.success(), "flushing learnt routes: {status}");
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Sends so many bytes from one end of a connection to the other.
-fn send(from: &mut TcpStream, to: &mut TcpStream, bytes: usize) -> anyhow::Result<()> {
+pub(crate) fn send(from: &mut TcpStream, to: &mut TcpStream, bytes: usize) -> anyhow::Result<()> {
     let received = thread::scope(|scope| {
         let sending = scope.spawn(|| {
             from.write_all(&vec![0x5a; bytes])?;
@@ -166,7 +166,7 @@ fn send(from: &mut TcpStream, to: &mut TcpStream, bytes: usize) -> anyhow::Resul
 }
 
 /// What a connected socket knows of its path.
-fn mtu(socket: impl AsFd, address: IpAddr) -> anyhow::Result<u32> {
+pub(crate) fn mtu(socket: impl AsFd, address: IpAddr) -> anyhow::Result<u32> {
     Ok(match address {
         IpAddr::V4(_) => ip_mtu(socket)?,
         IpAddr::V6(_) => ipv6_mtu(socket)?,

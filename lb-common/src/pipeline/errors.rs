@@ -55,8 +55,10 @@ fn is_to_node<F: Family, T: Tables<F>>(
     frame: &mut Frame<F::Address>,
 ) -> Result<bool, Torn> {
     let backend = &frame.datagram.tuple.source;
-    Ok(ends::may_be::<F, T>(tables, End::Behind, backend)
-        && masquerade::find(tables, frame, Mask::DESTINATION)?)
+    let is_to_node = ends::may_be::<F, T>(tables, End::Behind, backend)
+        && masquerade::find(tables, frame, Mask::DESTINATION)?;
+    frame.message.is_masked = u8::from(is_to_node);
+    Ok(is_to_node)
 }
 
 /// An ICMP error about what a client has sent, to the client; or about what it was sent, to a
@@ -72,6 +74,7 @@ pub(super) fn error_to_client<F: Family, P: Packet + ?Sized, T: Tables<F>>(
         if !masquerade::find(tables, frame, Mask::SOURCE)? {
             return Err(Reason::NotRelated);
         }
+        frame.message.is_masked = 1;
         related::apply::<F, P>(packet, frame)?;
         return Ok(Reason::RelatedForwarded);
     }
