@@ -31,6 +31,7 @@ use crate::{
         server::{ListenError, Source, Vitals},
     },
     reconcile::{self, Report, Settings},
+    relief::Relief,
     takeover::{Handover, HandoverError},
 };
 use lb_common::wire::{Node, Takeover};
@@ -121,15 +122,7 @@ pub fn run(config: &Config) -> Result<(), AgentError> {
 async fn work(config: &Config) -> Result<(), AgentError> {
     let mut term = signal(SignalKind::terminate()).map_err(AgentError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Runtime)?;
-    kernel::check()?;
-    // What was given is looked at before anything is made.
-    Pins::new(&config.pin_dir).check_free()?;
-    source::check(config).await?;
-    fs::create_dir_all(&config.state_dir).map_err(|cause| AgentError::StateDir {
-        path: config.state_dir.clone(),
-        cause,
-    })?;
-    let _state_lock = lock::take(&config.state_dir)?;
+    let _state_lock = begin(config).await?;
     let seed = source::secret_seed(config)?;
     let mut datapath = Datapath::open(&Options {
         pin_dir: config.pin_dir.clone(),
@@ -150,6 +143,7 @@ async fn work(config: &Config) -> Result<(), AgentError> {
     let (edge_states, edges_seen) = watch::channel(Vec::new());
     let direct = delivery::Keeper::new(config.direct, &maps, edges_seen.clone())?;
     let publisher = Publisher::new(config, &facts, vitals.clone());
+    let mut relief = Relief::new(&maps, config.timeouts.tombstone_ns)?;
     let (reports, reported) = watch::channel(Report::default());
     let mut answering = serve::names(config, &maps, vitals.metrics.answers())?;
     let shadow = answering.shadow.take();
@@ -175,7 +169,9 @@ async fn work(config: &Config) -> Result<(), AgentError> {
         }) => match end? {},
         end = publisher.run(handle.status(), reported.clone()) => match end? {},
         end = balancers::follow(reported, vitals.clone()) => match end {},
-        end = vitals.watch_pressure(|pressed| publisher.pressed(pressed)) => match end {},
+        end = vitals.watch_pressure(|usages| relief.look(usages), |pressed| {
+            publisher.pressed(pressed);
+        }) => match end {},
         end = sync(config, takeover, seed, changes, store, renamed, report) => end?,
         end = publisher.names(dns_states) => match end {},
         end = serve::keep(config, names) => match end {},
@@ -187,6 +183,18 @@ async fn work(config: &Config) -> Result<(), AgentError> {
     }
     tracing::info!("ending; what is pinned goes on serving");
     Ok(())
+}
+
+/// Looks at what was given, before anything is made, and takes the state folder.
+async fn begin(config: &Config) -> Result<lock::Lock, AgentError> {
+    kernel::check()?;
+    Pins::new(&config.pin_dir).check_free()?;
+    source::check(config).await?;
+    fs::create_dir_all(&config.state_dir).map_err(|cause| AgentError::StateDir {
+        path: config.state_dir.clone(),
+        cause,
+    })?;
+    Ok(lock::take(&config.state_dir)?)
 }
 
 /// Waits until programs are attached and Services written, once.

@@ -23,6 +23,7 @@ pub mod datapath;
 pub mod delivery;
 mod bpf;
 pub mod takeover;
+pub mod relief;
 
 pub mod leftovers;
 

@@ -33,6 +33,7 @@ mod explain;
 mod observe;
 mod deployed;
 mod confined;
+mod crowded;
 mod leftovers;
 mod refused;
 mod attach;

@@ -169,7 +169,8 @@ pub(super) struct TimeoutArgs {
     /// UDP with answers.
     #[arg(long, value_name = "TIME", default_value = "180s")]
     conntrack_udp_timeout_stream: KeptTimeout,
-    /// How long an ended flow's late packets are still translated.
+    /// How long an ended flow's late packets are still translated; less where a table of flows is
+    /// more than half full.
     #[arg(long, value_name = "TIME", default_value = "60s")]
     conntrack_tombstone: Timeout,
 }

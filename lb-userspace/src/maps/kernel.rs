@@ -28,7 +28,7 @@ use family::Frontends;
 use ipnet::IpNet;
 use lb_common::{
     family::{V4, V6},
-    wire::{Backend, BackendState, Chunk, Node, Range, Service, Takeover},
+    wire::{Backend, BackendState, Chunk, Node, Range, Service, Takeover, Timeouts},
 };
 use std::{io, net::IpAddr, path::Path};
 
@@ -122,6 +122,19 @@ impl KernelStore {
             direct_until_ns,
             ..node
         })
+    }
+
+    /// Says for how long a tombstone is kept.
+    pub fn put_tombstone(&mut self, tombstone_ns: u64) -> Result<(), StoreError> {
+        let node = self.node()?;
+        if node.timeouts.tombstone_ns == tombstone_ns {
+            return Ok(());
+        }
+        let timeouts = Timeouts {
+            tombstone_ns,
+            ..node.timeouts
+        };
+        self.put_node(&Node { timeouts, ..node })
     }
 
     /// Whether there is such a frontend.

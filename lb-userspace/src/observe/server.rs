@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock,
     guests::Guests,
-    maps::kernel::{KernelFlows, KernelReasons},
+    maps::kernel::{KernelFlows, KernelReasons, Usage},
 };
 use axum::{
     Router,
@@ -96,13 +96,19 @@ impl Vitals {
         self.metrics.round(report);
     }
 
-    /// Looks at how full the maps are for as long as the agent lives, and reports which are nearly
-    /// full whenever that changes.
-    pub async fn watch_pressure(&self, report: impl Fn(Vec<Pressed>)) -> Infallible {
+    /// Looks at how full the maps are for as long as the agent lives, shows that to `look`, and
+    /// reports which are nearly full whenever that changes.
+    pub async fn watch_pressure(
+        &self,
+        mut look: impl FnMut(&[Usage]),
+        report: impl Fn(Vec<Pressed>),
+    ) -> Infallible {
         let mut alarms = Alarms::default();
         loop {
             let took = self.read_kernel().await;
-            if alarms.judge(&self.metrics.usages(), clock::unix_s()) {
+            let usages = self.metrics.usages();
+            look(&usages);
+            if alarms.judge(&usages, clock::unix_s()) {
                 let pressed = alarms.pressed();
                 self.metrics.pressed(&pressed);
                 report(pressed);
