@@ -2,6 +2,7 @@
 //! Settings of `weiche run`: parsed once, checked together, printed at start. Knows no kernel.
 
 mod access;
+mod as_given;
 mod edges;
 mod duration;
 mod seed;
@@ -31,6 +32,7 @@ use crate::{
     delivery,
     plan::Rules,
 };
+use as_given::{as_given, join};
 use ipnet::IpNet;
 use lb_common::wire::{Node, Refusals, Timeouts};
 use std::{fmt, path::PathBuf};
@@ -293,12 +295,12 @@ impl fmt::Display for Config {
         } = self.sizes;
         write!(
             f,
-            "; node {}; edges {edges}; uplinks {uplinks}; attach {:?}; direct delivery {:?}; pins {}; state {}; \
+            "; node {}; edges {edges}; uplinks {uplinks}; attach {}; direct delivery {}; pins {}; state {}; \
              service CIDRs {}; sizes: frontends {frontends}, backends {backends}, slots {slots}, \
              flows {flows}, half-open {half_open}, affinity {affinity}; time-outs: {}; {}; {}",
             self.node_name,
-            self.attach,
-            self.direct,
+            as_given(&self.attach),
+            as_given(&self.direct),
             self.pin_dir.display(),
             self.state_dir.display(),
             join(&self.service_cidrs),
@@ -388,10 +390,6 @@ fn host_name() -> String {
         .nodename()
         .to_string_lossy()
         .to_lowercase()
-}
-
-fn join<T: fmt::Display>(items: &[T]) -> String {
-    items.iter().map(T::to_string).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]

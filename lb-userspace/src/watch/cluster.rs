@@ -87,8 +87,8 @@ pub enum StartError {
     #[error(
         "no cluster to connect to: --kubeconfig was not given, and the in-cluster configuration \
          (KUBERNETES_SERVICE_HOST and the service account's files in \
-         /var/run/secrets/kubernetes.io/serviceaccount) cannot be used. Give --kubeconfig FILE, \
-         or --manifests DIR to run without a cluster"
+         /var/run/secrets/kubernetes.io/serviceaccount) cannot be used. Give --kubeconfig FILE \
+         (kubectl has ~/.kube/config), or --manifests DIR to run without a cluster"
     )]
     NotInCluster(#[source] InClusterError),
     /// The configuration is readable, but no client can be made of it.

@@ -5,66 +5,22 @@
 //! parsed. This module knows no folders, no other files and no earlier versions.
 
 mod fields;
+mod kind;
 
-use std::{cell::RefCell, sync::Arc};
+pub use kind::ManifestKind;
 
-use k8s_openapi::api::{
-    core::v1::{Namespace, Node, Pod, Service},
-    discovery::v1::EndpointSlice,
-};
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Error as PathError;
 
-use self::fields::{Fields, Unknown};
+use self::fields::Unknown;
 use crate::{
     model::Name,
     watch::status::Problem,
     yaml::{self, Shape, Tree},
 };
-
-/// Kinds that are read; all others are somebody else's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ManifestKind {
-    /// `v1 Service`.
-    Service,
-    /// `v1 Pod`.
-    Pod,
-    /// `discovery.k8s.io/v1 EndpointSlice`.
-    EndpointSlice,
-    /// `v1 Node`.
-    Node,
-    /// `v1 Namespace`.
-    Namespace,
-}
-
-impl ManifestKind {
-    fn of(api_version: &str, kind: &str) -> Option<Self> {
-        match (api_version, kind) {
-            ("v1", "Service") => Some(Self::Service),
-            ("v1", "Pod") => Some(Self::Pod),
-            ("discovery.k8s.io/v1", "EndpointSlice") => Some(Self::EndpointSlice),
-            ("v1", "Node") => Some(Self::Node),
-            ("v1", "Namespace") => Some(Self::Namespace),
-            _ => None,
-        }
-    }
-
-    fn is_namespaced(self) -> bool {
-        !matches!(self, Self::Node | Self::Namespace)
-    }
-
-    /// The fields that this kind does not know, or why it is none of this kind at all.
-    fn check(self, tree: &Tree) -> Result<Vec<Unknown>, PathError<serde_json::Error>> {
-        match self {
-            Self::Service => check::<Service>(tree),
-            Self::Pod => check::<Pod>(tree),
-            Self::EndpointSlice => check::<EndpointSlice>(tree),
-            Self::Node => check::<Node>(tree),
-            Self::Namespace => check::<Namespace>(tree),
-        }
-    }
-}
 
 /// What makes two documents speak of one object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,7 +63,7 @@ pub struct Parsed {
     pub documents: Vec<Document>,
     /// Why others are not among them.
     pub problems: Vec<Problem>,
-    /// What of the valid ones does nothing: fields that Kubernetes does not know.
+    /// What does nothing here: fields that Kubernetes does not know, and objects that are not read.
     pub warnings: Vec<Problem>,
 }
 
@@ -128,12 +84,6 @@ pub fn parse(file: &str, text: &str) -> Parsed {
 /// Reads an object of a kind that the caller knows.
 pub(super) fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, PathError<serde_json::Error>> {
     serde_path_to_error::deserialize(value)
-}
-
-fn check<T: DeserializeOwned>(tree: &Tree) -> Result<Vec<Unknown>, PathError<serde_json::Error>> {
-    let unknown = RefCell::default();
-    let _object: T = serde_path_to_error::deserialize(Fields::of(tree, &unknown))?;
-    Ok(unknown.into_inner())
 }
 
 struct Reader {
@@ -174,9 +124,18 @@ impl Reader {
             return self.items(items, assumed);
         }
         if let Some(kind) = ManifestKind::of(api_version, kind) {
-            self.document(tree, kind);
+            return self.document(tree, kind);
+        }
+        let line = self.line_in_file(tree.line);
+        if let Some(reason) = kind::unread(api_version, kind) {
+            let name = tree.get("metadata").and_then(|it| it.get("name")?.text());
+            self.parsed.warnings.push(Problem {
+                place: self.file.to_string(),
+                line: Some(line),
+                object: name.map(|name| format!("{kind} {name}")),
+                reason,
+            });
         } else {
-            let line = self.line_in_file(tree.line);
             tracing::debug!(file = %self.file, line, api_version, kind, "ignored: other kind");
         }
     }

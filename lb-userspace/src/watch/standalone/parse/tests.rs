@@ -185,6 +185,35 @@ spec: {containers: [{name: c, ports: [{containerport: 80}]}]}
 }
 
 #[test]
+fn objects_that_are_not_read_are_named_where_somebody_may_count_on_them() {
+    let text = "\
+{apiVersion: v2, kind: Service, metadata: {name: web}}
+---
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}}
+---
+{apiVersion: v1, kind: Endpoints}
+---
+{apiVersion: discovery.k8s.io/v1beta1, kind: EndpointSlice, metadata: {name: web-1}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: web}}
+";
+    let parsed = parse("m.yaml", text);
+    let said: Vec<String> = parsed.warnings.iter().map(Problem::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "m.yaml:1: Service web: Services are read by apiVersion v1 alone, and this is v2",
+            "m.yaml:3: Deployment web: nobody makes the Pods of a Deployment here: add them, with \
+             status.podIPs",
+            "m.yaml:5: Endpoints are not read: write an EndpointSlice",
+            "m.yaml:7: EndpointSlice web-1: EndpointSlices are read by apiVersion \
+             discovery.k8s.io/v1 alone, and this is discovery.k8s.io/v1beta1",
+        ]
+    );
+    assert!(parsed.documents.is_empty() && parsed.problems.is_empty());
+}
+
+#[test]
 fn numbers_out_of_range_are_named_by_line() {
     for port in [".nan", "-.inf", "99999999999", "80.5", "1e3"] {
         let text = GOOD.replace("80", port);
