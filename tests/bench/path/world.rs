@@ -156,7 +156,7 @@ impl World {
                 // The sizes that so many Services need, and some room.
                 let many = |count: u32| (count * 5 / 4).max(24_576).to_string();
                 let (frontends, backends) = (many(2 * cluster.services), many(cluster.pods()));
-                let slots = many(4 * cluster.services);
+                let slots = many(8 * cluster.services);
                 let flags = [
                     "--edge",
                     "veth*",
