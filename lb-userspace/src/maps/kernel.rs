@@ -28,7 +28,7 @@ use family::Frontends;
 use ipnet::IpNet;
 use lb_common::{
     family::{V4, V6},
-    wire::{Backend, BackendState, Chunk, Node, Range, Service, Takeover, Timeouts},
+    wire::{Backend, BackendState, Chunk, Node, Range, Service, Takeover},
 };
 use std::{io, net::IpAddr, path::Path};
 
@@ -107,34 +107,28 @@ impl KernelStore {
 
     /// Says how far we have taken over.
     pub fn put_takeover(&mut self, takeover: Takeover) -> Result<(), StoreError> {
-        let takeover = takeover.number();
-        let node = self.node()?;
-        self.put_node(&Node { takeover, ..node })
+        self.change_node(|node| node.takeover = takeover.number())
     }
 
     /// Says until when packets may pass the host's stack by.
     pub fn put_direct_until(&mut self, direct_until_ns: u64) -> Result<(), StoreError> {
-        let node = self.node()?;
-        if node.direct_until_ns == direct_until_ns {
-            return Ok(());
-        }
-        self.put_node(&Node {
-            direct_until_ns,
-            ..node
-        })
+        self.change_node(|node| node.direct_until_ns = direct_until_ns)
     }
 
     /// Says for how long a tombstone is kept.
     pub fn put_tombstone(&mut self, tombstone_ns: u64) -> Result<(), StoreError> {
-        let node = self.node()?;
-        if node.timeouts.tombstone_ns == tombstone_ns {
+        self.change_node(|node| node.timeouts.tombstone_ns = tombstone_ns)
+    }
+
+    /// Writes the node's settings with one of them changed, if that changes anything.
+    fn change_node(&mut self, change: impl FnOnce(&mut Node)) -> Result<(), StoreError> {
+        let old = self.node()?;
+        let mut node = old;
+        change(&mut node);
+        if node == old {
             return Ok(());
         }
-        let timeouts = Timeouts {
-            tombstone_ns,
-            ..node.timeouts
-        };
-        self.put_node(&Node { timeouts, ..node })
+        self.put_node(&node)
     }
 
     /// Whether there is such a frontend.
