@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Builds the tests' own BPF objects, which the harness embeds: `$OUT_DIR/road-bpf`, `source-bpf`,
-//! `sink-bpf` and `empty-bpf`. It does as `lb-userspace/build.rs` does with that of `weiche`, which
-//! says why.
+//! `sink-bpf`, `empty-bpf` and `early-bpf`. It does as `lb-userspace/build.rs` does with that of
+//! `weiche`, which says why.
 
 use std::{env, fs, path::PathBuf};
 
@@ -10,7 +10,13 @@ use aya_build::{Package, Toolchain, build_ebpf};
 
 fn main() -> Result<()> {
     let out = PathBuf::from(env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?);
-    for name in ["road-bpf", "source-bpf", "sink-bpf", "empty-bpf"] {
+    for name in [
+        "road-bpf",
+        "source-bpf",
+        "sink-bpf",
+        "empty-bpf",
+        "early-bpf",
+    ] {
         let object = out.join(name);
         if !object.exists() {
             // Replaced below, unless the build is skipped: `include_bytes!` needs a file.

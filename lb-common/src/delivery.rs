@@ -17,7 +17,7 @@ use crate::family::{NETWORK_AT, Own};
 use crate::packet::{OutOfPacket, Packet};
 use crate::parse::Datagram;
 use crate::tables::Environment;
-use crate::wire::{PASSAGES, Passage, Route, Tuple, fingerprint, protocol};
+use crate::wire::{PASSAGES, Passage, Route, Tuple, Uplink, fingerprint, protocol};
 
 /// How long the routing table's word is believed.
 const FRESH_NS: u64 = 100_000_000;
@@ -51,6 +51,20 @@ pub enum Way {
     Pod,
     /// Out of the interface, to a neighbour.
     Neighbour,
+    /// The same before the host's stack is there to find the neighbour: it is written in already.
+    Station,
+}
+
+impl Way {
+    /// As [`Passage::way`] says it.
+    #[inline(always)]
+    const fn number(self) -> u32 {
+        match self {
+            Self::Neighbour => 0,
+            Self::Pod => 1,
+            Self::Station => 2,
+        }
+    }
 }
 
 /// Hops that a packet has left, and what its IP header says of the kind of traffic.
@@ -82,46 +96,95 @@ pub fn find<F: Own, P: Packet + ?Sized, T: Environment>(
     tuple: &Tuple<F::Address>,
     passage: &mut Passage,
 ) -> Option<u8> {
-    // Options and extension headers are the stack's, and so are fragments.
-    if datagram.transport_at != F::TRANSPORT_AT || datagram.is_first != 0 {
-        return None;
-    }
-    let arrival = packet.arrival()?;
-    let length = length::<F, P>(packet, datagram, &arrival)?;
-    let Hops { left, class } = F::load_hops(packet).ok()?;
-    // The stack tells the sender that it has run out of hops.
-    if left <= 1 || !F::is_host(&tuple.source) {
-        return None;
-    }
-
+    let Hops { left, class } = question::<F, P>(packet, datagram, tuple, &mut passage.asked)?;
     let now_ns = tables.about_now_ns();
     let place = place::<F>(tuple, class);
-    ask::<F>(&mut passage.asked, tuple, &arrival, class, length);
     let memory = recall(tables, place, passage, now_ns);
-    if memory == Memory::Same {
+    if memory == Memory::Same && passage.way != Way::Station.number() {
         return Some(left);
     }
-    // Not the source's own packet, so no length that might not fit.
-    let route = &mut passage.answered;
-    ask::<F>(route, &tuple.turned(), &arrival, class, 1);
-    if packet.route(route) == Routed::Nowhere || route.ifindex != arrival.ifindex {
+    if !comes_from_there::<F, P>(packet, tuple, passage) {
         return None;
     }
     // What would leave as it came is the stack's, which tells the sender of the shorter way.
+    let route = &mut passage.answered;
     *route = passage.asked;
-    if packet.route(route) != Routed::Onwards || route.ifindex == arrival.ifindex {
+    if packet.route(route) != Routed::Onwards || route.ifindex == passage.asked.ifindex {
         return None;
     }
-    passage.is_into_pod = u32::from(tables.is_pod_link(route.ifindex));
-    // Where there are more flows than places, to take turns in one would make all of them ask.
+    let way = if tables.is_pod_link(route.ifindex) {
+        Way::Pod
+    } else {
+        Way::Neighbour
+    };
+    passage.way = way.number();
     if memory == Memory::Nothing {
-        passage.until_ns = now_ns.saturating_add(FRESH_NS);
-        tables.remember(place, passage);
+        keep(tables, place, passage, now_ns);
     }
     Some(left)
 }
 
-/// Hands over what [`find`] has found a way for.
+/// The same before the host's stack, for a packet from one other machine to another: it has been
+/// sent to this node, and goes out of an uplink that takes frames there, be it the one that it came
+/// by.
+#[inline(always)]
+pub fn find_onwards<F: Own, P: Packet + ?Sized, T: Environment>(
+    packet: &P,
+    tables: &mut T,
+    datagram: &Datagram<F::Address>,
+    tuple: &Tuple<F::Address>,
+    passage: &mut Passage,
+    uplink: &mut Uplink,
+) -> Option<u8> {
+    let Hops { left, class } = question::<F, P>(packet, datagram, tuple, &mut passage.asked)?;
+    let station = sent_to(packet)?;
+    let now_ns = tables.about_now_ns();
+    let place = place::<F>(tuple, class);
+    let memory = recall(tables, place, passage, now_ns);
+    if memory == Memory::Same && passage.way == Way::Station.number() {
+        return (station == passage.station).then_some(left);
+    }
+    if !is_sent_here(packet, tables, uplink) || !comes_from_there::<F, P>(packet, tuple, passage) {
+        return None;
+    }
+    passage.answered = passage.asked;
+    if packet.route(&mut passage.answered) != Routed::Onwards {
+        return None;
+    }
+    tables.uplink(passage.answered.ifindex, uplink).ok()??;
+    if uplink.takes_frames == 0 {
+        return None;
+    }
+    passage.way = Way::Station.number();
+    passage.station = station;
+    passage.pad = [0; 6];
+    if memory == Memory::Nothing {
+        keep(tables, place, passage, now_ns);
+    }
+    Some(left)
+}
+
+/// Whether a frame that has come by an uplink was sent to this node's station there: who overhears
+/// others' says nothing.
+#[inline(always)]
+pub fn is_sent_here<P: Packet + ?Sized, T: Environment>(
+    packet: &P,
+    tables: &T,
+    uplink: &mut Uplink,
+) -> bool {
+    let is_uplink = tables.uplink(packet.ifindex(), uplink) == Ok(Some(()));
+    is_uplink && sent_to(packet) == Some(uplink.station)
+}
+
+/// The station that a frame was sent to.
+#[inline(always)]
+fn sent_to<P: Packet + ?Sized>(packet: &P) -> Option<[u8; 6]> {
+    let mut station = [0; 6];
+    packet.load(0, &mut station).ok()?;
+    Some(station)
+}
+
+/// Hands over what was found a way for.
 #[inline(always)]
 pub fn hand_over<F: Own, P: Packet + ?Sized>(
     packet: &mut P,
@@ -130,16 +193,65 @@ pub fn hand_over<F: Own, P: Packet + ?Sized>(
 ) -> Result<(), OutOfPacket> {
     let route = &passage.answered;
     F::store_hops(packet, hops_left, hops_left.saturating_sub(1))?;
-    if passage.is_into_pod == 0 {
+    if passage.way == Way::Neighbour.number() {
         packet.send(Way::Neighbour, route);
         return Ok(());
     }
-    // As if it had come over the link.
+    // Into a pod: as if it had come over the link.
     let [t0, t1, t2, t3, t4, t5] = route.to_station;
     let [f0, f1, f2, f3, f4, f5] = route.from_station;
     packet.store(0, &[t0, t1, t2, t3, t4, t5, f0, f1, f2, f3, f4, f5])?;
-    packet.send(Way::Pod, route);
+    if passage.way == Way::Pod.number() {
+        packet.send(Way::Pod, route);
+    } else {
+        packet.send(Way::Station, route);
+    }
     Ok(())
+}
+
+/// What is asked for a packet, and its hops, if it may go without the stack at all.
+#[inline(always)]
+fn question<F: Own, P: Packet + ?Sized>(
+    packet: &P,
+    datagram: &Datagram<F::Address>,
+    tuple: &Tuple<F::Address>,
+    route: &mut Route,
+) -> Option<Hops> {
+    // Options and extension headers are the stack's, and so are fragments.
+    if datagram.transport_at != F::TRANSPORT_AT || datagram.is_first != 0 {
+        return None;
+    }
+    let arrival = packet.arrival()?;
+    let length = length::<F, P>(packet, datagram, &arrival)?;
+    let hops = F::load_hops(packet).ok()?;
+    // The stack tells the sender that it has run out of hops.
+    if hops.left <= 1 || !F::is_host(&tuple.source) {
+        return None;
+    }
+    ask::<F>(route, tuple, arrival.ifindex, hops.class, length);
+    Some(hops)
+}
+
+/// Whether the source of what `passage` asks for is behind the interface that it came by.
+#[inline(always)]
+fn comes_from_there<F: Own, P: Packet + ?Sized>(
+    packet: &P,
+    tuple: &Tuple<F::Address>,
+    passage: &mut Passage,
+) -> bool {
+    let Route { ifindex, class, .. } = passage.asked;
+    // Not the source's own packet, so no length that might not fit.
+    let route = &mut passage.answered;
+    ask::<F>(route, &tuple.turned(), ifindex, class, 1);
+    packet.route(route) != Routed::Nowhere && route.ifindex == ifindex
+}
+
+/// Remembers what was found. Where there are more flows than places, to take turns in one would
+/// make all of them ask, so nothing that is young enough gives way.
+#[inline(always)]
+fn keep<T: Environment>(tables: &mut T, place: u32, passage: &mut Passage, now_ns: u64) {
+    passage.until_ns = now_ns.saturating_add(FRESH_NS);
+    tables.remember(place, passage);
 }
 
 /// What is remembered in a place.
@@ -168,7 +280,8 @@ fn recall<T: Environment>(tables: &T, place: u32, passage: &mut Passage, now_ns:
         return Memory::Other;
     }
     passage.answered = known.answered;
-    passage.is_into_pod = known.is_into_pod;
+    passage.way = known.way;
+    passage.station = known.station;
     Memory::Same
 }
 
@@ -221,7 +334,7 @@ fn length<F: Own, P: Packet + ?Sized>(
 fn ask<F: Own>(
     route: &mut Route,
     tuple: &Tuple<F::Address>,
-    arrival: &Arrival,
+    ifindex: u32,
     class: [u8; 4],
     length: u16,
 ) {
@@ -231,7 +344,7 @@ fn ask<F: Own>(
         source_port: [0; 2],
         destination_port: [0; 2],
         length,
-        ifindex: arrival.ifindex,
+        ifindex,
         class,
         source: F::widen(tuple.source),
         destination: F::widen(tuple.destination),

@@ -28,42 +28,39 @@ use crate::port;
 use crate::service;
 use crate::tables::{InsertError, Tables, Torn};
 use crate::verdict::Reason;
-use crate::wire::{Mask, Route, Tuple, fingerprint};
-
-/// Ports that are tried.
-const ATTEMPTS: u16 = 8;
+use crate::wire::{Mask, Route, SocketEnds, Tuple, fingerprint};
 
 /// In the queue, [`Tuple::pad`] of the key of a masquerade's entry, which is the client's half.
 const QUEUED: [u8; 3] = [1, 0, 0];
 
 /// Makes the masquerade that the new flow of `frame.to` needs, if it needs one: the packet has come
-/// in by an uplink and would leave by one.
+/// in by an uplink and would leave by one. Whether `frame.mask` is the client's half of it.
 #[inline(always)]
 pub fn begin<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     packet: &P,
     tables: &mut T,
     frame: &mut Frame<F::Address>,
-) -> Result<(), Reason> {
+) -> Result<bool, Reason> {
     if !tables.is_uplink(frame.ifindex) {
-        return Ok(());
+        return Ok(false);
     }
     let route = &mut frame.passage.asked;
     ask::<F>(route, &frame.to, frame.ifindex);
     if packet.route(route) == Routed::Nowhere {
-        return Ok(());
+        return Ok(false);
     }
     let uplink = tables.uplink(route.ifindex, &mut frame.uplink)?;
     if uplink.is_none() {
-        return Ok(());
+        return Ok(false);
     }
     let address = frame.uplink.address::<F>().ok_or(Reason::NoSource)?;
     if tables.mask(&frame.to, &mut frame.mask)?.is_some() {
         if frame.mask.address == address {
-            return Ok(());
+            return Ok(frame.mask.end == Mask::SOURCE);
         }
         remove(tables, frame);
     }
-    make(tables, frame, F::narrow(address))
+    make(packet, tables, frame, F::narrow(address))
 }
 
 /// The question which way a packet would go.
@@ -87,22 +84,22 @@ fn ask<F: Own>(route: &mut Route, tuple: &Tuple<F::Address>, ifindex: u32) {
 }
 
 /// Makes both halves, by a port of the node's that is free towards this backend: the backend's
-/// first, so that whoever is shown as the node finds the way back.
+/// first, so that whoever is shown as the node finds the way back. Whether they are made here.
 #[inline(always)]
-fn make<F: Family, T: Tables<F>>(
+fn make<F: Family, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &P,
     tables: &mut T,
     frame: &mut Frame<F::Address>,
     address: F::Address,
-) -> Result<(), Reason> {
-    let born_ns = tables.now_ns();
+) -> Result<bool, Reason> {
+    let (born_ns, turn) = (tables.now_ns(), tables.take_turn());
     let (source, destination) = (frame.to.source, frame.to.destination);
     F::set_addresses(&mut frame.answer, destination, address);
-    for attempt in 0..ATTEMPTS {
-        let proposed = port::propose(&tables.node(), &frame.mark, attempt);
-        let port = proposed.ok_or(Reason::NoSource)?;
+    for attempt in 0..port::SHOWN_ATTEMPTS {
+        let port = port::shown(&tables.node(), turn, attempt);
         let (protocol, of_backend) = (frame.to.protocol, frame.to.destination_port);
         frame.answer.set_ports(of_backend, port, protocol);
-        if service::has_port(tables, frame, address, port)? {
+        if service::has_port(tables, frame, address, port)? || is_used::<F, P>(packet, frame) {
             continue;
         }
         let client_port = frame.to.source_port;
@@ -114,18 +111,27 @@ fn make<F: Family, T: Tables<F>>(
         }
         write::<F>(frame, Mask::SOURCE, address, port, born_ns);
         match tables.insert_mask(&frame.to, &frame.mask) {
-            Ok(()) => return enqueue(tables, frame),
+            Ok(()) => return enqueue(tables, frame).map(|()| true),
             Err(error) => {
                 tables.remove_mask(&frame.answer);
                 return match error {
                     // Another processor was faster, with another packet of this flow.
-                    InsertError::Taken => Ok(()),
+                    InsertError::Taken => Ok(false),
                     InsertError::Full => Err(Reason::FlowTableFull),
                 };
             }
         }
     }
     Err(Reason::NoSource)
+}
+
+/// Whether a socket of the host's would get `frame.answer`: one that listens there, or that has
+/// dialled the same backend.
+///
+/// Out of line: the question takes some of the stack.
+#[inline(never)]
+fn is_used<F: Family, P: Packet + ?Sized>(packet: &P, frame: &Frame<F::Address>) -> bool {
+    packet.has_socket(frame.answer.protocol, &SocketEnds::of(&frame.answer))
 }
 
 /// Fills in `frame.mask` for the packets of `frame.to`, or for their answers.
@@ -194,14 +200,32 @@ pub fn find<F: Family, T: Tables<F>>(
     if found.is_none() || frame.mask.end != end {
         return Ok(false);
     }
-    let (address, port) = (F::narrow(frame.mask.address), frame.mask.port);
     frame.to = frame.datagram.tuple;
     if end == Mask::SOURCE {
-        (frame.to.source, frame.to.source_port) = (address, port);
+        show::<F>(frame);
     } else {
-        (frame.to.destination, frame.to.destination_port) = (address, port);
+        frame.to.destination = F::narrow(frame.mask.address);
+        frame.to.destination_port = frame.mask.port;
     }
     Ok(true)
+}
+
+/// Looks whether a client's packet that has become `frame.to` is to be shown as this node's; then
+/// `frame.mask` says how.
+#[inline(always)]
+pub fn is_shown<F: Family, T: Tables<F>>(
+    tables: &T,
+    frame: &mut Frame<F::Address>,
+) -> Result<bool, Torn> {
+    let found = tables.mask(&frame.to, &mut frame.mask)?;
+    Ok(found.is_some() && frame.mask.end == Mask::SOURCE)
+}
+
+/// Puts in as the source of `frame.to` what `frame.mask` says.
+#[inline(always)]
+pub fn show<F: Family>(frame: &mut Frame<F::Address>) {
+    frame.to.source = F::narrow(frame.mask.address);
+    frame.to.source_port = frame.mask.port;
 }
 
 /// The key of an entry in the sweep's queue for the masquerade of a client's packet.

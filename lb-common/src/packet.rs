@@ -4,7 +4,7 @@
 use crate::csum::{Change, add_to, corrected};
 use crate::delivery::{Arrival, Routed, Way};
 use crate::family::WideAddress;
-use crate::wire::Route;
+use crate::wire::{Route, SocketEnds};
 
 /// The packet has no byte there, or the kernel refused to change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,11 @@ pub trait Packet {
     /// Whether this host would not route a packet like this one, because the destination is its
     /// own. `family` is Linux's number.
     fn is_for_host(&self, _family: u8, _source: &WideAddress, _destination: &WideAddress) -> bool {
+        false
+    }
+
+    /// Whether a socket of this host's would get what is sent from the first end to the second.
+    fn has_socket<A>(&self, _protocol: u8, _ends: &SocketEnds<A>) -> bool {
         false
     }
 

@@ -7,24 +7,45 @@ mod begin;
 mod directly;
 mod errors;
 mod fragments;
+mod known;
 mod outside;
+mod relay;
 
-use crate::conntrack::{self, Age, Known, Past, Step, Target, seen};
+use crate::conntrack::{self, Age, Step, seen};
 use crate::ends::{self, End};
 use crate::family::{Family, Own, V4, V6};
 use crate::frame::{Frame, Frames};
 use crate::packet::Packet;
 use crate::parse::{ethertype, parse};
-use crate::tables::{Side, Stage, Tables};
+use crate::tables::{Side, Tables};
 use crate::verdict::{Reason, Verdict};
-use crate::wire::{BackendState, Node};
 use crate::{delivery, dns, refuse, rewrite};
 use aside::{is_unknown, request_to_itself, unknown_to_backend};
 use begin::{begin, dialled};
 use directly::{forwarded_directly, replied_directly};
 use errors::{error_to_backend, error_to_client};
 use fragments::{first_fragment, fragment_to_backend, fragment_to_client};
+use known::{give_up, holds, resume};
 use outside::{answered_to_node, begun_from_outside, sent_as_node};
+use relay::{answer_to_client, first_request, first_to_backend, request_to_backend};
+
+/// XDP at an uplink: what goes from one other machine to another. Everything else is TC's, as it
+/// came.
+#[inline(always)]
+pub fn uplink<P: Packet + ?Sized, T: Tables<V4> + Tables<V6>>(
+    packet: &mut P,
+    tables: &mut T,
+    frames: &mut Frames,
+) -> Reason {
+    if !delivery::is_on(tables) {
+        return Reason::Continued;
+    }
+    match ethertype(packet) {
+        Ok(V4::ETHERTYPE) => between_uplinks::<V4, P, T>(packet, tables, &mut frames.narrow),
+        Ok(V6::ETHERTYPE) => between_uplinks::<V6, P, T>(packet, tables, &mut frames.wide),
+        _ => Reason::Continued,
+    }
+}
 
 /// TC ingress at an edge: a client's packet on its way to a Service's backend.
 #[inline(always)]
@@ -166,6 +187,36 @@ fn towards_client<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     end
 }
 
+/// Whatever comes by an uplink, before the host's stack.
+#[inline(always)]
+fn between_uplinks<F: Own, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &mut P,
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Reason {
+    let mut end = relay_back::<F, P, T>(packet, tables, frame);
+    if end == Reason::NotReply {
+        end = relay::<F, P, T>(packet, tables, frame);
+    }
+    if end == Reason::NotService {
+        end = relay_begun::<F, P, T>(packet, tables, frame);
+    }
+    if end == Reason::Forwarded {
+        end = relay_first::<F, P, T>(packet, tables, frame);
+    }
+    if end.verdict() == Verdict::Answer {
+        end = if delivery::is_sent_here(packet, tables, &mut frame.uplink) {
+            refuse::answer::<F, P, T>(packet, tables, frame, end)
+        } else {
+            Reason::Continued
+        };
+    }
+    if end.verdict() == Verdict::Pass {
+        return Reason::Continued;
+    }
+    end
+}
+
 /// Functions of their own, one for each duty and family: each has a program's stack to itself, and
 /// the compiler learns from the argument's type how the frame is aligned. They return the end
 /// alone: a `Result` of it would be returned by way of a pointer, which the verifier refuses.
@@ -199,6 +250,10 @@ out_of_line! {
     begun = begun_from_outside;
     as_node = sent_as_node;
     to_node = answered_to_node;
+    relay = request_to_backend;
+    relay_back = answer_to_client;
+    relay_begun = first_request;
+    relay_first = first_to_backend;
 }
 
 /// A client's datagram, to the backend.
@@ -298,101 +353,4 @@ fn aim_at_client<F: Family>(frame: &mut Frame<F::Address>) {
     frame.to.source = frame.owner.destination;
     frame.to.source_port = frame.owner.destination_port;
     frame.to.destination_port = frame.owner.source_port;
-}
-
-/// Whether a client's packet goes on in the flow that its tuple names; otherwise the choice is
-/// made anew.
-#[inline(always)]
-fn holds<F: Family, T: Tables<F>>(
-    tables: &T,
-    frame: &mut Frame<F::Address>,
-    stage: Stage,
-    node: &Node,
-    now_ns: u64,
-) -> Result<bool, Reason> {
-    let (flow, datagram) = (&frame.flow, &frame.datagram);
-    let (is_tcp, opens) = (datagram.is_tcp(), datagram.opens());
-    match conntrack::age(flow, now_ns, &node.timeouts) {
-        Age::Gone => return Ok(false),
-        // Stray segments of an ended connection must not leave untranslated; a new one is new.
-        Age::Tombstone => return Ok(is_tcp && !opens),
-        // The client's SYN comes again: it met another connection.
-        Age::Live if opens && conntrack::has_met_another(flow) => return Ok(false),
-        Age::Live => {}
-    }
-    let backend = tables
-        .backend(flow.backend)?
-        .filter(|backend| backend.epoch == flow.epoch);
-    let found = backend.map(|backend| BackendState::from_byte(backend.state));
-    let serves = matches!(found, Some(BackendState::Active | BackendState::Draining))
-        // Whoever dials a pod itself has chosen it, whatever it is to its Service.
-        || conntrack::is_direct::<F>(flow, &datagram.tuple);
-    if !serves {
-        // A connection stays where it is, though its backend is not ready or gone: only the two
-        // ends can end it. It is one as soon as the backend has answered, since the client may
-        // count itself as connected then. A datagram goes to a backend that serves, and so does a
-        // client that begins anew.
-        let has_answered = stage == Stage::Established || flow.backend_seen & seen::SYN != 0;
-        // Unless it is a connection still, and its backend is there to tell so (RFC 5961,
-        // section 4): whoever forges a SYN would cut it.
-        let moves = opens && (found.is_none() || !conntrack::is_established(flow));
-        return Ok(is_tcp && has_answered && !moves);
-    }
-    // The LRU tables may have dropped the reverse entry alone: who begins, or waits for an answer,
-    // mends that.
-    let waits = opens || !is_tcp && conntrack::waits(flow, now_ns, &node.timeouts);
-    Ok(stage == Stage::Established || !waits || conntrack::is_answerable(tables, frame)?)
-}
-
-/// Makes room for a new flow where `frame.flow` does not hold; how its packet ends if no Service
-/// is there to begin one with.
-#[inline(always)]
-fn give_up<F: Family, T: Tables<F>>(
-    tables: &mut T,
-    frame: &mut Frame<F::Address>,
-    stage: Option<Stage>,
-    node: &Node,
-    now_ns: u64,
-) -> Result<Reason, Reason> {
-    let Some(stage) = stage else {
-        frame.past = Past::Nothing.byte();
-        return Ok(Reason::NotService);
-    };
-    // An entry that nobody has removed yet is as good as none.
-    let is_over = conntrack::age(&frame.flow, now_ns, &node.timeouts) == Age::Gone;
-    let is_direct = conntrack::is_direct::<F>(&frame.flow, &frame.datagram.tuple);
-    frame.past = Past::of(&frame.flow).byte();
-    conntrack::forget(tables, frame, stage)?;
-    Ok(if is_over || is_direct {
-        Reason::NotService
-    } else {
-        Reason::BackendGone
-    })
-}
-
-/// Writes down that a flow's packet was seen; the one that completes the handshake moves the flow.
-#[inline(always)]
-fn resume<F: Family, T: Tables<F>>(
-    tables: &mut T,
-    frame: &mut Frame<F::Address>,
-    known: &Known<T::Place>,
-    node: &Node,
-    now_ns: u64,
-) -> Result<Reason, Reason> {
-    frame.target = Target::of(&frame.flow);
-    if known.stage == Stage::HalfOpen && conntrack::is_new(&frame.flow, now_ns) {
-        // It is there already, most often; where it is another flow's, this one's end is near.
-        let _made = conntrack::lead_back(tables, frame, known.stage);
-        frame.is_begun = 1;
-    }
-    match conntrack::follow::<F>(frame, Side::Client, now_ns, &node.timeouts) {
-        Step::Unbelieved => return Ok(Reason::Unbelieved),
-        _ if conntrack::completes::<F>(known.stage, frame) => conntrack::promote(tables, frame)?,
-        Step::Touched => {
-            let (flow, touch) = (&frame.flow, &frame.touch);
-            tables.touch(known.stage, known.place, flow, Side::Client, touch);
-        }
-        Step::Nothing => {}
-    }
-    Ok(Reason::Forwarded)
 }

@@ -217,6 +217,13 @@ reasons! {
     NotAdmitted = 57, Drop, "not_admitted";
     /// It has come in by an uplink, and its source is a Service's address or this node's own.
     Spoofed = 58, Drop, "spoofed";
+    /// A client's packet from one uplink to a backend behind another, sent on where it came in, as
+    /// this node's.
+    Relayed = 59, Deliver, "relayed";
+    /// Such a backend's answer, sent on to the client where it came in.
+    RelayedBack = 60, Deliver, "relayed_back";
+    /// Left to the next hook, as it came.
+    Continued = 61, Pass, "continued";
 }
 
 /// Room for reasons in the counters of one hook.

@@ -24,6 +24,7 @@ mod range;
 mod route;
 mod seal;
 mod slots;
+mod socket;
 mod tuple;
 mod uplink;
 
@@ -45,12 +46,13 @@ pub use range::Range;
 pub use route::Route;
 pub use seal::{Sealed, fingerprint};
 pub use slots::{CHUNK_SLOTS, Chunk};
+pub use socket::SocketEnds;
 pub use tuple::Tuple;
 pub use uplink::Uplink;
 
 /// Version of the layout of all maps together. A change to any type in here, to a map's kind or to
 /// the meaning of a field raises it; pins of other layouts live in folders of their own.
-pub const LAYOUT: u32 = 8;
+pub const LAYOUT: u32 = 9;
 
 /// IP protocol numbers that have ports (IANA protocol numbers).
 pub mod protocol {

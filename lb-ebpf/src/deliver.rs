@@ -3,7 +3,13 @@
 
 use crate::maps::REASONS;
 use aya_ebpf::{
-    EbpfContext as _, bindings::__sk_buff, helpers::generated::bpf_redirect, programs::TcContext,
+    EbpfContext,
+    bindings::{
+        __sk_buff,
+        xdp_action::{XDP_DROP, XDP_PASS, XDP_TX},
+    },
+    helpers::generated::bpf_redirect,
+    programs::{TcContext, XdpContext},
 };
 use aya_log_ebpf::warn;
 use lb_common::verdict::{REASON_SLOTS, Reason, Verdict};
@@ -15,6 +21,8 @@ pub(crate) enum Hook {
     Ingress = 0,
     /// TC egress.
     Egress = 1,
+    /// XDP.
+    Uplink = 2,
 }
 
 /// `TCX_NEXT`, and `TC_ACT_UNSPEC` where the hook is clsact: foreign programs after ours still
@@ -32,20 +40,41 @@ pub(crate) fn deliver(ctx: &TcContext, hook: Hook, end: Option<Reason>) -> i32 {
     let Some(reason) = end else {
         return NEXT;
     };
-    if let Some(at) = REASONS.get_ptr_mut(hook as u32 * REASON_SLOTS + reason as u32) {
-        // SAFETY: this processor's own element, and programs are not interrupted by themselves.
-        let count = unsafe { *at }.wrapping_add(1);
-        // SAFETY: as above.
-        unsafe { *at = count };
-        if reason.is_alarming() && count.is_power_of_two() {
-            alarm(ctx, reason, count);
-        }
-    }
+    count(ctx, hook, reason);
     match reason.verdict() {
         Verdict::Pass => NEXT,
         Verdict::Drop => DROP,
         Verdict::Answer => back(ctx),
         Verdict::Deliver => REDIRECT,
+    }
+}
+
+/// The same where there is no skb yet; `sent` is what a packet needs that has been handed over.
+#[inline(always)]
+pub(crate) fn deliver_early(ctx: &XdpContext, end: Option<Reason>, sent: u32) -> u32 {
+    let Some(reason) = end else {
+        return XDP_PASS;
+    };
+    count(ctx, Hook::Uplink, reason);
+    match reason.verdict() {
+        Verdict::Pass => XDP_PASS,
+        Verdict::Drop => XDP_DROP,
+        Verdict::Answer => XDP_TX,
+        Verdict::Deliver => sent,
+    }
+}
+
+#[inline(always)]
+fn count<C: EbpfContext>(ctx: &C, hook: Hook, reason: Reason) {
+    let Some(at) = REASONS.get_ptr_mut(hook as u32 * REASON_SLOTS + reason as u32) else {
+        return;
+    };
+    // SAFETY: this processor's own element, and programs are not interrupted by themselves.
+    let count = unsafe { *at }.wrapping_add(1);
+    // SAFETY: as above.
+    unsafe { *at = count };
+    if reason.is_alarming() && count.is_power_of_two() {
+        alarm(ctx, reason, count);
     }
 }
 
@@ -62,7 +91,7 @@ fn back(ctx: &TcContext) -> i32 {
 /// Tells the agent of an end that should not happen: the first time, the second, the fourth, the
 /// eighth and so on, so that a flood of them is a few dozen lines.
 #[inline(never)]
-fn alarm(ctx: &TcContext, reason: Reason, count: u64) {
+fn alarm<C: EbpfContext>(ctx: &C, reason: Reason, count: u64) {
     warn!(
         ctx,
         "reason {}, for the {}th time on this processor", reason as u32, count

@@ -20,6 +20,7 @@
 
 mod skb;
 mod words;
+mod xdp;
 mod hop;
 mod lru;
 mod maps;
@@ -32,12 +33,16 @@ mod overhear;
 mod deliver;
 mod sweep;
 
-use aya_ebpf::{macros::classifier, programs::TcContext};
-use deliver::{Hook, deliver};
+use aya_ebpf::{
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
+use deliver::{Hook, deliver, deliver_early};
 use lb_common::{pipeline, verdict::Reason};
 use maps::{FURTHER, FrameUse, Further, frames};
 use skb::Skb;
 use tables::KernelTables;
+use xdp::Xdp;
 
 /// TC ingress at an edge: towards the backend.
 #[classifier]
@@ -73,6 +78,15 @@ pub fn weiche_egress(ctx: TcContext) -> i32 {
         .map(|(frames, mut tables)| pipeline::egress(&mut Skb::new(&ctx), &mut tables, frames));
     overhear::show(&ctx, end);
     deliver(&ctx, Hook::Egress, end)
+}
+
+/// XDP at an uplink: what goes from one other machine to another.
+#[xdp(frags)]
+pub fn weiche_uplink(ctx: XdpContext) -> u32 {
+    let mut packet = Xdp::new(&ctx);
+    let parts = frames(FrameUse::Packet).zip(KernelTables::new());
+    let end = parts.map(|(frames, mut tables)| pipeline::uplink(&mut packet, &mut tables, frames));
+    deliver_early(&ctx, end, packet.sent)
 }
 
 /// Starts the sweep of flows that are over; run once by the agent, never attached.

@@ -123,9 +123,12 @@ pub(crate) static PASSAGES: PerCpuArray<Passage, { PLACES as usize }> = PerCpuAr
 /// What the node's own answers have cost.
 #[btf_map]
 pub(crate) static ACCOUNT: Array<Account, 1> = Array::new();
+/// Whose turn it is to be given a port of the node's.
+#[btf_map]
+pub(crate) static TURN: Array<u64, 1> = Array::new();
 /// How often a run at a hook ended for a reason: index = hook * `REASON_SLOTS` + reason.
 #[btf_map]
-pub(crate) static REASONS: PerCpuArray<u64, { 2 * REASON_SLOTS as usize }> = PerCpuArray::new();
+pub(crate) static REASONS: PerCpuArray<u64, { 3 * REASON_SLOTS as usize }> = PerCpuArray::new();
 /// The time, where `INJECTED_CLOCK` is set.
 #[btf_map]
 pub(crate) static CLOCK: Array<u64, 1> = Array::new();

@@ -10,12 +10,11 @@ use aya_ebpf::{
     EbpfContext as _,
     bindings::{
         __sk_buff, BPF_F_IPV6, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM,
-        BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_NOT_FWDED,
         bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
     },
     helpers::generated::{
-        bpf_csum_update, bpf_fib_lookup, bpf_l4_csum_replace, bpf_skb_adjust_room,
-        bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_store_bytes,
+        bpf_csum_update, bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_tail,
+        bpf_skb_load_bytes, bpf_skb_store_bytes,
     },
     programs::TcContext,
 };
@@ -25,7 +24,7 @@ use lb_common::{
     delivery::{Arrival, Routed, Way},
     family::WideAddress,
     packet::{OutOfPacket, Packet, Part},
-    wire::Route,
+    wire::{Route, SocketEnds},
 };
 
 /// A packet at a TC hook.
@@ -134,29 +133,7 @@ impl Packet for Skb {
 
     #[inline(always)]
     fn is_for_host(&self, family: u8, source: &WideAddress, destination: &WideAddress) -> bool {
-        // A test's packets come from no interface that routes.
-        if clock::is_injected() {
-            return false;
-        }
-        // `struct bpf_fib_lookup` of `uapi/linux/bpf.h`, in words.
-        let [s0, s1, s2, s3] = words(source);
-        let [d0, d1, d2, d3] = words(destination);
-        // SAFETY: the kernel hands every TC program a valid context.
-        let ifindex = unsafe { (*self.skb).ifindex };
-        let kind = u32::from_ne_bytes([family, 0, 0, 0]);
-        let mut question = [
-            kind, 0, ifindex, 0, s0, s1, s2, s3, d0, d1, d2, d3, 0, 0, 0, 0,
-        ];
-        let (to, length) = (
-            question.as_mut_ptr().cast(),
-            size_of_val(&question).cast_signed() as i32,
-        );
-        // SAFETY: the helper reads and writes as many bytes as the question has.
-        let answer = unsafe { bpf_fib_lookup(self.skb.cast(), to, length, 0) };
-        // Also where there is no route at all, or none is asked for because nothing is forwarded:
-        // then nothing leaves this host.
-        answer == i64::from(BPF_FIB_LKUP_RET_NOT_FWDED)
-            || answer == i64::from(BPF_FIB_LKUP_RET_FWD_DISABLED)
+        hop::is_for_host(self.skb.cast(), self.ifindex(), family, source, destination)
     }
 
     #[inline(always)]
@@ -180,8 +157,13 @@ impl Packet for Skb {
     }
 
     #[inline(always)]
+    fn has_socket<A>(&self, protocol: u8, ends: &SocketEnds<A>) -> bool {
+        hop::has_socket(self.skb.cast(), protocol, ends)
+    }
+
+    #[inline(always)]
     fn route(&self, question: &mut Route) -> Routed {
-        hop::route(self.skb, question)
+        hop::route(self.skb.cast(), question)
     }
 
     #[inline(always)]
@@ -252,7 +234,7 @@ impl Packet for Skb {
 const FRONT: i32 = 256;
 
 /// Offsets at which the verifier follows a read of the packet (`MAX_PACKET_OFF` is 65,535).
-const LINEAR: usize = 0x7fff;
+pub(crate) const LINEAR: usize = 0x7fff;
 
 impl Skb {
     /// Where N bytes at an offset are, if the program can read all of them itself: a call of the
@@ -291,21 +273,10 @@ impl Skb {
 /// An offset up to [`LINEAR`], in one instruction that the verifier sees: the compiler may add what
 /// it has kept from before the comparison, and Linux 6.1 learns no bound of that.
 #[inline(always)]
-fn bounded(mut at: usize) -> usize {
+pub(crate) fn bounded(mut at: usize) -> usize {
     // SAFETY: it changes a register that is ours.
     unsafe { asm!("{0} &= 0x7fff", inout(reg) at, options(pure, nomem, nostack)) };
     at
-}
-
-/// An address as words in network order.
-#[expect(
-    clippy::many_single_char_names,
-    reason = "sixteen bytes, and no difference"
-)]
-#[inline(always)]
-pub(crate) fn words(address: &WideAddress) -> [u32; 4] {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
-    [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]].map(u32::from_ne_bytes)
 }
 
 /// A number of bytes from one to N.
@@ -324,6 +295,6 @@ pub(crate) fn some<const N: usize>(length: usize) -> Result<u32, OutOfPacket> {
 }
 
 #[inline(always)]
-fn done(error: i64) -> Result<(), OutOfPacket> {
+pub(crate) fn done(error: i64) -> Result<(), OutOfPacket> {
     if error == 0 { Ok(()) } else { Err(OutOfPacket) }
 }

@@ -22,20 +22,23 @@ pub(crate) type Words = [u64; 5];
 #[inline(always)]
 pub(crate) unsafe fn read<const N: usize>(from: usize) -> Words {
     let mut words = Words::default();
-    let mut at = 0;
-    for word in &mut words {
-        let mut shift = 0;
-        while at < N && shift < u64::BITS as usize {
-            let length = match N - at {
-                8.. if shift == 0 => 8,
-                4.. => 4,
-                2.. => 2,
-                _ => 1,
-            };
+    // No loop over the bytes of a word: what it adds to the stack's address, a number first, Linux
+    // takes for one of another function's stack (`adjust_ptr_min_max_vals`).
+    for (index, word) in words.iter_mut().enumerate() {
+        let at = 8 * index;
+        let left = N.saturating_sub(at);
+        if left >= 8 {
             // SAFETY: these are some of the N bytes for which the caller vouches.
-            *word |= unsafe { part(from + at, length) } << shift;
-            at += length;
-            shift += 8 * length;
+            *word = unsafe { part(from + at, 8) };
+            continue;
+        }
+        let mut done = 0;
+        for length in [4, 2, 1] {
+            if left & length != 0 {
+                // SAFETY: as above.
+                *word |= unsafe { part(from + at + done, length) } << (8 * done);
+                done += length;
+            }
         }
     }
     words
@@ -72,4 +75,52 @@ unsafe fn part(from: usize, length: usize) -> u64 {
         _ => load!("{} = *(u8 *)({} + 0)"),
     }
     word
+}
+
+/// Writes N bytes over those of a packet.
+///
+/// # Safety
+///
+/// N bytes at `to` must be writable, as the verifier checks.
+#[inline(always)]
+pub(crate) unsafe fn put<const N: usize>(bytes: &[u8; N], to: usize) {
+    let mut at = 0;
+    while let Some(rest) = bytes.get(at..)
+        && !rest.is_empty()
+    {
+        let length = match rest.len() {
+            8.. => 8,
+            4.. => 4,
+            2.. => 2,
+            _ => 1,
+        };
+        let mut word = [0; 8];
+        for (byte, from) in word.iter_mut().zip(rest.iter().take(length)) {
+            *byte = *from;
+        }
+        // SAFETY: these are some of the N bytes for which the caller vouches.
+        unsafe { put_part(u64::from_ne_bytes(word), to + at, length) };
+        at += length;
+    }
+}
+
+/// Writes eight, four or two bytes, or one.
+///
+/// # Safety
+///
+/// They must be writable, as the verifier checks.
+#[inline(always)]
+unsafe fn put_part(word: u64, to: usize, length: usize) {
+    macro_rules! store {
+        ($instruction:literal) => {
+            // SAFETY: writes what the caller vouches for, and does nothing else.
+            unsafe { asm!($instruction, in(reg) to, in(reg) word, options(nostack)) }
+        };
+    }
+    match length {
+        8 => store!("*(u64 *)({} + 0) = {}"),
+        4 => store!("*(u32 *)({} + 0) = {}"),
+        2 => store!("*(u16 *)({} + 0) = {}"),
+        _ => store!("*(u8 *)({} + 0) = {}"),
+    }
 }

@@ -139,7 +139,7 @@ async fn work(config: &Config) -> Result<(), AgentError> {
     let facts = facts(config, seed.as_ref());
     let vitals = vitals(&facts, &maps)?;
     let handle = source::open(config, vitals.metrics.calls(), sender).await?;
-    let edges = datapath.edges(config.globs.clone(), config.direct.look())?;
+    let edges = datapath.edges(config.globs.clone(), config.xdp, config.direct.look())?;
     let (edge_states, edges_seen) = watch::channel(Vec::new());
     let direct = delivery::Keeper::new(config.direct, &maps, edges_seen.clone())?;
     let publisher = Publisher::new(config, &facts, vitals.clone());

@@ -27,15 +27,15 @@ pub use servers::{BadBindAddress, BindAddress, GivenServers, Servers};
 use crate::{
     datapath::{
         AttachMode, Sizes,
+        early::XdpWish,
         edges::{Glob, Globs},
     },
     delivery,
     plan::Rules,
 };
-use as_given::{as_given, join};
 use ipnet::IpNet;
 use lb_common::wire::{Node, Refusals, Timeouts};
-use std::{fmt, path::PathBuf};
+use std::path::PathBuf;
 
 /// Every setting of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct Config {
     pub globs: Globs,
     /// How programs are attached.
     pub attach: AttachMode,
+    /// Whether uplinks have XDP.
+    pub xdp: XdpWish,
     /// Where things are pinned.
     pub pin_dir: PathBuf,
     /// Where state is kept over restarts.
@@ -104,6 +106,8 @@ pub struct Given {
     pub uplinks: Vec<Glob>,
     /// `--attach`.
     pub attach: AttachMode,
+    /// `--xdp`.
+    pub xdp: XdpWish,
     /// `--pin-dir`.
     pub pin_dir: PathBuf,
     /// `--state-dir`.
@@ -247,6 +251,7 @@ impl Config {
                 uplinks: given.uplinks,
             },
             attach: given.attach,
+            xdp: given.xdp,
             pin_dir: given.pin_dir,
             state_dir: given.state_dir,
             node_name,
@@ -270,44 +275,6 @@ impl Config {
             direct_until_ns: self.direct.until_ns(),
             ..Node::default()
         }
-    }
-}
-
-/// One line for the log; the seed is no part of it.
-impl fmt::Display for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.source {
-            Source::Manifests(folders) => write!(f, "standalone, manifests {folders:?}")?,
-            Source::Cluster(access) => write!(f, "{access}")?,
-        }
-        let edges = join(&self.globs.edges);
-        let uplinks = match join(&self.globs.uplinks) {
-            empty if empty.is_empty() => "with a default route".to_owned(),
-            globs => globs,
-        };
-        let Sizes {
-            frontends,
-            backends,
-            slots,
-            flows,
-            half_open,
-            affinity,
-        } = self.sizes;
-        write!(
-            f,
-            "; node {}; edges {edges}; uplinks {uplinks}; attach {}; direct delivery {}; pins {}; state {}; \
-             service CIDRs {}; sizes: frontends {frontends}, backends {backends}, slots {slots}, \
-             flows {flows}, half-open {half_open}, affinity {affinity}; time-outs: {}; {}; {}",
-            self.node_name,
-            as_given(&self.attach),
-            as_given(&self.direct),
-            self.pin_dir.display(),
-            self.state_dir.display(),
-            join(&self.service_cidrs),
-            duration::describe(&self.timeouts),
-            self.servers,
-            self.dns,
-        )
     }
 }
 

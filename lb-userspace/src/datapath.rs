@@ -5,6 +5,7 @@
 pub mod attach;
 pub mod chain;
 pub mod cleanup;
+pub mod early;
 pub mod edges;
 pub mod kernel;
 pub mod lock;
@@ -26,6 +27,7 @@ pub use sweep::SweepError;
 
 use crate::causes::with_causes;
 use attach::{AttachError, Attacher, Backend};
+use early::XdpWish;
 use edges::{CHECK, Edges, EdgesError, Globs};
 use kernel::{Release, TCX_SINCE};
 use pin::{PinError, Pins};
@@ -161,8 +163,13 @@ impl Datapath {
     /// Goes on with the node's interfaces.
     ///
     /// `look` says how often others' programs on them are looked for.
-    pub fn edges(self, globs: Globs, look: Option<Duration>) -> Result<Edges, EdgesError> {
-        Edges::new(self, globs, look.unwrap_or(CHECK))
+    pub fn edges(
+        self,
+        globs: Globs,
+        xdp: XdpWish,
+        look: Option<Duration>,
+    ) -> Result<Edges, EdgesError> {
+        Edges::new(self, globs, xdp, look.unwrap_or(CHECK))
     }
 }
 
@@ -283,6 +290,9 @@ fn switch_in_place(attacher: &mut Attacher, pins: &Pins) -> Result<(), DatapathE
             Err(error) if error.interface_gone() => {}
             other => other?,
         }
+    }
+    for ifindex in current.xdp_links() {
+        early::renew(attacher, &current, ifindex)?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod control;
 mod path;
 mod packet;
 mod names;
+mod xdp;
 
 mod agent;
 mod cluster;
@@ -73,6 +74,8 @@ enum Part {
     Packet,
     /// Names: queries that a processor answers in a second, and how long one takes.
     Dns,
+    /// What goes from one other machine to another, before the host's stack.
+    Xdp,
 }
 
 /// Endpoints of each Service, but where it is said.
@@ -162,6 +165,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             Part::Control => control::measure(&bench, &mut report).context("part control")?,
             Part::Packet => packet::measure(&bench, &mut report).context("part packet")?,
             Part::Dns => names::measure(&bench, &mut report).context("part dns")?,
+            Part::Xdp => xdp::measure(&bench, &mut report).context("part xdp")?,
             Part::Path => path::measure(&bench, &mut report).context("part path")?,
         }
     }

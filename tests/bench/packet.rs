@@ -7,7 +7,7 @@
 //! next flow is about. No harness has to undo anything, and as many flows take part as the ring
 //! is long.
 
-mod ring;
+pub(crate) mod ring;
 
 use aya::{TestRun as _, TestRunOptions};
 use tests::{empty::Empty, kernel::Hook};

@@ -24,7 +24,7 @@ pub(crate) use tally::Tally;
 use tests::{
     chance::Chance,
     figures,
-    kernel::Sizes,
+    kernel::{Hook, Sizes},
     packet::sums::{Sum, Sums, spoilt, sums},
 };
 use world::World;
@@ -85,12 +85,22 @@ fn play(twin: &mut Twin, world: &mut World, chance: &mut Chance, tally: &mut Tal
         if chance.one_in(6) {
             sweep(twin, tally).with_context(|| format!("sweep before packet {number}"))?;
         }
-        let packet = script.next(chance);
-        let outcome = judge(twin, &packet, tally).with_context(|| {
-            let Packet { hook, bytes, .. } = &packet;
-            format!("packet {number} at {hook:?}, {now_ns} ns: {bytes:02x?}")
-        })?;
-        script.learn(&packet, &outcome);
+        let mut packet = script.next(chance);
+        let is_early = packet.hook == Hook::Ingress && !twin.memory.uplinks.is_empty();
+        for hook in [Hook::Uplink, packet.hook] {
+            if hook == Hook::Uplink && !(is_early && chance.one_in(2)) {
+                continue;
+            }
+            packet.hook = hook;
+            let outcome = judge(twin, &packet, tally).with_context(|| {
+                let Packet { hook, bytes, .. } = &packet;
+                format!("packet {number} at {hook:?}, {now_ns} ns: {bytes:02x?}")
+            })?;
+            script.learn(&packet, &outcome);
+            if hook == Hook::Uplink && outcome.reason != Some(Reason::Continued) {
+                break;
+            }
+        }
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ mod related;
 mod fragments;
 mod outside;
 mod masquerade;
+mod relay;
 mod limits;
 mod races;
 mod refuse;

@@ -8,8 +8,9 @@ use lb_common::{
     frame::Frames,
     packet::{Buffer, OutOfPacket, Packet},
     pipeline,
+    port::{self, SHOWN_ATTEMPTS},
     verdict::Reason,
-    wire::{Expiry, Mask, Route, protocol::TCP},
+    wire::{Expiry, Mask, Route, SocketEnds, protocol::TCP},
 };
 use std::{
     collections::BTreeSet,
@@ -32,6 +33,8 @@ const NODE: [&str; 2] = ["192.0.2.10", "2001:db8::10"];
 struct Passing<'a> {
     bytes: Buffer<'a>,
     leaves_by: Option<u32>,
+    /// A port of the host's that a socket has.
+    socket: u16,
 }
 
 impl Packet for Passing<'_> {
@@ -51,6 +54,10 @@ impl Packet for Passing<'_> {
         self.bytes.ifindex()
     }
 
+    fn has_socket<A>(&self, _protocol: u8, ends: &SocketEnds<A>) -> bool {
+        u16::from_be_bytes(ends.destination_port) == self.socket
+    }
+
     fn route(&self, question: &mut Route) -> Routed {
         let Some(ifindex) = self.leaves_by else {
             return Routed::Nowhere;
@@ -68,6 +75,7 @@ struct Row {
     service: SocketAddr,
     pod: SocketAddr,
     node: IpAddr,
+    socket: u16,
 }
 
 impl Row {
@@ -87,6 +95,7 @@ impl Row {
                 service: cast.service,
                 pod: cast.pods[0],
                 node: addresses[at],
+                socket: 0,
             }
         })
     }
@@ -99,6 +108,7 @@ impl Row {
         let mut packet = Passing {
             bytes: Buffer::new(&mut bytes, length).arriving_by(comes_by),
             leaves_by,
+            socket: self.socket,
         };
         pipeline::ingress(&mut packet, &mut self.memory, &mut Frames::new())
     }
@@ -122,8 +132,22 @@ impl Row {
     /// A client's SYN is dropped, and nothing is left of it.
     fn is_refused(&mut self, reason: Reason) {
         let ([uplink, _], client) = (UPLINKS, self.client);
+        let masks = self.masks().len();
         assert_eq!(self.dial(client, uplink, Some(uplink)), reason);
-        assert_eq!((self.half_open(), self.masks().len()), (0, 0));
+        assert_eq!((self.half_open(), self.masks().len()), (0, masks));
+    }
+
+    /// The next ports that are proposed, in their order.
+    fn next_ports(&self) -> Vec<u16> {
+        let Memory { node, turn, .. } = &self.memory;
+        let ports = (0..SHOWN_ATTEMPTS).map(|attempt| port::shown(node, *turn, attempt));
+        ports.map(u16::from_be_bytes).collect()
+    }
+
+    /// Somebody else is shown to the backend by a port of the node's.
+    fn take(&mut self, port: u16) {
+        let (other, node) = (nth(self.client, port), SocketAddr::new(self.node, port));
+        self.memory.add_masquerade(other, self.pod, node, TCP);
     }
 
     fn half_open(&self) -> usize {
@@ -178,12 +202,14 @@ fn who_comes_and_goes_by_uplinks_is_shown_as_the_node() {
 fn no_two_clients_are_shown_alike() {
     for mut row in Row::both() {
         let [uplink, _] = UPLINKS;
-        for number in 1..=500 {
+        // To one backend, as many as there are clients' ports, but for the last few.
+        for number in 1..=60_000 {
             let client = nth(row.client, number);
             assert_eq!(row.dial(client, uplink, Some(uplink)), Reason::Forwarded);
         }
-        assert_eq!(row.ports().len(), 500);
-        assert_eq!(row.masks().len(), 1_000);
+        let ports = row.ports();
+        assert_eq!((ports.len(), row.masks().len()), (60_000, 120_000));
+        assert!(ports.first() >= Some(&1_024));
     }
 }
 
@@ -191,15 +217,10 @@ fn no_two_clients_are_shown_alike() {
 fn who_cannot_be_shown_as_the_node_is_dropped() {
     let [uplink, _] = UPLINKS;
     for mut row in Row::both() {
-        row.memory.node.port_count = 1;
-        let client = row.client;
-        assert_eq!(row.dial(client, uplink, Some(uplink)), Reason::Forwarded);
-        // The only port is taken.
-        let second = nth(client, 1);
-        assert_eq!(row.dial(second, uplink, Some(uplink)), Reason::NoSource);
-        assert_eq!((row.half_open(), row.masks().len()), (1, 2));
-        // Towards the same backend only.
-        assert_eq!(row.ports(), BTreeSet::from([row.memory.node.port_first]));
+        for port in row.next_ports() {
+            row.take(port);
+        }
+        row.is_refused(Reason::NoSource);
     }
     for mut row in Row::both() {
         let nowhere = IpAddr::from(Ipv4Addr::UNSPECIFIED);
@@ -213,16 +234,19 @@ fn who_cannot_be_shown_as_the_node_is_dropped() {
 }
 
 #[test]
-fn a_service_s_port_of_the_node_s_address_is_no_source() {
+fn a_port_that_somebody_has_is_no_source() {
     let [uplink, _] = UPLINKS;
     for mut row in Row::both() {
-        row.memory.node.port_count = 2;
-        let [taken, free] = [0, 1].map(|more| row.memory.node.port_first + more);
-        let node_port = SocketAddr::new(row.node, taken);
-        row.memory.add_service(node_port, TCP, &[1]);
-        let client = row.client;
+        let ports = row.next_ports();
+        // One is a Service's, one a socket's, and one another client's.
+        row.memory
+            .add_service(SocketAddr::new(row.node, ports[0]), TCP, &[1]);
+        row.socket = ports[1];
+        row.take(ports[2]);
+        let (client, before) = (row.client, row.ports());
         assert_eq!(row.dial(client, uplink, Some(uplink)), Reason::Forwarded);
-        assert_eq!(row.ports(), BTreeSet::from([free]));
+        let chosen: Vec<u16> = row.ports().difference(&before).copied().collect();
+        assert_eq!(chosen, [ports[3]]);
     }
 }
 

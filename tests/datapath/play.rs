@@ -237,6 +237,12 @@ impl Play<'_> {
         self.run(Hook::Ingress, frame.bytes())
     }
 
+    /// A packet comes in by an uplink, before there is an skb.
+    #[track_caller]
+    pub(crate) fn early(&mut self, frame: &Frame) -> End {
+        self.run(Hook::Uplink, frame.bytes())
+    }
+
     /// A frame comes in that no description makes.
     #[track_caller]
     pub(crate) fn ingress_bytes(&mut self, frame: &[u8]) -> End {

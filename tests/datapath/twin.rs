@@ -116,6 +116,7 @@ impl Twin {
                 pipeline::ingress_and_names(&mut packet, &mut self.memory, &mut frames)
             }
             Hook::Egress => pipeline::egress(&mut packet, &mut self.memory, &mut frames),
+            Hook::Uplink => pipeline::uplink(&mut packet, &mut self.memory, &mut frames),
         };
         let bytes = packet.bytes().to_vec();
         let taken = ran.is_some();
@@ -177,13 +178,17 @@ impl Twin {
     }
 
     fn compare_end(&mut self, hook: Hook, reason: Reason, bytes: &[u8], ran: &Ran) -> Result<()> {
-        let verdict = match reason.verdict() {
+        let verdict = match (reason.verdict(), hook) {
+            // XDP_PASS, XDP_DROP and XDP_TX; a test's packets are never handed over.
+            (Verdict::Pass, Hook::Uplink) => 2,
+            (Verdict::Drop, Hook::Uplink) => 1,
+            (Verdict::Answer, Hook::Uplink) => 3,
             // TCX_NEXT, TC_ACT_UNSPEC.
-            Verdict::Pass => -1,
+            (Verdict::Pass, _) => -1,
             // TCX_DROP, TC_ACT_SHOT.
-            Verdict::Drop => 2,
+            (Verdict::Drop, _) => 2,
             // TCX_REDIRECT, TC_ACT_REDIRECT.
-            Verdict::Answer | Verdict::Deliver => 7,
+            (Verdict::Answer | Verdict::Deliver, _) => 7,
         };
         let count = self.counts.entry((hook.index(), reason)).or_default();
         *count += 1;

@@ -93,7 +93,7 @@ fn pass_tagged(family: u8) -> Result<()> {
     let lab = Lab::new("vlan")?;
     let node = lab.namespace("node")?;
     let mut kernel = linked(&node, &cast)?;
-    for hook in Hook::ALL {
+    for hook in Hook::TC {
         attach(&mut kernel, &node, hook)?;
     }
 
@@ -120,7 +120,7 @@ fn pass_tagged(family: u8) -> Result<()> {
         .map(Frame::bytes)
         .collect();
     assert_eq!(frames, expected);
-    for hook in Hook::ALL {
+    for hook in Hook::TC {
         assert_eq!(kernel.count(hook, Reason::Tagged)?, 3, "{hook:?}");
     }
     Ok(())
@@ -130,7 +130,7 @@ fn pass_tagged(family: u8) -> Result<()> {
 fn attach(kernel: &mut Kernel, node: &Namespace, hook: Hook) -> Result<()> {
     let (link, direction) = match hook {
         Hook::Egress => (c"near", TcAttachType::Egress),
-        Hook::Ingress => (c"far", TcAttachType::Ingress),
+        Hook::Ingress | Hook::Uplink => (c"far", TcAttachType::Ingress),
     };
     let program = kernel.programs.classifier(hook)?;
     // aya looks for the link in the namespace of the thread that attaches.

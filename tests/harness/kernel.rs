@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, ensure};
 use aya::{
     Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
     maps::{Array, MapData, PerCpuArray},
-    programs::{ProgramError, SchedClassifier},
+    programs::{ProgramError, SchedClassifier, Xdp},
 };
 use lb_common::{
     family::{V4, V6},
@@ -27,7 +27,7 @@ pub use maps::FamilyMaps;
 use maps::{array, map, pin};
 use names::NameMaps;
 pub use sizes::Sizes;
-use std::path::Path;
+use std::{path::Path, time::Duration};
 use uplinks::Uplinks;
 
 /// Where a program is attached.
@@ -37,17 +37,22 @@ pub enum Hook {
     Ingress,
     /// TC egress: `weiche_egress`.
     Egress,
+    /// XDP: `weiche_uplink`.
+    Uplink,
 }
 
 impl Hook {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Ingress, Self::Egress];
+    pub const ALL: [Self; 3] = [Self::Ingress, Self::Egress, Self::Uplink];
+    /// Those of TC.
+    pub const TC: [Self; 2] = [Self::Ingress, Self::Egress];
 
     /// What people call it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ingress => "ingress",
             Self::Egress => "egress",
+            Self::Uplink => "xdp",
         }
     }
 
@@ -56,6 +61,7 @@ impl Hook {
         match self {
             Self::Ingress => 0,
             Self::Egress => 1,
+            Self::Uplink => 2,
         }
     }
 
@@ -63,6 +69,7 @@ impl Hook {
         match self {
             Self::Ingress => "weiche_ingress",
             Self::Egress => "weiche_egress",
+            Self::Uplink => "weiche_uplink",
         }
     }
 }
@@ -149,6 +156,9 @@ impl Kernel {
             let program: &mut SchedClassifier = program.try_into()?;
             program.load().with_context(|| format!("loading {name}"))?;
         }
+        let uplink = ebpf.program_mut(Hook::Uplink.program());
+        let uplink: &mut Xdp = uplink.context("the object has the program")?.try_into()?;
+        uplink.load().context("loading weiche_uplink")?;
         further::fill(&mut ebpf)?;
         if let Some(pins) = pins {
             pin(&ebpf, pins)?;
@@ -282,6 +292,30 @@ impl Programs {
         self.start(hook, frame, None, times)
     }
 
+    /// Runs the program for uplinks so many times on a frame that comes by an interface of the
+    /// namespace that we are in: how long a run takes, and the frame as the last one left it.
+    pub fn run_early(&mut self, frame: &[u8], ifindex: u32, times: u32) -> Result<(Duration, Ran)> {
+        let program = self.ebpf.program(Hook::Uplink.program());
+        let program: &Xdp = program.context("the object has the program")?.try_into()?;
+        // `xdp_md` of `uapi/linux/bpf.h`: data, its end, no metadata, the interface, its queue, and
+        // none to leave by.
+        let context = [0, u32::try_from(frame.len())?, 0, ifindex, 0, 0];
+        let context: Vec<u8> = context.into_iter().flat_map(u32::to_ne_bytes).collect();
+        let ran = program.test_run(TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut self.frame),
+            ctx_in: Some(&context),
+            repeat: times,
+            ..TestRunOptions::default()
+        })?;
+        let length = usize::try_from(ran.data_size_out)?;
+        let ran_out = Ran {
+            verdict: ran.return_value.cast_signed(),
+            frame: self.frame[..length].to_vec(),
+        };
+        Ok((ran.duration, ran_out))
+    }
+
     fn start(
         &mut self,
         hook: Hook,
@@ -293,14 +327,20 @@ impl Programs {
             .ebpf
             .program(hook.program())
             .ok_or(ProgramError::NotLoaded)?;
-        let program: &SchedClassifier = program.try_into()?;
-        let ran = program.test_run(TestRunOptions {
+        let options = TestRunOptions {
             data_in: Some(frame),
             data_out: Some(&mut self.frame),
             ctx_in: context,
             repeat: times,
             ..TestRunOptions::default()
-        })?;
+        };
+        let ran = if hook == Hook::Uplink {
+            let program: &Xdp = program.try_into()?;
+            program.test_run(options)?
+        } else {
+            let program: &SchedClassifier = program.try_into()?;
+            program.test_run(options)?
+        };
         let length = usize::try_from(ran.data_size_out).unwrap_or(usize::MAX);
         Ok((ran.return_value.cast_signed(), length))
     }

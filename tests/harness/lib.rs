@@ -6,6 +6,7 @@ pub mod api_objects;
 pub mod backlog;
 pub mod chance;
 pub mod control;
+pub mod early;
 pub mod empty;
 pub mod figures;
 pub mod kernel;

@@ -51,7 +51,9 @@ pub struct Frame {
 }
 
 /// Stations that frames go from and to.
-const MACS: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
+const MACS: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 1], STATION];
+/// The station that frames are sent to.
+pub const STATION: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
 /// Sequence number of every segment of a client, who sends SYNs and has the higher port; that of
 /// its SYN is the one before. A server's segments acknowledge it.

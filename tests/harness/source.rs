@@ -39,7 +39,27 @@ impl Source {
         namespace: &Namespace,
         link: &str,
         packet: &[u8],
+        numbers: (Places, Bits),
+    ) -> Result<Self> {
+        Self::load(namespace, link, packet, numbers, 0)
+    }
+
+    /// The same, but its packets are sent out of the link, to where its other end is.
+    pub fn open_sending(
+        namespace: &Namespace,
+        link: &str,
+        packet: &[u8],
+        numbers: (Places, Bits),
+    ) -> Result<Self> {
+        Self::load(namespace, link, packet, numbers, 1)
+    }
+
+    fn load(
+        namespace: &Namespace,
+        link: &str,
+        packet: &[u8],
         (places, bits): (Places, Bits),
+        sends: u32,
     ) -> Result<Self> {
         let mut frame = [0; LENGTH];
         let head = frame.get_mut(..packet.len());
@@ -48,6 +68,7 @@ impl Source {
         let mut ebpf = EbpfLoader::new()
             .override_global("PLACES", places.as_slice(), true)
             .override_global("BITS", bits.as_slice(), true)
+            .override_global("SENDS", &sends, true)
             .load(SOURCE)
             .context("loading the object; this needs root")?;
         let map = ebpf.map_mut("FRAME").context("no map FRAME")?;

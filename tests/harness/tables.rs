@@ -48,6 +48,8 @@ pub struct Memory {
     pub account: Account,
     /// `COUNTER`: the last version or epoch given out.
     pub counter: u64,
+    /// `TURN`: how many masquerades have been begun.
+    pub turn: u64,
     /// `SLOTS`.
     pub chunks: BTreeMap<u32, Chunk>,
     /// `BACKENDS`.
@@ -120,6 +122,7 @@ impl Default for Memory {
             names: BTreeMap::new(),
             account: Account::default(),
             counter: 0,
+            turn: 0,
             chunks: BTreeMap::new(),
             backends: BTreeMap::new(),
             flow_capacity: usize::MAX,

@@ -2,6 +2,7 @@
 //! Clients from outside the cluster: each kind of address, each policy, near and far backends; and
 //! whom the backend sees.
 
+mod early;
 mod large;
 mod source_ranges;
 
@@ -185,14 +186,18 @@ fn try_all(
     Ok(())
 }
 
+/// Whom backends see of clients from outside.
+fn from_outside(row: &Row, exposure: Exposure) -> Sees {
+    match exposure {
+        ClusterIp => row.4,
+        NodePort | LoadBalancer | ExternalIp => row.5,
+    }
+}
+
 #[test]
 fn backends_see_whom_the_policy_says() -> anyhow::Result<()> {
     for rp_filter in [RpFilter::Off, RpFilter::Strict, RpFilter::Loose] {
         let region = region(rp_filter, &[])?;
-        let from_outside = |row: &Row, exposure| match exposure {
-            ClusterIp => row.4,
-            NodePort | LoadBalancer | ExternalIp => row.5,
-        };
         let tried = try_all(&region.visitor, VISITOR, from_outside);
         let tried = tried.with_context(|| format!("from outside, rp_filter {rp_filter:?}"));
         tried.with_context(|| region.scene.last_words())?;

@@ -71,7 +71,10 @@ impl Sample {
         let found = find::<V4, _, _>(self, host, &datagram, &tuple, &mut passage);
         if found.is_some() {
             let answered = passage.answered;
-            assert_eq!((answered.ifindex, passage.is_into_pod), (PODS_LINK, 1));
+            assert_eq!(
+                (answered.ifindex, passage.way),
+                (PODS_LINK, super::Way::Pod.number())
+            );
         }
         found
     }

@@ -19,11 +19,13 @@ pub(super) fn begun_from_outside<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     tables: &mut T,
     frame: &mut Frame<F::Address>,
 ) -> Result<Reason, Reason> {
-    if let Err(reason) = masquerade::begin(packet, tables, frame) {
-        conntrack::forget(tables, frame, Stage::HalfOpen)?;
-        return Err(reason);
+    match masquerade::begin(packet, tables, frame) {
+        Ok(_is_shown) => Ok(Reason::Forwarded),
+        Err(reason) => {
+            conntrack::forget(tables, frame, Stage::HalfOpen)?;
+            Err(reason)
+        }
     }
-    Ok(Reason::Forwarded)
 }
 
 /// A client's packet on its way to a backend elsewhere, which sees it as this node's.

@@ -43,6 +43,10 @@ pub trait Environment {
     }
     /// Remembers something else there.
     fn remember(&mut self, _place: u32, _passage: &Passage) {}
+    /// Another number at each call, but where two processors call at once.
+    fn take_turn(&mut self) -> u64 {
+        0
+    }
     /// Where the kernel is asked for names, and where it stands: only single words of it belong
     /// together.
     fn resolver(&self) -> Option<impl Deref<Target = Resolver> + use<Self>> {

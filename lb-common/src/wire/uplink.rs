@@ -5,7 +5,7 @@ use super::seal::sealed;
 use crate::family::{Family, V4, WideAddress};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// One of them. 56 bytes.
+/// One of them. 64 bytes.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -18,6 +18,13 @@ pub struct Uplink {
     /// The address of this node there that others know it by, of IPv4 and of IPv6, network order,
     /// IPv4 in the first four bytes; zeros = it has none.
     pub addresses: [WideAddress; 2],
+    /// The station that others send to there.
+    pub station: [u8; 6],
+    /// Whether frames may be sent out there from where others come in, before the host's stack; 0 =
+    /// no.
+    pub takes_frames: u8,
+    /// Always zero.
+    pub pad: u8,
     /// Equal to `version` in a whole value.
     pub version_end: u64,
 }
@@ -38,4 +45,4 @@ impl Uplink {
 
 sealed!(Uplink: version, version_end);
 
-const _: () = assert!(size_of::<Uplink>() == 56);
+const _: () = assert!(size_of::<Uplink>() == 64);

@@ -4,7 +4,7 @@
 use super::KernelTables;
 use crate::{
     clock,
-    maps::{ACCOUNT, PASSAGES, POD_LINKS, RESOLVER, UPLINKS},
+    maps::{ACCOUNT, PASSAGES, POD_LINKS, RESOLVER, TURN, UPLINKS},
     names,
     snapshot::{whole, words},
 };
@@ -64,6 +64,19 @@ impl Environment for KernelTables {
             // SAFETY: as above.
             unsafe { *at = *passage };
         }
+    }
+
+    #[inline(always)]
+    fn take_turn(&mut self) -> u64 {
+        let Some(turn) = TURN.get_ptr_mut(0) else {
+            return 0;
+        };
+        // SAFETY: an aligned word of a map value; two processors that read it at once propose the
+        // same port, of which one gets the next.
+        let number = unsafe { turn.read_volatile() };
+        // SAFETY: as above.
+        unsafe { turn.write_volatile(number.wrapping_add(1)) };
+        number
     }
 
     #[inline(always)]

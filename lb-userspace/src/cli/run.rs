@@ -11,7 +11,7 @@ use lb_common::wire::Timeouts;
 use lb_userspace::{
     agent,
     config::{BindAddress, Config, Given, GivenServers, KeptTimeout, Timeout, parse_cidr},
-    datapath::{AttachMode, Sizes, edges::Glob},
+    datapath::{AttachMode, Sizes, early::XdpWish, edges::Glob},
     delivery,
     plan::Rules,
 };
@@ -57,6 +57,15 @@ pub(super) struct RunArgs {
         help_heading = "Interfaces"
     )]
     attach: AttachMode,
+    /// How packets that go from one other machine to another meet us at uplinks: before the host's
+    /// stack, where they may pass it by (--direct-delivery) and the NIC's driver can do that.
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "auto",
+        help_heading = "Interfaces"
+    )]
+    xdp: XdpWish,
     /// When translated packets go straight to a pod or to a neighbour, past the host's stack.
     #[arg(
         long,
@@ -193,6 +202,7 @@ impl RunArgs {
             edges: self.edges,
             uplinks: self.uplinks,
             attach: self.attach,
+            xdp: self.xdp,
             direct: self.direct_delivery,
             pin_dir: self.pins.pin_dir,
             state_dir: self.state.state_dir,

@@ -12,6 +12,7 @@ use lb_userspace::{
     config::SeedKind,
     datapath::{
         attach::Backend,
+        early::Early,
         edges::{EdgeState, Role},
         pin::Pins,
     },
@@ -253,7 +254,16 @@ fn edge(edge: &EdgeState) -> String {
         Some(Backend::Clsact) => "serving by clsact".to_owned(),
         None => format!("NOT serving: {}", edge.problem),
     };
-    format!("{} ({role}, index {}): {state}", edge.name, edge.ifindex)
+    let xdp = match (edge.xdp, &*edge.xdp_problem) {
+        (Some(Early::Native), _) => " and XDP".to_owned(),
+        (Some(Early::Generic), _) => " and generic XDP".to_owned(),
+        (None, "") => String::new(),
+        (None, why) => format!(", without XDP: {why}"),
+    };
+    format!(
+        "{} ({role}, index {}): {state}{xdp}",
+        edge.name, edge.ifindex
+    )
 }
 
 fn foreign(edge: &EdgeState) -> impl Iterator<Item = String> {

@@ -135,7 +135,7 @@ impl fmt::Display for Dns {
             f,
             "DNS for {} at {}",
             self.domain,
-            super::join(&self.listen)
+            super::as_given::join(&self.listen)
         )
     }
 }

@@ -24,7 +24,10 @@ fn what_was_not_given_is_filled_in() {
     let config = Config::new(given()).unwrap();
     assert_eq!(config.source, Source::Cluster(Access::default()));
     assert_eq!(config.globs.edges.len(), edges::EDGES.len());
-    assert_eq!(join(&config.service_cidrs), "10.96.0.0/12,fd00:10:96::/112");
+    assert_eq!(
+        as_given::join(&config.service_cidrs),
+        "10.96.0.0/12,fd00:10:96::/112"
+    );
     assert!(!config.node_name.is_empty());
 }
 

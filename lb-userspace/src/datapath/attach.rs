@@ -22,9 +22,8 @@ use aya::{
         tc::{self, NlOptions, SchedClassifierLink, TcHandle},
     },
 };
-use error::{
-    ABSENT, EXISTS, GONE, INVALID, NO_DEVICE, attach_error, pin_error, program_errno, tc_errno,
-};
+use error::{ABSENT, EXISTS, INVALID, NO_DEVICE, attach_error, tc_errno};
+pub(super) use error::{GONE, pin_error, program_errno};
 use filter::{Filter, attach_type, handle_of, priority};
 use std::{collections::BTreeSet, fs, io, os::unix::fs::symlink, path::Path};
 
@@ -318,7 +317,7 @@ fn forget(link: SchedClassifierLink) {
     std::mem::forget(link);
 }
 
-fn unpin(pin: &Path) -> Result<(), AttachError> {
+pub(super) fn unpin(pin: &Path) -> Result<(), AttachError> {
     match fs::remove_file(pin) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(pin_error("removing", pin)(error))

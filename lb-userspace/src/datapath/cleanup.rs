@@ -4,6 +4,7 @@
 use super::{
     attach::{self, AttachError},
     chain::{self, ChainError},
+    early,
     kernel::{self, Unfit},
     lock::{self, LockError},
     pin::{PinError, Pins},
@@ -46,8 +47,13 @@ pub async fn clean_up(pin_dir: &Path) -> Result<Option<usize>, CleanupError> {
     let _lock = lock::take(pins.root())?;
     let mut hooks = BTreeSet::new();
     let mut made_qdiscs = BTreeSet::new();
+    let mut early = BTreeSet::new();
     for folder in pins.folders() {
         // No new flows first; replies of old ones to the last.
+        for ifindex in folder.xdp_links() {
+            early::detach(&folder, ifindex)?;
+            early.insert(ifindex);
+        }
         for place in folder.places().into_iter().rev() {
             if attach::detach(&folder, place)? {
                 made_qdiscs.insert(place.ifindex);
@@ -65,5 +71,5 @@ pub async fn clean_up(pin_dir: &Path) -> Result<Option<usize>, CleanupError> {
         }
     }
     pins.remove_root()?;
-    Ok(Some(hooks.len()))
+    Ok(Some(hooks.len() + early.len()))
 }

@@ -5,6 +5,7 @@
 //! attached, so a lost message costs nothing but the time until the next one.
 
 mod choose;
+mod early;
 mod glob;
 mod links;
 mod addresses;
@@ -18,6 +19,7 @@ use super::{
     Datapath,
     attach::{self, Attacher, Backend},
     chain,
+    early::{Early, XdpWish},
     lock::Lock,
     pin::{Folder, Hook, Place},
 };
@@ -30,7 +32,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
-use uplinks::Uplinks;
+use uplinks::{Known, Uplinks};
 
 /// How soon what failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -51,6 +53,10 @@ pub struct EdgeState {
     pub backend: Option<Backend>,
     /// Why not, as a sentence; empty = all is well.
     pub problem: String,
+    /// How XDP runs there, of an uplink; `None` = it does not.
+    pub xdp: Option<Early>,
+    /// Why it does not, as a sentence; empty = nobody wants it to, or it does.
+    pub xdp_problem: String,
     /// Programs on the hooks that are not ours, as `hook: name (id N)`.
     pub foreign: Vec<String>,
 }
@@ -76,6 +82,7 @@ pub struct Edges {
     links: Links,
     pod_links: PodLinks,
     uplinks: Uplinks,
+    early: early::Uplinks,
     /// What is attached, by interface; an error is a sentence.
     attached: BTreeMap<u32, Result<(), String>>,
     /// Who else is on the hooks, as of the last look.
@@ -88,6 +95,7 @@ impl Edges {
     pub(super) fn new(
         datapath: Datapath,
         globs: Globs,
+        xdp: XdpWish,
         check: Duration,
     ) -> Result<Self, EdgesError> {
         let Datapath {
@@ -100,6 +108,7 @@ impl Edges {
         Ok(Self {
             pod_links: PodLinks::of(&mut attacher.ebpf),
             uplinks: Uplinks::of(&mut attacher.ebpf),
+            early: early::Uplinks::new(xdp, &mut attacher),
             attacher,
             folder: pins.current(),
             globs,
@@ -171,11 +180,7 @@ impl Edges {
         self.foreign
             .retain(|ifindex, _| choices.contains_key(ifindex));
         // Before the first packet comes: where it enters decides what it gets.
-        let uplinks = choices
-            .iter()
-            .filter(|(_, choice)| choice.role == Role::Uplink);
-        let uplinks = uplinks.map(|(ifindex, choice)| (*ifindex, choice.addresses));
-        self.uplinks.set(&uplinks.collect());
+        self.tell_of_uplinks(&choices);
         for (ifindex, choice) in &choices {
             if let Some(refusal) = choice.refusal {
                 self.failed(*ifindex, choice, refusal.to_string());
@@ -184,6 +189,10 @@ impl Edges {
                 self.inspect(*ifindex, &BTreeMap::new()).await;
             }
         }
+        // After TC, which does what it leaves.
+        self.early
+            .settle(&mut self.attacher, &self.folder, &choices);
+        self.tell_of_uplinks(&choices);
         let of_pods = choices.iter().filter(|(_, choice)| choice.leads_into_pod);
         self.pod_links
             .set(&of_pods.map(|(ifindex, _)| *ifindex).collect());
@@ -191,6 +200,27 @@ impl Edges {
             self.remove_qdisc(ifindex).await;
         }
         Ok(choices)
+    }
+
+    /// Tells the programs which interfaces are uplinks, and as what they are known there.
+    fn tell_of_uplinks(&mut self, choices: &BTreeMap<u32, Choice>) {
+        let uplinks = choices
+            .iter()
+            .filter(|(_, choice)| choice.role == Role::Uplink);
+        let known = |(ifindex, choice): (&u32, &Choice)| {
+            let runs = self.early.state(*ifindex).0.is_some();
+            let foreign = self.foreign.get(ifindex);
+            let is_free =
+                foreign.is_some_and(|foreign| foreign.iter().all(|who| may_be_missed(who)));
+            let known = Known {
+                addresses: choice.addresses,
+                station: choice.nic.station,
+                takes_frames: runs && is_free,
+            };
+            (*ifindex, known)
+        };
+        let known = uplinks.map(known).collect();
+        self.uplinks.set(&known);
     }
 
     fn attach(&mut self, ifindex: u32, choice: &Choice) {
@@ -283,7 +313,8 @@ impl Edges {
 
     /// Who else takes packets there.
     fn foreign_at(&self, ifindex: u32, choice: &Choice) -> Vec<String> {
-        let program = choice.xdp.map(|id| format!("ingress: xdp (id {id})"));
+        let program = self.early.foreign(choice);
+        let program = program.map(|id| format!("ingress: xdp (id {id})"));
         let others = self.foreign.get(&ifindex).into_iter().flatten().cloned();
         program.into_iter().chain(others).collect()
     }
@@ -291,15 +322,27 @@ impl Edges {
     fn states(&self, choices: &BTreeMap<u32, Choice>) -> Vec<EdgeState> {
         let state = |(ifindex, choice): (&u32, &Choice)| {
             let result = self.attached.get(ifindex)?.clone();
+            let (xdp, xdp_problem) = self.early.state(*ifindex);
             Some(EdgeState {
                 name: choice.name.clone(),
                 ifindex: *ifindex,
                 role: choice.role,
                 backend: result.is_ok().then(|| self.attacher.backend()),
                 problem: result.err().unwrap_or_default(),
+                xdp,
+                xdp_problem,
                 foreign: self.foreign_at(*ifindex, choice),
             })
         };
         choices.iter().filter_map(state).collect()
     }
+}
+
+/// Queueing disciplines that do no more than keep packets until the NIC takes them.
+const PLAIN_QUEUES: [&str; 5] = ["mq", "mqprio", "pfifo_fast", "fq", "fq_codel"];
+
+/// Whether packets may leave without meeting who is there ([`EdgeState::foreign`]).
+fn may_be_missed(who: &str) -> bool {
+    let queue = who.strip_prefix("egress: qdisc ");
+    !who.starts_with("egress") || queue.is_some_and(|kind| PLAIN_QUEUES.contains(&kind))
 }

@@ -9,7 +9,7 @@ use super::{
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{MapError, MapInfo},
-    programs::{Program, ProgramError, SchedClassifier},
+    programs::{Program, ProgramError, SchedClassifier, Xdp},
 };
 use lb_common::wire::MASQUERADES;
 use std::{fs, io, path::Path};
@@ -19,6 +19,9 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 
 /// The program that the agent runs itself, to start the sweep.
 pub(super) const SWEEP: &str = "weiche_sweep";
+
+/// The program for uplinks, before the host's stack.
+pub(super) const UPLINK: &str = "weiche_uplink";
 
 /// What programs report through; no map of theirs that a start must find.
 pub(super) const LOG: &str = "AYA_LOGS";
@@ -69,7 +72,7 @@ pub(super) enum Sizing {
 }
 
 /// Every pinned map, and what decides its size.
-pub(super) const MAPS: [(&str, Sizing); 41] = [
+pub(super) const MAPS: [(&str, Sizing); 42] = [
     ("FRONTENDS_V4", Sizing::Frontends),
     ("FRONTENDS_V6", Sizing::Frontends),
     ("ADMITTED_V4", Sizing::Fixed),
@@ -109,6 +112,7 @@ pub(super) const MAPS: [(&str, Sizing); 41] = [
     ("NODE", Sizing::Fixed),
     ("RANGES", Sizing::Fixed),
     ("ACCOUNT", Sizing::Fixed),
+    ("TURN", Sizing::Fixed),
     ("COUNTER", Sizing::Fixed),
     ("REASONS", Sizing::Fixed),
 ];
@@ -226,16 +230,17 @@ pub(super) fn load(folder: &Folder, sizes: &Sizes, state_dir: &Path) -> Result<E
     if let Some(verified) = verified {
         for (name, program) in verified {
             let place = ebpf.program_mut(name);
-            *place.ok_or(LoadError::NoProgram { name })? = Program::SchedClassifier(program);
+            *place.ok_or(LoadError::NoProgram { name })? = program;
         }
         further::fill(&mut ebpf)?;
         return Ok(ebpf);
     }
     for name in programs() {
-        let program = classifier(&mut ebpf, name)?;
-        program
-            .load()
-            .map_err(|cause| refusal(name, cause, state_dir))?;
+        let verified = match program(&mut ebpf, name)? {
+            Program::Xdp(program) => program.load(),
+            _ => classifier(&mut ebpf, name)?.load(),
+        };
+        verified.map_err(|cause| refusal(name, cause, state_dir))?;
     }
     further::fill(&mut ebpf)?;
     Ok(ebpf)
@@ -247,7 +252,7 @@ pub(super) fn pin_programs(ebpf: &mut Ebpf, folder: &Folder) -> Result<(), LoadE
         return Ok(());
     }
     for name in programs() {
-        let program = classifier(ebpf, name)?;
+        let program = program(ebpf, name)?;
         let failed = |cause| LoadError::Pin { name, cause };
         let (pin, new) = (folder.programs().join(name), folder.programs().join("new"));
         forget(&new).map_err(failed)?;
@@ -269,19 +274,31 @@ pub(super) fn forget(pin: &Path) -> io::Result<()> {
 }
 
 /// A program of the object by its name.
+fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Program, LoadError> {
+    let program = ebpf.program_mut(name);
+    program.ok_or(LoadError::NoProgram { name })
+}
+
+/// The same for one of TC.
 pub(super) fn classifier<'a>(
     ebpf: &'a mut Ebpf,
     name: &'static str,
 ) -> Result<&'a mut SchedClassifier, LoadError> {
-    let program = ebpf
-        .program_mut(name)
-        .ok_or(LoadError::NoProgram { name })?;
-    program
+    program(ebpf, name)?.try_into().map_err(other_kind(name))
+}
+
+/// The program for uplinks.
+pub(super) fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, LoadError> {
+    program(ebpf, UPLINK)?
         .try_into()
-        .map_err(|cause: ProgramError| LoadError::Program {
-            name,
-            cause: Box::new(cause),
-        })
+        .map_err(other_kind(UPLINK))
+}
+
+fn other_kind(name: &'static str) -> impl Fn(ProgramError) -> LoadError {
+    move |cause| LoadError::Program {
+        name,
+        cause: Box::new(cause),
+    }
 }
 
 /// Every program that is loaded.
@@ -289,7 +306,7 @@ pub(super) fn programs() -> impl Iterator<Item = &'static str> {
     Hook::ALL
         .into_iter()
         .map(Hook::program)
-        .chain([NAMES, SWEEP])
+        .chain([NAMES, SWEEP, UPLINK])
 }
 
 fn refusal(name: &'static str, error: ProgramError, state_dir: &Path) -> LoadError {

@@ -6,6 +6,7 @@
 //!             /progs/weiche_egress every program
 //!             /links/7-ingress     what is attached: a tcx link, or a symbolic link whose target
 //!                                  describes a clsact filter
+//!                   7-xdp         a link of XDP
 //! <pin-dir>/next                   being built; `links` in it says that the maps are complete
 //! <pin-dir>/old                    replaced, about to be removed
 //! ```
@@ -13,17 +14,22 @@
 //! A folder `vN` is always whole: it is built as `next` and renamed. Names have no dots, because
 //! bpffs refuses them.
 
+mod place;
 mod remove;
+
+pub use place::{Hook, NotAPlace, Place};
 
 use lb_common::wire::LAYOUT;
 use std::{
-    fmt, fs, io,
+    fs, io,
     path::{Path, PathBuf},
-    str::FromStr,
 };
 
 /// `BPF_FS_MAGIC` of `include/uapi/linux/magic.h`.
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+
+/// How names of links by XDP end.
+const XDP: &str = "-xdp";
 
 /// Where bpffs is by convention.
 const BPFFS: &str = "/sys/fs/bpf";
@@ -235,6 +241,18 @@ impl Folder {
         places
     }
 
+    /// The pin of what is attached by XDP at an uplink.
+    pub fn xdp_link(&self, ifindex: u32) -> PathBuf {
+        self.links().join(format!("{ifindex}{XDP}"))
+    }
+
+    /// All uplinks where something is pinned as attached by XDP.
+    pub fn xdp_links(&self) -> Vec<u32> {
+        let names = names(&self.links());
+        let index = |name: &String| name.strip_suffix(XDP)?.parse().ok();
+        names.iter().filter_map(index).collect()
+    }
+
     /// Makes the folder with room for maps and programs, but none for links.
     pub fn create(&self) -> Result<(), PinError> {
         make(&self.maps())?;
@@ -262,69 +280,6 @@ impl Folder {
         remove::folder(&self.path)
     }
 }
-
-/// A hook at an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// The interface's index.
-    pub ifindex: u32,
-    /// Which of its hooks.
-    pub hook: Hook,
-}
-
-/// The two hooks of an edge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Hook {
-    /// Packets that leave the node's stack. Attached first: replies before requests.
-    Egress,
-    /// Packets that enter the node's stack.
-    Ingress,
-}
-
-impl Hook {
-    /// Both, in the order in which they are attached.
-    pub const ALL: [Self; 2] = [Self::Egress, Self::Ingress];
-
-    /// The program for it.
-    pub const fn program(self) -> &'static str {
-        match self {
-            Self::Ingress => "weiche_ingress",
-            Self::Egress => "weiche_egress",
-        }
-    }
-
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ingress => "ingress",
-            Self::Egress => "egress",
-        }
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.ifindex, self.hook.name())
-    }
-}
-
-impl FromStr for Place {
-    type Err = NotAPlace;
-
-    fn from_str(text: &str) -> Result<Self, NotAPlace> {
-        let (ifindex, hook) = text.split_once('-').ok_or(NotAPlace)?;
-        let hook = Hook::ALL
-            .into_iter()
-            .find(|known| known.name() == hook)
-            .ok_or(NotAPlace)?;
-        let ifindex = ifindex.parse().or(Err(NotAPlace))?;
-        Ok(Self { ifindex, hook })
-    }
-}
-
-/// A name in a folder of links that is none of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotAPlace;
 
 fn is_bpffs(path: &Path) -> bool {
     rustix::fs::statfs(path)
@@ -366,28 +321,5 @@ fn failed(action: &'static str, path: &Path) -> impl Fn(io::Error) -> PinError {
         action,
         path: path.clone(),
         cause,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_have_names() {
-        let place = |ifindex, hook| Ok(Place { ifindex, hook });
-        for (text, parsed) in [
-            ("7-ingress", place(7, Hook::Ingress)),
-            ("4294967295-egress", place(u32::MAX, Hook::Egress)),
-            ("7-", Err(NotAPlace)),
-            ("-ingress", Err(NotAPlace)),
-            ("7-sideways", Err(NotAPlace)),
-            ("7", Err(NotAPlace)),
-        ] {
-            assert_eq!(text.parse(), parsed, "{text}");
-            if let Ok(place) = parsed {
-                assert_eq!(place.to_string(), text);
-            }
-        }
     }
 }

@@ -4,9 +4,10 @@
 //! 1. New maps and programs are made in `next`; everything is copied.
 //! 2. The new egress program is put *beside* the old one on every hook: each translates the
 //!    replies of the flows in its own maps and leaves the others' alone.
-//! 3. The new ingress program replaces the old one in place: from here on new flows are made in the
-//!    new maps. What the old maps got since step 1 is copied, or merged into what is there. Until
-//!    then a packet from the client of such a flow is dropped as `no_flow`, and TCP sends it again.
+//! 3. The new ingress program, and that of XDP, replace the old ones in place: from here on new
+//!    flows are made in the new maps. What the old maps got since step 1 is copied, or merged into
+//!    what is there. Until then a packet from the client of such a flow is dropped as `no_flow`,
+//!    and TCP sends it again.
 //! 4. `next` takes the place of the old folder, whose egress programs end with it.
 //!
 //! A crash before step 2 leaves a `next` without `links`: it is thrown away. A crash later leaves
@@ -19,6 +20,7 @@ pub use fit::Misfit;
 
 use super::{
     attach::{self, AttachError, Attacher},
+    early,
     load::Sizes,
     pin::{Folder, Hook, PinError, Pins},
 };
@@ -108,6 +110,10 @@ pub(super) fn switch(
     for place in places.iter().filter(|place| place.hook == Hook::Ingress) {
         attach::share(&old, &next, *place)?;
         skip_vanished(attacher.attach(&next, *place, None), &next, *place)?;
+    }
+    for ifindex in old.xdp_links() {
+        early::share(&old, &next, ifindex)?;
+        early::renew(attacher, &next, ifindex)?;
     }
     if old_flows == OldFlows::Copy {
         let copied = copy::flows(&old.maps(), &next.maps())?;

@@ -7,14 +7,15 @@
 //! taken where somebody has removed a map's pin: a new map would be written, and the old one read.
 
 use super::{
-    load::{LOG, MAPS, OBJECT, forget, programs},
+    load::{LOG, MAPS, OBJECT, UPLINK, forget, programs},
     pin::Folder,
 };
 use aya::{
     EbpfError,
     maps::MapInfo,
-    programs::{ProgramError, SchedClassifier},
+    programs::{Program, ProgramError, SchedClassifier, Xdp},
 };
+use aya_obj::programs::XdpAttachType;
 use lb_common::hash::hash;
 use std::{
     fs, io,
@@ -24,7 +25,7 @@ use std::{
 use zerocopy::FromBytes as _;
 
 /// The programs, if all of them are there and this binary's.
-pub(super) fn find(folder: &Folder) -> Option<Vec<(&'static str, SchedClassifier)>> {
+pub(super) fn find(folder: &Folder) -> Option<Vec<(&'static str, Program)>> {
     let said = fs::read_link(mark(folder)).ok()?;
     let found = pinned(folder).ok()?;
     (said == Path::new(&text(&found, folder).ok()?)).then_some(found)
@@ -50,15 +51,18 @@ fn mark(folder: &Folder) -> PathBuf {
     folder.programs().join(MARK)
 }
 
-fn pinned(folder: &Folder) -> Result<Vec<(&'static str, SchedClassifier)>, ProgramError> {
-    let open = |name| SchedClassifier::from_pin(folder.programs().join(name));
+fn pinned(folder: &Folder) -> Result<Vec<(&'static str, Program)>, ProgramError> {
+    let open = |name| {
+        let pin = folder.programs().join(name);
+        match name {
+            UPLINK => Xdp::from_pin(pin, XdpAttachType::Interface).map(Program::Xdp),
+            _ => SchedClassifier::from_pin(pin).map(Program::SchedClassifier),
+        }
+    };
     programs().map(|name| Ok((name, open(name)?))).collect()
 }
 
-fn text(
-    programs: &[(&'static str, SchedClassifier)],
-    folder: &Folder,
-) -> Result<String, EbpfError> {
+fn text(programs: &[(&'static str, Program)], folder: &Folder) -> Result<String, EbpfError> {
     let mut text = digest();
     for (_, program) in programs {
         text = format!("{text}-{}", program.info()?.id());

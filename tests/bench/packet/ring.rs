@@ -16,15 +16,15 @@ use tests::{
 
 /// A family of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ip {
+pub(crate) enum Ip {
     V4,
     V6,
 }
 
 impl Ip {
-    pub(super) const ALL: [Self; 2] = [Self::V4, Self::V6];
+    pub(crate) const ALL: [Self; 2] = [Self::V4, Self::V6];
 
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::V4 => "IPv4",
             Self::V6 => "IPv6",
@@ -32,7 +32,7 @@ impl Ip {
     }
 
     /// A Service's address.
-    fn service(self, number: u32) -> SocketAddr {
+    pub(crate) fn service(self, number: u32) -> SocketAddr {
         let address: IpAddr = match self {
             Self::V4 => Ipv4Addr::from(u32::from(Ipv4Addr::new(172, 16, 0, 1)) + number).into(),
             Self::V6 => {
@@ -43,7 +43,7 @@ impl Ip {
         SocketAddr::new(address, 80)
     }
 
-    fn client(self) -> SocketAddr {
+    pub(crate) fn client(self) -> SocketAddr {
         match self {
             Self::V4 => SocketAddr::from(([10, 255, 0, 2], 40_000)),
             Self::V6 => SocketAddr::new(
@@ -53,11 +53,21 @@ impl Ip {
         }
     }
 
-    fn stranger(self) -> SocketAddr {
+    pub(crate) fn stranger(self) -> SocketAddr {
         match self {
             Self::V4 => SocketAddr::from(([198, 51, 100, 1], 80)),
             Self::V6 => SocketAddr::new(Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 1).into(), 80),
         }
+    }
+
+    /// A Service that nobody serves.
+    pub(crate) fn without_endpoints(self) -> SocketAddr {
+        SocketAddr::new(self.service(1 << 17).ip(), 80)
+    }
+
+    /// One that admits nobody.
+    pub(crate) fn closed(self) -> SocketAddr {
+        SocketAddr::new(self.service(1 << 17 | 1).ip(), 80)
     }
 }
 
@@ -190,7 +200,7 @@ impl Ring {
 
     /// Fails where packets have ended otherwise than a ring's do: the time is another thing's then.
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        for hook in Hook::ALL {
+        for hook in Hook::TC {
             for &reason in Reason::ALL {
                 let is_ours = matches!(
                     reason,

@@ -28,7 +28,7 @@ pub(crate) struct Tally {
 
 /// Reasons that one processor alone cannot meet: another one must be opening the same flow, or the
 /// kernel must refuse to change a packet that it has let us read; or that take a routing table.
-const OUT_OF_REACH: [Reason; 9] = [
+const OUT_OF_REACH: [Reason; 11] = [
     // What `names::compare` is for.
     Reason::NameFound,
     Reason::NameEmpty,
@@ -38,6 +38,8 @@ const OUT_OF_REACH: [Reason; 9] = [
     Reason::StoreFailed,
     Reason::ForwardedDirectly,
     Reason::RepliedDirectly,
+    Reason::Relayed,
+    Reason::RelayedBack,
     // No route of a test run leads anywhere.
     Reason::NoSource,
 ];
@@ -85,7 +87,7 @@ impl Tally {
             .iter()
             .filter(|reason| !OUT_OF_REACH.contains(reason))
         {
-            let met: u64 = ["ingress", "egress"]
+            let met: u64 = ["ingress", "egress", "xdp"]
                 .iter()
                 .filter_map(|hook| self.reasons.get(&(*hook, *reason)))
                 .sum();

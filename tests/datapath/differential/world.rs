@@ -83,6 +83,9 @@ impl World {
         self.changed = true;
         let memory = &mut twin.memory;
         memory.add_uplink(LOOPBACK, [4, 6].map(|family| node(family).ip()));
+        if chance.one_in(2) {
+            memory.node.direct_until_ns = u64::MAX;
+        }
         let node = node(if cast.client.is_ipv4() { 4 } else { 6 });
         for protocol in [TCP, UDP, SCTP] {
             memory.add_masquerade(cast.client, cast.pods[0], node, protocol);

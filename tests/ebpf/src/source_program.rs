@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A source of packets, as an XDP program that makes one out of whatever it is run on, and hands it
-//! to the stack. With live frames (`BPF_F_TEST_XDP_LIVE_FRAMES`), the kernel runs it as often as it
-//! is told, and the packets arrive at a link as if that had received them.
+//! to the stack, or sends it. With live frames (`BPF_F_TEST_XDP_LIVE_FRAMES`), the kernel runs it
+//! as often as it is told, and the packets arrive at a link as if that had received them.
 #![no_std]
 #![no_main]
 #![expect(
@@ -13,7 +13,7 @@
 )]
 
 use aya_ebpf::{
-    bindings::xdp_action::{XDP_ABORTED, XDP_PASS},
+    bindings::xdp_action::{XDP_ABORTED, XDP_PASS, XDP_TX},
     macros::{map, xdp},
     maps::Array,
     programs::XdpContext,
@@ -26,6 +26,9 @@ const WORDS: usize = LENGTH / 8;
 /// Set at load.
 #[unsafe(no_mangle)]
 static PLACES: Places = [0; 3];
+/// Likewise: 0 = the frame arrives at the link, else it is sent out of it.
+#[unsafe(no_mangle)]
+static SENDS: u32 = 0;
 /// Likewise.
 #[unsafe(no_mangle)]
 static BITS: Bits = [0; 2];
@@ -38,7 +41,12 @@ static NEXT: Array<u64> = Array::with_max_entries(1, 0);
 
 #[xdp]
 pub fn source(ctx: XdpContext) -> u32 {
-    make(&ctx).map_or(XDP_ABORTED, |()| XDP_PASS)
+    if make(&ctx).is_none() {
+        return XDP_ABORTED;
+    }
+    // SAFETY: a plain static; volatile because the loader writes it behind the compiler's back.
+    let sends = unsafe { (&raw const SENDS).read_volatile() };
+    if sends == 0 { XDP_PASS } else { XDP_TX }
 }
 
 /// Frames are used again as the stack has left them, so all of it is written.

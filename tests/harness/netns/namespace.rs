@@ -142,12 +142,25 @@ impl Namespace {
     /// Makes checksums on `link` complete: with offload on, TCP and UDP over veth carry only the
     /// pseudo-header's sum, and the receiver trusts it.
     pub fn tx_offload_off(&self, link: &str) -> anyhow::Result<()> {
+        self.set_feature(link, "tx", "off")
+    }
+
+    /// Has `link`, one end of a veth link, take frames that XDP at the other end sends it: it does
+    /// not without a ring of its own, which it has for GRO as well (`veth_xdp_xmit`).
+    pub fn take_xdp_frames(&self, link: &str) -> anyhow::Result<()> {
+        self.set_feature(link, "gro", "on")
+    }
+
+    fn set_feature(&self, link: &str, feature: &str, state: &str) -> anyhow::Result<()> {
         let mut command = self.command("ethtool");
         command
-            .args(["-K", link, "tx", "off"])
+            .args(["-K", link, feature, state])
             .stdout(Stdio::null());
         let status = command.status().context("starting ethtool")?;
-        ensure!(status.success(), "ethtool -K {link} tx off: {status}");
+        ensure!(
+            status.success(),
+            "ethtool -K {link} {feature} {state}: {status}"
+        );
         Ok(())
     }
 

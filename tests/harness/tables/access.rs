@@ -30,6 +30,12 @@ impl Environment for Memory {
         self.uplinks.contains_key(&ifindex)
     }
 
+    fn take_turn(&mut self) -> u64 {
+        let turn = self.turn;
+        self.turn += 1;
+        turn
+    }
+
     fn uplink(&self, ifindex: u32, into: &mut Uplink) -> Found<()> {
         let found = whole(self.uplinks.get(&ifindex), fingerprint(&ifindex))?;
         Ok(found.map(|uplink| *into = uplink))

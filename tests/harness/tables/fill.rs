@@ -3,6 +3,7 @@
 //! dealt out in turn, so that a test can say where a slot leads.
 
 use super::{Holds, Memory};
+use crate::packet::STATION;
 use lb_common::{
     family::{Family, V4, V6},
     masquerade,
@@ -143,6 +144,9 @@ impl Memory {
             version,
             identity: fingerprint(&ifindex),
             addresses: addresses.map(wide),
+            station: STATION,
+            takes_frames: 1,
+            pad: 0,
             version_end: version,
         };
         self.uplinks.insert(ifindex, uplink);

@@ -22,6 +22,15 @@ pub enum AttachError {
         #[source]
         cause: Box<ProgramError>,
     },
+    /// The kernel refused to attach before the stack.
+    #[error("attaching to interface {ifindex} by XDP")]
+    Early {
+        /// The interface's index.
+        ifindex: u32,
+        /// What the kernel said.
+        #[source]
+        cause: Box<ProgramError>,
+    },
     /// The clsact qdisc was refused.
     #[error("adding a clsact qdisc for {place} (interface and hook)")]
     Qdisc {
@@ -51,7 +60,7 @@ impl AttachError {
     /// Whether the interface is gone, so that nobody needs to hear of it.
     pub fn interface_gone(&self) -> bool {
         let code = match self {
-            Self::Attach { cause, .. } => program_errno(cause),
+            Self::Attach { cause, .. } | Self::Early { cause, .. } => program_errno(cause),
             Self::Qdisc { cause, .. } => tc_errno(cause),
             Self::Pin { .. } | Self::Program(_) => None,
         };
@@ -59,13 +68,13 @@ impl AttachError {
     }
 }
 
-pub(super) const GONE: i32 = rustix::io::Errno::NOLINK.raw_os_error();
+pub(in super::super) const GONE: i32 = rustix::io::Errno::NOLINK.raw_os_error();
 pub(super) const EXISTS: i32 = rustix::io::Errno::EXIST.raw_os_error();
 pub(super) const ABSENT: i32 = rustix::io::Errno::NOENT.raw_os_error();
 pub(super) const INVALID: i32 = rustix::io::Errno::INVAL.raw_os_error();
 pub(super) const NO_DEVICE: i32 = rustix::io::Errno::NODEV.raw_os_error();
 
-pub(super) fn program_errno(error: &ProgramError) -> Option<i32> {
+pub(in super::super) fn program_errno(error: &ProgramError) -> Option<i32> {
     match error {
         ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
         ProgramError::TcError(error) => tc_errno(error),
@@ -91,7 +100,10 @@ pub(super) fn attach_error(place: Place, backend: Backend) -> impl Fn(ProgramErr
     }
 }
 
-pub(super) fn pin_error(action: &'static str, pin: &Path) -> impl Fn(io::Error) -> AttachError {
+pub(in super::super) fn pin_error(
+    action: &'static str,
+    pin: &Path,
+) -> impl Fn(io::Error) -> AttachError {
     let path = pin.display().to_string();
     move |cause| AttachError::Pin {
         action,

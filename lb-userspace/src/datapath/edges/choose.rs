@@ -2,7 +2,7 @@
 //! Which of the node's interfaces are edges: a function of the links and the patterns, nothing
 //! else.
 
-use super::{addresses::Addresses, glob::Glob};
+use super::{super::early::Early, addresses::Addresses, glob::Glob};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
@@ -39,8 +39,30 @@ pub(super) struct LinkFact {
     pub(super) leads_into_pod: bool,
     /// The address of each family that others know this node by there.
     pub(super) addresses: Addresses,
-    /// The number of its XDP program.
-    pub(super) xdp: Option<u32>,
+    /// The rest.
+    pub(super) nic: Nic,
+}
+
+/// What decides whether XDP may run there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Nic {
+    /// The station that others send to.
+    pub(super) station: [u8; 6],
+    /// Whether it is one end of a veth link.
+    pub(super) is_veth: bool,
+    /// Whether interfaces of VLANs are on top of it.
+    pub(super) has_vlans: bool,
+    /// Its XDP program.
+    pub(super) xdp: Option<XdpFact>,
+}
+
+/// An XDP program at an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct XdpFact {
+    /// Its number.
+    pub(super) id: u32,
+    /// How it runs; none: in hardware, or there are several.
+    pub(super) how: Option<Early>,
 }
 
 /// An interface that matches.
@@ -53,7 +75,7 @@ pub(super) struct Choice {
     /// As in [`LinkFact`].
     pub(super) addresses: Addresses,
     /// As in [`LinkFact`].
-    pub(super) xdp: Option<u32>,
+    pub(super) nic: Nic,
     /// Why it cannot be served although it matches.
     pub(super) refusal: Option<Refusal>,
 }
@@ -90,7 +112,7 @@ pub(super) fn choose(links: &[LinkFact], globs: &Globs) -> BTreeMap<u32, Choice>
             Choice {
                 name: link.name.clone(),
                 role,
-                xdp: link.xdp,
+                nic: link.nic,
                 addresses: link.addresses,
                 leads_into_pod: link.leads_into_pod && role == Role::Edge,
                 refusal: (!link.ethernet).then_some(Refusal::NotEthernet),
@@ -120,7 +142,7 @@ mod tests {
             default_route,
             leads_into_pod: false,
             addresses: Addresses::default(),
-            xdp: None,
+            nic: Nic::default(),
         };
         let links = [
             link(1, "lo", true, false),

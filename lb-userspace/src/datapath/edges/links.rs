@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The node's links as netlink tells them. Knows nothing of edges.
 
-use super::{EdgesError, addresses, choose::LinkFact};
+use super::{
+    super::early::Early,
+    EdgesError, addresses,
+    choose::{LinkFact, Nic, XdpFact},
+};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use netlink_packet_route::{
     RouteNetlinkMessage,
-    link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkXdp},
+    link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
     route::{RouteAttribute, RouteHeader, RouteMessage},
     tc::{TcAttribute, TcHandle, TcMessage},
 };
@@ -83,7 +87,8 @@ impl Links {
             .try_collect()
             .await
             .map_err(|cause| failed("listing links", cause))?;
-        let fact = |message: &netlink_packet_route::link::LinkMessage| {
+        let under_vlans: BTreeSet<u32> = messages.iter().filter_map(vlan_of).collect();
+        let fact = |message: &LinkMessage| {
             let name = message
                 .attributes
                 .iter()
@@ -104,7 +109,12 @@ impl Links {
                     .get(&message.header.index)
                     .copied()
                     .unwrap_or_default(),
-                xdp: xdp(&message.attributes),
+                nic: Nic {
+                    station: station(&message.attributes),
+                    is_veth: is_kind(&message.attributes, &InfoKind::Veth),
+                    has_vlans: under_vlans.contains(&message.header.index),
+                    xdp: xdp(&message.attributes),
+                },
             })
         };
         let facts: Vec<_> = messages.iter().filter_map(fact).collect();
@@ -180,20 +190,56 @@ fn leads_into_pod(attributes: &[LinkAttribute]) -> bool {
     has_pair && is_elsewhere
 }
 
-/// The number of a link's XDP program.
-fn xdp(attributes: &[LinkAttribute]) -> Option<u32> {
+/// A link's XDP program.
+fn xdp(attributes: &[LinkAttribute]) -> Option<XdpFact> {
     let of_xdp = attributes.iter().find_map(|attribute| match attribute {
         LinkAttribute::Xdp(xdp) => Some(xdp),
         _ => None,
+    })?;
+    let how = of_xdp.iter().find_map(|xdp| match xdp {
+        LinkXdp::Attached(XdpAttached::Driver) => Some(Early::Native),
+        LinkXdp::Attached(XdpAttached::SocketBuffer) => Some(Early::Generic),
+        _ => None,
     });
-    of_xdp?.iter().find_map(|xdp| match xdp {
+    let id = of_xdp.iter().find_map(|xdp| match xdp {
         LinkXdp::ProgId(id)
         // Several at once have no number in common.
         | LinkXdp::DrvProgId(id)
         | LinkXdp::SkbProgId(id)
         | LinkXdp::HwProgId(id) => Some(*id),
         _ => None,
+    })?;
+    Some(XdpFact { id, how })
+}
+
+/// The station that others send to.
+fn station(attributes: &[LinkAttribute]) -> [u8; 6] {
+    let address = attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Address(address) => address.as_slice().try_into().ok(),
+        _ => None,
+    });
+    address.unwrap_or_default()
+}
+
+fn is_kind(attributes: &[LinkAttribute], kind: &InfoKind) -> bool {
+    attributes.iter().any(|attribute| match attribute {
+        LinkAttribute::LinkInfo(infos) => infos
+            .iter()
+            .any(|info| matches!(info, LinkInfo::Kind(found) if found == kind)),
+        _ => false,
     })
+}
+
+/// The link that a VLAN's is on top of.
+fn vlan_of(message: &LinkMessage) -> Option<u32> {
+    let below = message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::Link(below) => Some(*below),
+            _ => None,
+        })?;
+    is_kind(&message.attributes, &InfoKind::Vlan).then_some(below)
 }
 
 /// The queueing discipline of an interface's root, if it is more than none.

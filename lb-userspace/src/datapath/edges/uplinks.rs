@@ -9,9 +9,32 @@ use aya::{
 };
 use lb_common::{
     family::{Family as _, V4, V6, WideAddress},
-    wire::{Sealed as _, Uplink, fingerprint},
+    wire::{Uplink, fingerprint},
 };
 use std::collections::{BTreeMap, BTreeSet};
+
+/// What is known of an uplink.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    pub(super) addresses: Addresses,
+    pub(super) station: [u8; 6],
+    /// Whether frames may be sent out there by XDP.
+    pub(super) takes_frames: bool,
+}
+
+impl Known {
+    fn uplink(self, ifindex: u32, version: u64) -> Uplink {
+        Uplink {
+            version,
+            identity: fingerprint(&ifindex),
+            addresses: wide(self.addresses),
+            station: self.station,
+            takes_frames: u8::from(self.takes_frames),
+            pad: 0,
+            version_end: version,
+        }
+    }
+}
 
 /// The map. Without it, as without an entry, nobody comes from outside.
 #[derive(Debug)]
@@ -23,14 +46,14 @@ impl Uplinks {
         Self(map.and_then(|map| HashMap::try_from(map).ok()))
     }
 
-    /// Makes it these uplinks, with these addresses.
-    pub(super) fn set(&mut self, uplinks: &BTreeMap<u32, Addresses>) {
+    /// Makes it these uplinks.
+    pub(super) fn set(&mut self, uplinks: &BTreeMap<u32, Known>) {
         if let Err(error) = self.write(uplinks) {
             tracing::warn!("which interfaces are uplinks: {}", with_causes(&error));
         }
     }
 
-    fn write(&mut self, uplinks: &BTreeMap<u32, Addresses>) -> Result<(), MapError> {
+    fn write(&mut self, uplinks: &BTreeMap<u32, Known>) -> Result<(), MapError> {
         let Some(map) = &mut self.0 else {
             return Ok(());
         };
@@ -38,21 +61,14 @@ impl Uplinks {
         for gone in known.iter().filter(|known| !uplinks.contains_key(known)) {
             map.remove(gone)?;
         }
-        for (ifindex, addresses) in uplinks {
-            let (identity, addresses) = (fingerprint(ifindex), wide(*addresses));
+        for (ifindex, wanted) in uplinks {
             let is_there = match map.get(ifindex, 0) {
-                Ok(Wire(known)) => known.intact(identity) && known.addresses == addresses,
+                Ok(Wire(there)) => there == wanted.uplink(*ifindex, there.version),
                 Err(MapError::KeyNotFound) => false,
                 Err(error) => return Err(error),
             };
             if !is_there {
-                let version = clock::monotonic_ns();
-                let uplink = Uplink {
-                    version,
-                    identity,
-                    addresses,
-                    version_end: version,
-                };
+                let uplink = wanted.uplink(*ifindex, clock::monotonic_ns());
                 map.insert(ifindex, &Wire(uplink), 0)?;
             }
         }

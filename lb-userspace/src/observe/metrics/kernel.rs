@@ -5,7 +5,7 @@
 use super::Metrics;
 use crate::{
     clock,
-    datapath::pin::Hook,
+    datapath::{early, pin::Hook},
     maps::{
         StoreError,
         kernel::{KernelFlows, KernelReasons, Usage},
@@ -80,12 +80,12 @@ impl Kernel {
 pub fn packets(reasons: &KernelReasons) -> Result<Vec<PacketCount>, StoreError> {
     let sums = reasons.sums()?;
     let slots = usize::try_from(REASON_SLOTS).unwrap_or(usize::MAX);
-    let hooks = [Hook::Ingress, Hook::Egress]
+    let hooks = [Hook::Ingress.name(), Hook::Egress.name(), early::HOOK]
         .into_iter()
         .zip(sums.chunks(slots));
-    let of_hook = |(hook, sums): (Hook, &[u64])| {
+    let of_hook = |(hook, sums): (&'static str, &[u64])| {
         let count = |reason: &Reason| PacketCount {
-            hook: hook.name(),
+            hook,
             reason: reason.label(),
             packets: sums.get(usize::from(reason.number())).copied().unwrap_or(0),
         };

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The XDP part: what a packet costs that goes from one other machine to another, before the host's
+//! stack: by test run, and as packets of a second over links.
+
+mod chain;
+mod forward;
+
+use aya::{TestRun as _, TestRunOptions};
+use tests::{
+    early::{Does, Early},
+    packet::tcp,
+};
+
+use crate::{
+    Bench, Scale,
+    estimate::{Budget, Estimate},
+    packet::ring::Ip,
+    report::{Cell, Report, Section, Table, Target},
+};
+use chain::Chain;
+
+/// What a packet meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Case {
+    NoService,
+    Known,
+    Reply,
+    New,
+    Dropped,
+    Refused,
+}
+
+impl Case {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::NoService => "no Service",
+            Self::Known => "known flow",
+            Self::Reply => "answer of one",
+            Self::New => "new flow",
+            Self::Dropped => "not admitted",
+            Self::Refused => "no endpoint, answered",
+        }
+    }
+
+    fn ns(self, chain: &mut Chain) -> anyhow::Result<f64> {
+        match self {
+            Self::NoService => chain.no_service_ns(),
+            Self::Known => chain.known_ns(),
+            Self::Reply => chain.reply_ns(),
+            Self::New => chain.new_ns(),
+            Self::Dropped => chain.dropped_ns(),
+            Self::Refused => chain.refused_ns(),
+        }
+    }
+}
+
+/// What is measured: cases at a number of Services, each with one flow. With one Service, the ring
+/// is of one flow.
+const ROWS: [(u32, &[Case]); 3] = [
+    (
+        1,
+        &[
+            Case::NoService,
+            Case::Dropped,
+            Case::Refused,
+            Case::New,
+            Case::Known,
+            Case::Reply,
+        ],
+    ),
+    (
+        1_000,
+        &[Case::NoService, Case::New, Case::Known, Case::Reply],
+    ),
+    (65_536, &[Case::NoService, Case::Known, Case::Reply]),
+];
+
+/// What Katran takes, nanoseconds less those of an empty program, where that takes 27.
+type Limit = (&'static str, Ip, u32, Case, f64);
+
+const LIMITS: [Limit; 8] = [
+    ("T4-no-service", Ip::V4, 1, Case::NoService, 49.0),
+    ("T4-known-1", Ip::V4, 1, Case::Known, 110.0),
+    ("T4-known-1000", Ip::V4, 1_000, Case::Known, 119.0),
+    ("T4-known-65536", Ip::V4, 65_536, Case::Known, 392.0),
+    ("T4-new", Ip::V4, 1, Case::New, 775.0),
+    ("T4-new-1000", Ip::V4, 1_000, Case::New, 1_261.0),
+    ("T4-known-1000-v6", Ip::V6, 1_000, Case::Known, 116.0),
+    ("T4-new-v6", Ip::V6, 1, Case::New, 771.0),
+];
+const KATRANS_FLOOR: f64 = 27.0;
+
+const TEXT: [&str; 3] = [
+    "Nanoseconds of the program for a packet, by the kernel's own count (BPF_PROG_TEST_RUN), with \
+     those of an empty program in the same run taken off. A packet comes by an uplink, from a \
+     client to a Service whose backend is beyond it as well: both ends of it change, and it is \
+     sent on. Its way is asked of the host's routing table, and remembered.",
+    "Services stand in a ring, in which each one's backend has the next one's address: each run is \
+     of the next flow. Limits are what Katran takes for the same, which changes no port, keeps \
+     no way back and leaves answers to the backend; scaled by what an empty program takes here.",
+    "Packets per second: a source at one end sends 60-byte frames of 4,096 flows out of its link \
+     (live frames), the node sends them on by another, and a sink counts and drops them. One \
+     processor does all of it.",
+];
+
+struct Row {
+    ip: Ip,
+    services: u32,
+    case: Case,
+    ns: Estimate,
+}
+
+/// Measures all of it.
+pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let (seconds, most) = match bench.scale {
+        Scale::Full => (90, u32::MAX),
+        Scale::Quick => (25, 65_536),
+        Scale::Smoke => (0, 1),
+    };
+    let rows: Vec<_> = ROWS.into_iter().filter(|(size, _)| *size <= most).collect();
+    let count: usize = rows.iter().map(|(_, cases)| cases.len()).sum();
+    let mut budget = Budget::of_seconds(seconds, u32::try_from(2 * count + 2)?);
+    let floor = floor(bench, Does::Pass, &mut budget)?;
+    let turn = floor_of_turn(bench, &mut budget)?;
+    let mut found = Vec::new();
+    for ip in Ip::ALL {
+        for (services, cases) in &rows {
+            let services = *services;
+            let of = format!("{}, {services} Services", ip.name());
+            bench.progress.now(&format!("xdp: {of}"));
+            let mut chain = Chain::new(&bench.lab, ip, services)?;
+            for case in *cases {
+                if *case == Case::Known {
+                    chain.open()?;
+                }
+                let effort = budget.take(bench.scale.effort());
+                let gross = effort.median(|_| case.ns(&mut chain))?;
+                found.push(Row {
+                    ip,
+                    services,
+                    case: *case,
+                    ns: less(gross, floor),
+                });
+            }
+        }
+    }
+    let mut section = Section {
+        title: "XDP".to_owned(),
+        text: TEXT.map(str::to_owned).to_vec(),
+        tables: vec![table(&found, floor, turn)],
+        plots: Vec::new(),
+    };
+    targets(&found, floor, report);
+    forward::measure(bench, &mut section, report)?;
+    report.section(section);
+    Ok(())
+}
+
+/// What an empty program takes.
+fn floor(bench: &Bench, does: Does, budget: &mut Budget) -> anyhow::Result<Estimate> {
+    let mut early = Early::load(does)?;
+    let frame = tcp(Ip::V4.client(), Ip::V4.stranger()).ack().bytes();
+    let effort = budget.take(bench.scale.effort());
+    effort.median(|_| {
+        let ran = early.program()?.test_run(TestRunOptions {
+            data_in: Some(&frame),
+            repeat: 10_000,
+            ..TestRunOptions::default()
+        })?;
+        Ok(ran.duration.as_secs_f64() * 1e9)
+    })
+}
+
+/// What one takes that sends packets back.
+fn floor_of_turn(bench: &Bench, budget: &mut Budget) -> anyhow::Result<Estimate> {
+    floor(bench, Does::Turn, budget)
+}
+
+/// What is beyond a floor.
+fn less(gross: Estimate, floor: Estimate) -> Estimate {
+    Estimate {
+        value: gross.value - floor.value,
+        low: gross.low - floor.high,
+        high: gross.high - floor.low,
+        count: gross.count,
+    }
+}
+
+fn table(rows: &[Row], floor: Estimate, turn: Estimate) -> Table {
+    let figure = |estimate| Cell::Figure(estimate, "ns");
+    let mut cells = vec![
+        vec![
+            Cell::text("an empty program (XDP_PASS), not taken off"),
+            Cell::text(""),
+            Cell::text(""),
+            figure(floor),
+        ],
+        vec![
+            Cell::text("one that sends packets back (XDP_TX)"),
+            Cell::text(""),
+            Cell::text(""),
+            figure(less(turn, floor)),
+        ],
+    ];
+    cells.extend(rows.iter().map(|row| {
+        vec![
+            Cell::text(row.case.name()),
+            Cell::text(row.ip.name()),
+            Cell::text(row.services.to_string()),
+            figure(row.ns),
+        ]
+    }));
+    Table {
+        title: "The program alone".to_owned(),
+        columns: ["a packet", "over", "Services and flows", "takes"]
+            .map(str::to_owned)
+            .to_vec(),
+        rows: cells,
+    }
+}
+
+fn targets(rows: &[Row], floor: Estimate, report: &mut Report) {
+    for (id, ip, services, case, limit) in LIMITS {
+        let row = rows
+            .iter()
+            .find(|row| (row.ip, row.services, row.case) == (ip, services, case));
+        let Some(row) = row else {
+            report.absent(id, "not of this size");
+            continue;
+        };
+        let what = format!(
+            "XDP, {}, {} over {services} Services",
+            case.name(),
+            ip.name()
+        );
+        let limit = limit * floor.value / KATRANS_FLOOR;
+        report.target(Target::at_most(id, what, (limit, "ns"), row.ns));
+    }
+}
