@@ -33,14 +33,30 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
     let repeated = sizes.services.len() + 1 + 2 * sizes.nft.len();
     let mut budget = Budget::of_seconds(sizes.seconds, u32::try_from(repeated)?);
     let rows = scale::measure(bench, sizes, &mut budget, report).context("scale")?;
-    churn::measure(bench, sizes, report, &mut section).context("churn")?;
-    process::measure(bench, sizes, report, &mut section).context("the agent's memory")?;
-    let netfilter = netfilter::measure(bench, sizes, &mut budget, &mut section);
-    let netfilter = netfilter.context("netfilter")?;
+    if bench.wants("churn") {
+        churn::measure(bench, sizes, report, &mut section).context("churn")?;
+    } else {
+        report.absent("churn", NOT_ASKED);
+    }
+    if bench.wants("memory") {
+        process::measure(bench, sizes, report, &mut section).context("the agent's memory")?;
+    } else {
+        report.absent("T9-agent", NOT_ASKED);
+        report.absent("T9-maps", NOT_ASKED);
+    }
+    let netfilter = if bench.wants("nft") {
+        let loaded = netfilter::measure(bench, sizes, &mut budget, &mut section);
+        loaded.context("netfilter")?
+    } else {
+        Vec::new()
+    };
     scale::show(&rows, &netfilter, &mut section);
     report.section(section);
     Ok(())
 }
+
+/// Why a target is absent whose row `--only` leaves out.
+const NOT_ASKED: &str = "this run was not asked for it";
 
 const TEXT: [&str; 3] = [
     "Cold sync: from the end of the lists that the API server sends until every map is written, in \
