@@ -43,5 +43,67 @@ fn main() -> Result<()> {
         }],
         Toolchain::Custom(&toolchain),
     )
-    .context("building the BPF programs failed; `cargo xtask setup` installs what it needs")
+    .context("building the BPF programs failed; `cargo xtask setup` installs what it needs")?;
+    let whole = fs::read(&object)?;
+    let stripped = strip(&whole).context("the BPF object is not the ELF file that it should be")?;
+    fs::write(&object, stripped).context("writing the BPF object")
+}
+
+/// Bytes of a section's header in a 64-bit ELF file, and where in it name, offset, size and
+/// alignment are.
+const HEADER: usize = 64;
+const NAME: usize = 0;
+const OFFSET: usize = 24;
+const SIZE: usize = 32;
+const ALIGN: usize = 48;
+
+/// The object without what only debuggers read: four fifths of it, which each agent would read, and
+/// keep in memory, to know whether its programs are the pinned ones. The linker needs it to make
+/// BTF, so the compiler cannot leave it out.
+///
+/// Sections keep their numbers, by which symbols and relocations name them; those that go are left
+/// empty. None: it cannot be read.
+fn strip(object: &[u8]) -> Option<Vec<u8>> {
+    // A skipped build, or one for processors that write numbers the other way round.
+    let is_little = object.get(5) == Some(&1);
+    if !is_little {
+        return Some(object.to_vec());
+    }
+    let count = usize::from(u16::from_le_bytes(bytes(object, 60)?));
+    let names = usize::from(u16::from_le_bytes(bytes(object, 62)?));
+    let first = word(object, 40)?;
+    let header = |number: usize| object.get(first + number * HEADER..)?.get(..HEADER);
+    let names = object.get(word(header(names)?, OFFSET)?..)?;
+    let mut stripped = object.get(..HEADER)?.to_vec();
+    let mut headers = Vec::new();
+    for number in 0..count {
+        let mut header = header(number)?.to_vec();
+        let name = names.get(usize::try_from(u32::from_le_bytes(bytes(&header, NAME)?)).ok()?..)?;
+        let goes = [&b".debug_"[..], b".rel.debug_"]
+            .iter()
+            .any(|it| name.starts_with(it));
+        let size = if goes { 0 } else { word(&header, SIZE)? };
+        let contents = object.get(word(&header, OFFSET)?..)?.get(..size)?;
+        let aligned = stripped
+            .len()
+            .next_multiple_of(word(&header, ALIGN)?.max(1));
+        stripped.resize(aligned, 0);
+        header[OFFSET..][..8].copy_from_slice(&u64::try_from(aligned).ok()?.to_le_bytes());
+        header[SIZE..][..8].copy_from_slice(&u64::try_from(size).ok()?.to_le_bytes());
+        stripped.extend(contents);
+        headers.extend(header);
+    }
+    stripped.resize(stripped.len().next_multiple_of(8), 0);
+    let first = u64::try_from(stripped.len()).ok()?;
+    stripped[40..][..8].copy_from_slice(&first.to_le_bytes());
+    stripped.extend(headers);
+    Some(stripped)
+}
+
+fn word(from: &[u8], at: usize) -> Option<usize> {
+    usize::try_from(u64::from_le_bytes(bytes(from, at)?)).ok()
+}
+
+fn bytes<const N: usize>(from: &[u8], at: usize) -> Option<[u8; N]> {
+    from.get(at..)?.first_chunk().copied()
 }
