@@ -45,7 +45,7 @@ pub use passage::{PASSAGES, Passage};
 pub use range::Range;
 pub use route::Route;
 pub use seal::{Sealed, fingerprint};
-pub use slots::{CHUNK_SLOTS, Chunk};
+pub use slots::{CHUNK_SLOTS, Chunk, Slot};
 pub use socket::SocketEnds;
 pub use tuple::Tuple;
 pub use uplink::Uplink;

@@ -43,9 +43,10 @@ type Expiries<A> = Queue<Expiry<A>, 3072>;
 
 pub(crate) type Traces = Array<Page, { PAGES as usize }>;
 
-/// Ends of links whose other end is a pod's. Few, and made as they come.
+/// Ends of links whose other end is a pod's. Made as they come, but each that there may be takes 16
+/// bytes at once; a kubelet has 110 pods at most, unless it is told otherwise.
 #[btf_map]
-pub(crate) static POD_LINKS: HashMap<u32, u32, 65536, { BPF_F_NO_PREALLOC as usize }> =
+pub(crate) static POD_LINKS: HashMap<u32, u32, 8192, { BPF_F_NO_PREALLOC as usize }> =
     HashMap::new();
 
 /// Interfaces to other machines, likewise.

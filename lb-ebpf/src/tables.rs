@@ -19,7 +19,7 @@ use lb_common::{
     tables::{Found, InsertError, Side, Stage, Tables, Touch},
     wire::{
         Admitted, Affinity, Backend, BackendState, CHUNK_SLOTS, Expiry, Flow, Foreign, Fragment,
-        FragmentKey, FrontendKey, Mask, Node, Range, Reverse, Service, Tuple, fingerprint,
+        FragmentKey, FrontendKey, Mask, Node, Range, Reverse, Service, Slot, Tuple, fingerprint,
     },
 };
 
@@ -68,9 +68,10 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
         let chunk = SLOTS.get_ptr(first_chunk.wrapping_add(slot / CHUNK_SLOTS))?;
         let index = (slot % CHUNK_SLOTS) as usize;
         // SAFETY: the index is less than the slots of a chunk.
-        let at = unsafe { chunk.cast::<u32>().add(index) };
-        // SAFETY: an aligned word of a map value; chunks in use are never overwritten.
-        Some(unsafe { at.read() })
+        let at = unsafe { chunk.cast::<Slot>().add(index) };
+        // SAFETY: bytes of a map value; chunks in use are never overwritten.
+        let slot = unsafe { at.read() };
+        Some(slot.id())
     }
 
     #[inline(always)]

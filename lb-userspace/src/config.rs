@@ -34,7 +34,7 @@ use crate::{
     plan::Rules,
 };
 use ipnet::IpNet;
-use lb_common::wire::{Node, Refusals, Timeouts};
+use lb_common::wire::{Node, Refusals, Slot, Timeouts};
 use std::path::PathBuf;
 
 /// Every setting of a run.
@@ -188,15 +188,17 @@ pub enum BadConfig {
         /// Its value.
         path: String,
     },
-    /// A map without room.
-    #[error("--{flag} {value} is too small; the smallest is {smallest}")]
-    Small {
+    /// A map without room, or with more than we can count.
+    #[error("--{flag} {value} is not from {smallest} to {largest}")]
+    Size {
         /// The flag.
         flag: &'static str,
         /// Its value.
         value: u32,
         /// What works.
         smallest: u32,
+        /// What works as well.
+        largest: u32,
     },
     /// A time-out of a flow that has seen more is shorter.
     #[error("{shorter} must not be shorter than {longer}")]
@@ -321,20 +323,21 @@ fn check_paths(given: &Given) -> Result<(), BadConfig> {
 }
 
 fn check_sizes(sizes: &Sizes) -> Result<(), BadConfig> {
-    for (flag, value, smallest) in [
-        ("frontends", sizes.frontends, 1),
+    for (flag, value, smallest, largest) in [
+        ("frontends", sizes.frontends, 1, u32::MAX),
         // Id 0 is never given out.
-        ("backends", sizes.backends, 2),
-        ("slots", sizes.slots, 1),
-        ("flows", sizes.flows, 1),
-        ("half-open", sizes.half_open, 1),
-        ("affinity", sizes.affinity, 1),
+        ("backends", sizes.backends, 2, Slot::IDS),
+        ("slots", sizes.slots, 1, u32::MAX),
+        ("flows", sizes.flows, 1, u32::MAX),
+        ("half-open", sizes.half_open, 1, u32::MAX),
+        ("affinity", sizes.affinity, 1, u32::MAX),
     ] {
-        if value < smallest {
-            return Err(BadConfig::Small {
+        if !(smallest..=largest).contains(&value) {
+            return Err(BadConfig::Size {
                 flag,
                 value,
                 smallest,
+                largest,
             });
         }
     }

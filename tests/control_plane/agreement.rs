@@ -74,7 +74,7 @@ fn tables(store: &Memory) -> anyhow::Result<BTreeMap<Frontend, Vec<Option<Socket
     for (frontend, service) in store.frontends()? {
         let chunks = store.chunks(service.first_chunk, service.slot_count / CHUNK_SLOTS)?;
         let slots = chunks.iter().flat_map(|chunk| chunk.backends);
-        let slots = slots.map(|id| backends.get(&id).copied());
+        let slots = slots.map(|slot| backends.get(&slot.id()).copied());
         tables.insert(frontend, slots.collect());
     }
     Ok(tables)

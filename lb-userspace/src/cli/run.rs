@@ -139,7 +139,7 @@ struct SizeArgs {
     #[arg(long, value_name = "N", default_value_t = 131_072)]
     backends: u32,
     /// Chunks of 128 slots; a Service port takes one for each of its backends, rounded up to a
-    /// power of two. The default has room for 10,000 ports with 10 backends each, in 44 MB.
+    /// power of two. The default has room for 10,000 ports with 10 backends each, in 33 MB.
     #[arg(long, value_name = "CHUNKS", default_value_t = 86_016)]
     slots: u32,
     /// Tracked connections, of each family [default: 131072].

@@ -291,8 +291,8 @@ fn backends_of(
     let slots = chunks.iter().flat_map(|chunk| chunk.backends);
     let slots = slots.take(usize::try_from(service.slot_count).unwrap_or(usize::MAX));
     let mut counts = BTreeMap::<u32, u32>::new();
-    for id in slots {
-        *counts.entry(id).or_default() += 1;
+    for slot in slots {
+        *counts.entry(slot.id()).or_default() += 1;
     }
     let ids: BTreeSet<_> = counts.keys().copied().filter(|id| *id != 0).collect();
     let row = |id: u32| {

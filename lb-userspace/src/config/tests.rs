@@ -39,7 +39,7 @@ fn contradictions_are_refused_by_name() {
     fn cidrs(given: &mut Given, texts: &[&str]) {
         given.service_cidrs = texts.iter().map(|text| text.parse().unwrap()).collect();
     }
-    let rows: [(Spoil, &str); 15] = [
+    let rows: [(Spoil, &str); 16] = [
         (
             |given| {
                 given.manifests = vec!["m".into()];
@@ -74,6 +74,7 @@ fn contradictions_are_refused_by_name() {
             "--hostname-override",
         ),
         (|given| given.sizes.backends = 1, "--backends 1"),
+        (|given| given.sizes.backends = 1 << 25, "2 to 16777216"),
         (|given| given.sizes.half_open = 0, "--half-open 0"),
         (|given| given.sizes.affinity = 0, "--affinity 0"),
         (

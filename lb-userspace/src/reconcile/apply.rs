@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use lb_common::{
     family::{Family as _, V4, V6},
-    wire::{Backend, BackendState, CHUNK_SLOTS, Chunk, Service},
+    wire::{Backend, BackendState, CHUNK_SLOTS, Chunk, Service, Slot},
 };
 
 use super::{
@@ -226,7 +226,7 @@ impl Actual {
             let mut chunk = Chunk::default();
             for (cell, position) in chunk.backends.iter_mut().zip(slots) {
                 let position = usize::try_from(*position).unwrap_or(usize::MAX);
-                *cell = ids.get(position).copied().unwrap_or(0);
+                *cell = Slot::of(ids.get(position).copied().unwrap_or(0));
             }
             chunk
         });

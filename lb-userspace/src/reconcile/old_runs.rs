@@ -7,7 +7,7 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
-use lb_common::wire::Chunk;
+use lb_common::wire::{Chunk, Slot};
 use zerocopy::IntoBytes as _;
 
 use super::runs::Run;
@@ -30,7 +30,8 @@ struct OldRun {
 
 impl OldRuns {
     pub(super) fn insert(&mut self, run: Run, chunks: &[Chunk]) {
-        let ids: BTreeSet<u32> = chunks.iter().flat_map(|chunk| chunk.backends).collect();
+        let slots = chunks.iter().flat_map(|chunk| chunk.backends);
+        let ids: BTreeSet<u32> = slots.map(Slot::id).collect();
         for id in &ids {
             let uses = self.uses.entry(*id).or_default();
             *uses = uses.saturating_add(1);

@@ -79,8 +79,8 @@ fn line(backend: &Backend) -> String {
 fn shares(store: &impl Store, service: &Service) -> anyhow::Result<BTreeMap<u32, u32>> {
     let chunks = store.chunks(service.first_chunk, service.slot_count / CHUNK_SLOTS)?;
     let mut shares = BTreeMap::new();
-    for id in chunks.iter().flat_map(|chunk| chunk.backends) {
-        let slots: &mut u32 = shares.entry(id).or_default();
+    for slot in chunks.iter().flat_map(|chunk| chunk.backends) {
+        let slots: &mut u32 = shares.entry(slot.id()).or_default();
         *slots = slots.saturating_add(1);
     }
     Ok(shares)

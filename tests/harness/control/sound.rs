@@ -74,7 +74,8 @@ fn follow(
         let chunk = store
             .chunk(index)
             .with_context(|| format!("chunk {index} is not written"))?;
-        for &id in &chunk.backends {
+        for slot in &chunk.backends {
+            let id = slot.id();
             // Neighbours repeat, and id 0 never is a backend.
             if id == checked && id != 0 {
                 continue;

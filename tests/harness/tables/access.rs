@@ -108,7 +108,7 @@ where
     fn slot(&self, first_chunk: u32, slot: u32) -> Option<u32> {
         let chunk = self.chunks.get(&(first_chunk + slot / CHUNK_SLOTS))?;
         let index = usize::try_from(slot % CHUNK_SLOTS).ok()?;
-        chunk.backends.get(index).copied()
+        chunk.backends.get(index).map(|slot| slot.id())
     }
 
     fn backend(&self, id: u32) -> Found<Backend> {

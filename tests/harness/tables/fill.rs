@@ -8,7 +8,7 @@ use lb_common::{
     family::{Family, V4, V6},
     masquerade,
     wire::{
-        Backend, BackendState, CHUNK_SLOTS, Chunk, Expiry, FrontendKey, Mask, Service, Tuple,
+        Backend, BackendState, CHUNK_SLOTS, Chunk, Expiry, FrontendKey, Mask, Service, Slot, Tuple,
         Uplink, fingerprint, scope,
     },
 };
@@ -257,7 +257,7 @@ impl Memory {
         let first_chunk = old.map_or_else(|| self.free_chunk(), |service| service.first_chunk);
         let mut chunk = Chunk::default();
         for (slot, id) in chunk.backends.iter_mut().zip(backends.iter().cycle()) {
-            *slot = *id;
+            *slot = Slot::of(*id);
         }
         self.chunks.insert(first_chunk, chunk);
         let service = Service {

@@ -82,7 +82,7 @@ impl KernelTables {
             Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => return Err(refused("slots", READING)(error)),
         };
-        Ok(chunk.backends.get(index).copied())
+        Ok(chunk.backends.get(index).map(|slot| slot.id()))
     }
 
     /// The backend with an id; free ids are `None`.
