@@ -10,6 +10,7 @@ mod ranges;
 mod ahead;
 mod apply;
 mod diff;
+mod held;
 mod ids;
 mod notes;
 mod numbers;

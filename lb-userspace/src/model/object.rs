@@ -177,7 +177,7 @@ pub struct ServicePort {
 pub struct ServiceObject {
     /// Namespace and name.
     pub name: Name,
-    /// `metadata.uid`; empty where the source has none.
+    /// `metadata.uid`; empty where the source has none, and in a [`World`](super::World).
     pub uid: Arc<str>,
     /// `metadata.creationTimestamp` in seconds since 1970; 0 where the source has none.
     pub created_s: i64,

@@ -146,6 +146,8 @@ impl World {
         let name = self.shared_name(&service.name.namespace, &service.name.name);
         if let Some(service) = Arc::get_mut(&mut service) {
             service.name = name.clone();
+            // Who needs it has seen it pass by.
+            service.uid = Arc::default();
             let ports = service.ports.iter_mut();
             ports.for_each(|port| self.words.share(&mut port.name));
         }

@@ -15,6 +15,7 @@ use lb_common::wire::{BackendState, CHUNK_SLOTS, Service};
 
 use super::{
     ahead::Ahead,
+    held::{Held, Holdings},
     ids::Ids,
     numbers::Numbers,
     old_runs::OldRuns,
@@ -72,7 +73,6 @@ pub(super) struct Stray {
     pub(super) service_id: u32,
     /// Which of the port's tables it belongs to.
     pub(super) set: u8,
-    pub(super) key: BackendKey,
     pub(super) held: Held,
 }
 
@@ -93,7 +93,7 @@ pub(super) struct Programmed {
     /// Slot tables; more than one while frontends are being switched.
     pub(super) slots: Vec<Slots>,
     /// Its backends, those included that are about to go.
-    pub(super) backends: BTreeMap<BackendKey, Held>,
+    pub(super) backends: Holdings,
     /// Frontends that lead here, in order.
     pub(super) frontends: Vec<Frontend>,
 }
@@ -105,22 +105,6 @@ pub(super) struct Slots {
     /// What they were built from: those that are chosen; none: unknown.
     pub(super) backends: Backends,
     pub(super) written: bool,
-}
-
-/// An id that is given out.
-#[derive(Clone, Debug)]
-pub(super) struct Held {
-    pub(super) id: u32,
-    /// 0 = not written yet.
-    pub(super) epoch: u64,
-    /// The Service's number that is written with it.
-    pub(super) service_id: u32,
-    /// The state in the map; none: not written yet.
-    pub(super) written: Option<BackendState>,
-    /// The state that the table needs it in; none: it may go.
-    pub(super) needed: Option<BackendState>,
-    /// When it may go.
-    pub(super) due_ns: Option<u64>,
 }
 
 /// A service id that is given out.
@@ -277,19 +261,6 @@ impl Slots {
         table.slot_count > 0
             && self.run.chunks.saturating_mul(CHUNK_SLOTS) == table.slot_count
             && self.backends.chooses_as(&table.backends)
-    }
-}
-
-impl Held {
-    pub(super) fn new(id: u32) -> Self {
-        Self {
-            id,
-            epoch: 0,
-            service_id: 0,
-            written: None,
-            needed: None,
-            due_ns: None,
-        }
     }
 }
 

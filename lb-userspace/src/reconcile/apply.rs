@@ -9,9 +9,10 @@ use lb_common::{
 };
 
 use super::{
-    actual::{Actual, Held, Pointed, Retiree, higher},
+    actual::{Actual, Pointed, Retiree, higher},
     ahead::{Ahead, Job},
     diff::Op,
+    held::Held,
 };
 use crate::{
     maps::{Frontend, Store, StoreError},
@@ -106,7 +107,7 @@ impl Actual {
                 .map_or(*state, |written| higher(written, *state));
             if held.service_id != service_id || held.written != Some(in_map) {
                 let version = self.numbers.next(store)?;
-                values.push(held.value(key, backend, in_map, service_id, version));
+                values.push(held.value(key, in_map, service_id, version));
             }
         }
         store.put_backends(&values)?;
@@ -119,7 +120,7 @@ impl Actual {
                 held.believe(value);
             }
             held.needed = Some(*state);
-            held.due_ns = None;
+            held.due_ns = Held::STAYS;
             // It was about to go, and comes back as less than it was.
             self.is_lowering |= held.written != held.needed;
         }
@@ -145,7 +146,7 @@ impl Actual {
         }
         if let Some(held) = self.held(key, &backend) {
             held.needed = state;
-            held.due_ns = state.is_none().then_some(due_ns);
+            held.due_ns = state.map_or(due_ns, |_| Held::STAYS);
         }
         Ok(())
     }
@@ -160,7 +161,7 @@ impl Actual {
     ) -> Result<(), StoreError> {
         let version = self.numbers.next(store)?;
         if let Some(held) = self.held(key, &backend) {
-            let value = held.value(key, &backend, state, held.service_id, version);
+            let value = held.value(key, state, held.service_id, version);
             store.put_backends(&[value])?;
             held.believe(&value);
         }
@@ -272,14 +273,8 @@ impl Actual {
 
 impl Held {
     /// What is written for a backend; its first write is its birth.
-    fn value(
-        &self,
-        key: &TableKey,
-        backend: &BackendKey,
-        state: BackendState,
-        service_id: u32,
-        version: u64,
-    ) -> Backend {
+    fn value(&self, key: &TableKey, state: BackendState, service_id: u32, version: u64) -> Backend {
+        let backend = &self.backend;
         let (family, address) = match backend.address {
             IpAddr::V4(address) => (4, V4::widen(address.octets())),
             IpAddr::V6(address) => (6, V6::widen(address.octets())),

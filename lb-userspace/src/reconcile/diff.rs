@@ -109,10 +109,10 @@ pub(super) fn leave(actual: &Actual, key: &TableKey, table: Option<&Table>) -> V
     if slots.any(|slots| !wanted(&|table| slots.fit(table))) {
         ops.push(Op::Discard);
     }
-    for (backend, held) in &programmed.backends {
-        let state = table.and_then(|table| table.backends.state(backend));
+    for held in programmed.backends.iter() {
+        let state = table.and_then(|table| table.backends.state(&held.backend));
         if state != held.needed {
-            ops.push(Op::Lower(*backend, state));
+            ops.push(Op::Lower(held.backend, state));
         }
     }
     if table.is_none() && programmed.label.is_some() {

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry};
 use lb_common::wire::{Backend, BackendState, CHUNK_SLOTS, Service};
 
 use super::{
-    actual::{Actual, Found, Held, Label, Pointed, Retiree, Slots, Stray},
+    actual::{Actual, Found, Label, Pointed, Retiree, Slots, Stray},
+    held::Held,
     ids::Ids,
     numbers::Numbers,
     old_runs::OldRuns,
@@ -105,8 +106,8 @@ impl Actual {
         };
         let is_ours = |stray: &Stray| {
             (stray.service_id, stray.set) == (label.id, key.set.byte())
-                && IpFamily::of(stray.key.address) == key.family
-                && stray.key.protocol == key.protocol.number()
+                && IpFamily::of(stray.held.backend.address) == key.family
+                && stray.held.backend.protocol == key.protocol.number()
         };
         let ours = found.backends.iter().filter(|(_, stray)| is_ours(stray));
         let led_to = |id: &u32| run.is_none_or(|run| self.old_runs.leads(run, *id));
@@ -114,9 +115,9 @@ impl Actual {
         for id in ids {
             let programmed = self.tables.entry(key.clone()).or_default();
             if let Entry::Occupied(stray) = found.backends.entry(id)
-                && let Entry::Vacant(free) = programmed.backends.entry(stray.get().key)
+                && !programmed.backends.has(&stray.get().held.backend)
             {
-                free.insert(stray.remove().held);
+                programmed.backends.add(stray.remove().held);
             }
         }
     }
@@ -184,20 +185,20 @@ impl Actual {
             return;
         }
         let address = backend_address(backend);
+        let key = BackendKey {
+            address: address.ip(),
+            port: address.port(),
+            protocol: backend.protocol,
+        };
         let stray = Stray {
             service_id: backend.service_id,
             set: backend.set,
-            key: BackendKey {
-                address: address.ip(),
-                port: address.port(),
-                protocol: backend.protocol,
-            },
             held: Held {
                 epoch: backend.epoch,
                 service_id: backend.service_id,
                 written: Some(state),
                 needed: Some(state),
-                ..Held::new(id)
+                ..Held::new(key, id)
             },
         };
         found.backends.insert(id, stray);

@@ -4,7 +4,10 @@
 
 use lb_common::wire::Service;
 
-use super::actual::{Actual, Retired, Retiree};
+use super::{
+    actual::{Actual, Retired, Retiree},
+    held::Held,
+};
 use crate::{
     maps::{Store, StoreError},
     plan::{BackendKey, TableKey},
@@ -56,9 +59,9 @@ impl Actual {
         }
         let mut lowered = Vec::new();
         for (key, programmed) in &self.tables {
-            for (backend, held) in &programmed.backends {
+            for held in programmed.backends.iter() {
                 if let Some(needed) = held.needed.filter(|_| held.written != held.needed) {
-                    lowered.push((key.clone(), *backend, held.id, needed));
+                    lowered.push((key.clone(), held.backend, held.id, needed));
                 }
             }
         }
@@ -101,7 +104,6 @@ impl Actual {
 
     /// Frees one thing, unless it came back into use; whether it did.
     fn free(&mut self, store: &mut impl Store, retired: &Retired) -> Result<bool, StoreError> {
-        let due_ns = Some(retired.due_ns);
         match &retired.what {
             Retiree::Run(run) => {
                 self.runs.give_back(*run);
@@ -116,7 +118,7 @@ impl Actual {
                     return Ok(false);
                 };
                 let held = programmed.backends.get(backend);
-                let Some(held) = held.filter(|held| held.due_ns == due_ns) else {
+                let Some(held) = held.filter(|held| held.due_ns == retired.due_ns) else {
                     return Ok(false);
                 };
                 store.remove_backend(held.id)?;
@@ -128,7 +130,7 @@ impl Actual {
             }
             Retiree::Label(text) => {
                 let label = self.labels.get(text);
-                let Some(label) = label.filter(|label| label.due_ns == due_ns) else {
+                let Some(label) = label.filter(|label| label.due_ns == Some(retired.due_ns)) else {
                     return Ok(false);
                 };
                 let id = label.id;
@@ -161,8 +163,8 @@ impl Actual {
             Retiree::Backend(key, backend) => {
                 let programmed = self.tables.get_mut(key);
                 let held = programmed.and_then(|known| known.backends.get_mut(backend));
-                if let Some(held) = held.filter(|held| held.due_ns.is_some()) {
-                    held.due_ns = Some(due_ns);
+                if let Some(held) = held.filter(|held| held.due_ns != Held::STAYS) {
+                    held.due_ns = due_ns;
                 }
             }
             Retiree::Label(text) => {

@@ -12,7 +12,10 @@ use std::{
 
 use lb_common::wire::CHUNK_SLOTS;
 
-use super::actual::{Actual, Held, Label, Retiree, Slots};
+use super::{
+    actual::{Actual, Label, Retiree, Slots},
+    held::Held,
+};
 use crate::{
     maps::{Frontend, StoreError},
     plan::{BackendKey, Backends, IpFamily, Table, TableKey, Tables, maglev},
@@ -61,8 +64,7 @@ impl Actual {
                 for slots in programmed.slots.extract_if(.., |slots| !slots.written) {
                     self.runs.give_back(slots.run);
                 }
-                let unwritten = |_: &BackendKey, held: &mut Held| held.written.is_none();
-                for (_, held) in programmed.backends.extract_if(.., unwritten) {
+                for held in programmed.backends.take_unwritten() {
                     self.backend_ids.give_back(held.id);
                 }
                 if programmed.is_empty() {
@@ -114,15 +116,14 @@ impl Actual {
         room: &mut Room,
     ) -> Result<Arc<Table>, StoreError> {
         let programmed = self.tables.entry(key.clone()).or_default();
+        let backends = table.backends.iter().map(|(backend, _)| backend);
+        let new = backends.filter(|backend| !programmed.backends.has(backend));
+        let new: Vec<_> = new.collect();
+        programmed.backends.reserve(new.len());
         let mut without_id = false;
-        for (backend, _) in table.backends.iter() {
-            if programmed.backends.contains_key(&backend) {
-                continue;
-            }
+        for backend in new {
             match self.backend_ids.take() {
-                Some(id) => {
-                    programmed.backends.insert(backend, Held::new(id));
-                }
+                Some(id) => programmed.backends.add(Held::new(backend, id)),
                 None => without_id = true,
             }
         }
@@ -130,7 +131,7 @@ impl Actual {
             return Ok(table.clone());
         }
         room.lack("backends", self.capacity.backends)?;
-        let has_id = |backend: &BackendKey| programmed.backends.contains_key(backend);
+        let has_id = |backend: &BackendKey| programmed.backends.has(backend);
         let backends = table.backends.iter().filter(|(backend, _)| has_id(backend));
         let backends: Backends = backends.collect();
         Ok(Arc::new(Table {
