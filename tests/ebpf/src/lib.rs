@@ -4,6 +4,7 @@
 
 pub mod fate;
 pub mod source;
+pub mod asker;
 
 /// What each of the programs needs besides what it does.
 #[macro_export]
