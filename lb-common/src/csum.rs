@@ -25,15 +25,39 @@ impl Change {
                 .wrapping_add(u64::from(!u32::from_ne_bytes(*old_word)));
             (old, new) = (old_rest, new_rest);
         }
-        let once = (sum & 0xffff_ffff).wrapping_add(sum >> 32);
-        let [a, b, c, d, ..] = once.wrapping_add(once >> 32).to_le_bytes();
-        Self(u32::from_le_bytes([a, b, c, d]))
+        Self::folded(sum)
     }
 
     /// What some bytes add to a sum.
     #[inline(always)]
     pub fn of<const N: usize>(bytes: &[u8; N]) -> Self {
         Self::between(&[0; N], bytes)
+    }
+
+    /// What any number of bytes add, from an even offset on.
+    #[inline(always)]
+    pub fn of_some<const N: usize>(bytes: &[u8; N]) -> Self {
+        let mut sum = 0_u64;
+        let mut rest = bytes.as_slice();
+        while let Some((word, tail)) = rest.split_first_chunk::<4>() {
+            sum = sum.wrapping_add(u64::from(u32::from_ne_bytes(*word)));
+            rest = tail;
+        }
+        let last = match *rest {
+            [a, b, c] => [a, b, c, 0],
+            [a, b] => [a, b, 0, 0],
+            [a] => [a, 0, 0, 0],
+            _ => [0; 4],
+        };
+        Self::folded(sum.wrapping_add(u64::from(u32::from_ne_bytes(last))))
+    }
+
+    /// The change that undoes this one.
+    #[inline(always)]
+    #[must_use]
+    pub fn undone(self) -> Self {
+        let Self(sum) = self;
+        Self(!sum)
     }
 
     /// The change of the same bytes, one byte further on.
@@ -43,6 +67,13 @@ impl Change {
         let Self(sum) = self;
         // RFC 1071, section 2.B: a sum of swapped bytes is the swapped sum.
         Self(sum.rotate_left(8))
+    }
+
+    #[inline(always)]
+    fn folded(sum: u64) -> Self {
+        let once = (sum & 0xffff_ffff).wrapping_add(sum >> 32);
+        let [a, b, c, d, ..] = once.wrapping_add(once >> 32).to_le_bytes();
+        Self(u32::from_le_bytes([a, b, c, d]))
     }
 
     /// Both changes together.

@@ -38,12 +38,12 @@ pub fn is_asked<F: Own, T: Environment>(tables: &T, datagram: &Datagram<F::Addre
         && tuple.destination == F::resolver(&resolver)
 }
 
-/// Makes the answer of a query, or says nothing and changes nothing.
+/// Makes the answer of a query, whose datagram was parsed, or says nothing and changes nothing.
 #[inline(always)]
 pub fn answer<F: Own, P: Packet + ?Sized, T: Environment>(
     packet: &mut P,
     tables: &T,
-    datagram: &mut Datagram<F::Address>,
+    datagram: &Datagram<F::Address>,
     scratch: &mut Scratch,
 ) -> Option<Reason> {
     if !tables.resolver_whole(&mut scratch.resolver) {

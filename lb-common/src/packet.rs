@@ -47,6 +47,13 @@ pub trait Packet {
     /// Overwrites the bytes at an offset.
     fn store<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) -> Result<(), OutOfPacket>;
 
+    /// The same, after [`Packet::resize`]: in a BPF program it costs less. One that does so once has
+    /// the kernel make each of its packets its own first (`bpf_unclone_prologue`), so it is for
+    /// programs that write into all of them.
+    fn overwrite<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) -> Result<(), OutOfPacket> {
+        self.store(at, bytes)
+    }
+
     /// Overwrites the bytes at an offset that no checksum in the packet covers, or balances.
     fn store_uncovered<const N: usize>(
         &mut self,
@@ -67,23 +74,13 @@ pub trait Packet {
         false
     }
 
-    /// Copies so many bytes at an offset, at least one and at most all. This and the next two are
-    /// for questions to the DNS Service, which not everybody holds.
+    /// Copies so many bytes at an offset, at least one and at most all. This and the next one are
+    /// for messages of the DNS Service's, which not everybody holds.
     fn load_some<const N: usize>(
         &self,
         _at: usize,
         _length: usize,
         _into: &mut [u8; N],
-    ) -> Result<(), OutOfPacket> {
-        Err(OutOfPacket)
-    }
-
-    /// Overwrites so many bytes at an offset, likewise.
-    fn store_some<const N: usize>(
-        &mut self,
-        _at: usize,
-        _bytes: &[u8; N],
-        _length: usize,
     ) -> Result<(), OutOfPacket> {
         Err(OutOfPacket)
     }
@@ -185,18 +182,6 @@ impl Packet for [u8] {
         Ok(())
     }
 
-    fn store_some<const N: usize>(
-        &mut self,
-        at: usize,
-        bytes: &[u8; N],
-        length: usize,
-    ) -> Result<(), OutOfPacket> {
-        let bytes = bytes.get(..length).ok_or(OutOfPacket)?;
-        let room = self.get_mut(at..).and_then(|rest| rest.get_mut(..length));
-        room.ok_or(OutOfPacket)?.copy_from_slice(bytes);
-        Ok(())
-    }
-
     fn blank(&mut self, _length: usize) -> Result<(), OutOfPacket> {
         Err(OutOfPacket)
     }
@@ -250,16 +235,6 @@ impl Packet for Buffer<'_> {
         into: &mut [u8; N],
     ) -> Result<(), OutOfPacket> {
         self.bytes().load_some(at, length, into)
-    }
-
-    fn store_some<const N: usize>(
-        &mut self,
-        at: usize,
-        bytes: &[u8; N],
-        length: usize,
-    ) -> Result<(), OutOfPacket> {
-        let packet = self.room.get_mut(..self.length).unwrap_or_default();
-        packet.store_some(at, bytes, length)
     }
 
     fn ifindex(&self) -> u32 {

@@ -79,7 +79,7 @@ pub fn ingress_and_names<P: Packet + ?Sized, T: Tables<V4> + Tables<V6>>(
 }
 
 /// Answers a question that `ingress` has ended for with [`Reason::NameUnanswered`]; none: the
-/// packet is as it was, and `ingress` goes on with it.
+/// packet is as it was, and `ingress` goes on with it. The frames are as `ingress` has left them.
 #[inline(always)]
 pub fn names<P: Packet + ?Sized, T: Tables<V4> + Tables<V6>>(
     packet: &mut P,
@@ -93,12 +93,12 @@ pub fn names<P: Packet + ?Sized, T: Tables<V4> + Tables<V6>>(
     } = frames;
     match ethertype(packet).ok()? {
         V4::ETHERTYPE => {
-            let end = dns::answer::<V4, P, T>(packet, tables, &mut narrow.datagram, names);
+            let end = dns::answer::<V4, P, T>(packet, tables, &narrow.datagram, names);
             narrow.is_left = u8::from(end.is_none());
             end
         }
         V6::ETHERTYPE => {
-            let end = dns::answer::<V6, P, T>(packet, tables, &mut wide.datagram, names);
+            let end = dns::answer::<V6, P, T>(packet, tables, &wide.datagram, names);
             wide.is_left = u8::from(end.is_none());
             end
         }

@@ -42,6 +42,17 @@ proptest! {
     }
 
     #[test]
+    fn zeros_behind_bytes_add_nothing(bytes in any::<[u8; 23]>()) {
+        let mut padded = [0; 24];
+        padded[..23].copy_from_slice(&bytes);
+        let (some, all) = (Change::of_some(&bytes), Change::of(&padded));
+        let check = [7, 9];
+        let changed = add_to(check, some);
+        prop_assert_eq!(changed, add_to(check, all));
+        prop_assert_eq!(add_to(changed, some.undone()), check);
+    }
+
+    #[test]
     fn parsing_arbitrary_bytes_never_panics(
         bytes in proptest::collection::vec(any::<u8>(), 0..120)
     ) {

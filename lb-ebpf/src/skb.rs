@@ -95,18 +95,6 @@ impl Packet for Skb {
     }
 
     #[inline(always)]
-    fn store_some<const N: usize>(
-        &mut self,
-        at: usize,
-        bytes: &[u8; N],
-        length: usize,
-    ) -> Result<(), OutOfPacket> {
-        let (from, length) = (bytes.as_ptr().cast(), some::<N>(length)?);
-        // SAFETY: the helper reads as many bytes as were asked for, which are N at most.
-        done(unsafe { bpf_skb_store_bytes(self.skb, at as u32, from, length, 0) })
-    }
-
-    #[inline(always)]
     fn resize(&mut self, length: usize) -> Result<(), OutOfPacket> {
         self.change_tail(length as u32)
     }
@@ -117,6 +105,15 @@ impl Packet for Skb {
         let error =
             unsafe { bpf_skb_store_bytes(self.skb, at as u32, bytes.as_ptr().cast(), N as u32, 0) };
         done(error)
+    }
+
+    #[inline(always)]
+    fn overwrite<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) -> Result<(), OutOfPacket> {
+        // Whoever has given a packet its length has it in one piece.
+        let to = self.linear::<N>(at).ok_or(OutOfPacket)?;
+        // SAFETY: N bytes of the packet.
+        unsafe { words::store::<N>(&words::of(bytes), to) };
+        Ok(())
     }
 
     #[inline(always)]

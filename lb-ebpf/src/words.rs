@@ -22,26 +22,28 @@ pub(crate) type Words = [u64; 5];
 #[inline(always)]
 pub(crate) unsafe fn read<const N: usize>(from: usize) -> Words {
     let mut words = Words::default();
-    // No loop over the bytes of a word: what it adds to the stack's address, a number first, Linux
-    // takes for one of another function's stack (`adjust_ptr_min_max_vals`).
-    for (index, word) in words.iter_mut().enumerate() {
-        let at = 8 * index;
-        let left = N.saturating_sub(at);
-        if left >= 8 {
-            // SAFETY: these are some of the N bytes for which the caller vouches.
-            *word = unsafe { part(from + at, 8) };
-            continue;
-        }
-        let mut done = 0;
-        for length in [4, 2, 1] {
-            if left & length != 0 {
-                // SAFETY: as above.
-                *word |= unsafe { part(from + at + done, length) } << (8 * done);
-                done += length;
+    let mut at = 0;
+    for word in &mut words {
+        for (size, shift) in pieces(N.saturating_sub(at)) {
+            if size != 0 {
+                // SAFETY: these are some of the N bytes for which the caller vouches.
+                *word |= unsafe { part(from + at, size) } << shift;
+                at += size;
             }
         }
     }
     words
+}
+
+/// In which pieces a word is read or written of which so many bytes are left: their sizes, and how
+/// many bits are in front of each.
+#[inline(always)]
+const fn pieces(left: usize) -> [(usize, usize); 3] {
+    if left >= 8 {
+        return [(8, 0), (0, 0), (0, 0)];
+    }
+    let (four, two, one) = (left & 4, left & 2, left & 1);
+    [(four, 0), (two, 8 * four), (one, 8 * (four + two))]
 }
 
 /// The first N bytes of it.
@@ -50,6 +52,59 @@ pub(crate) fn write<const N: usize>(words: &Words, into: &mut [u8; N]) {
     const { assert!(N <= size_of::<Words>()) };
     // SAFETY: there are at least as many bytes in the words, and bytes need no alignment.
     *into = unsafe { core::ptr::from_ref(words).cast::<[u8; N]>().read() };
+}
+
+/// N bytes, and zeros behind them.
+#[inline(always)]
+pub(crate) fn of<const N: usize>(bytes: &[u8; N]) -> Words {
+    const { assert!(N <= size_of::<Words>()) };
+    let mut words = Words::default();
+    let room = core::ptr::from_mut(&mut words).cast::<[u8; N]>();
+    // SAFETY: there are at least as many bytes in the words, and bytes need no alignment.
+    unsafe { room.write(*bytes) };
+    words
+}
+
+/// Overwrites N bytes of a packet with the first ones of these.
+///
+/// # Safety
+///
+/// N bytes at `to` must be writable, as the verifier checks.
+#[inline(always)]
+pub(crate) unsafe fn store<const N: usize>(words: &Words, to: usize) {
+    let mut at = 0;
+    for word in words {
+        for (size, shift) in pieces(N.saturating_sub(at)) {
+            if size != 0 {
+                // SAFETY: these are some of the N bytes for which the caller vouches.
+                unsafe { store_part(to + at, size, word >> shift) };
+                at += size;
+            }
+        }
+    }
+}
+
+/// Eight, four or two bytes, or one.
+///
+/// # Safety
+///
+/// They must be writable, as the verifier checks.
+#[inline(always)]
+unsafe fn store_part(to: usize, length: usize, word: u64) {
+    macro_rules! store {
+        ($instruction:literal) => {
+            // SAFETY: writes what the caller vouches for, and does nothing else.
+            unsafe {
+                asm!($instruction, in(reg) to, in(reg) word, options(nostack));
+            }
+        };
+    }
+    match length {
+        8 => store!("*(u64 *)({} + 0) = {}"),
+        4 => store!("*(u32 *)({} + 0) = {}"),
+        2 => store!("*(u16 *)({} + 0) = {}"),
+        _ => store!("*(u8 *)({} + 0) = {}"),
+    }
 }
 
 /// Eight, four or two bytes, or one.
@@ -75,52 +130,4 @@ unsafe fn part(from: usize, length: usize) -> u64 {
         _ => load!("{} = *(u8 *)({} + 0)"),
     }
     word
-}
-
-/// Writes N bytes over those of a packet.
-///
-/// # Safety
-///
-/// N bytes at `to` must be writable, as the verifier checks.
-#[inline(always)]
-pub(crate) unsafe fn put<const N: usize>(bytes: &[u8; N], to: usize) {
-    let mut at = 0;
-    while let Some(rest) = bytes.get(at..)
-        && !rest.is_empty()
-    {
-        let length = match rest.len() {
-            8.. => 8,
-            4.. => 4,
-            2.. => 2,
-            _ => 1,
-        };
-        let mut word = [0; 8];
-        for (byte, from) in word.iter_mut().zip(rest.iter().take(length)) {
-            *byte = *from;
-        }
-        // SAFETY: these are some of the N bytes for which the caller vouches.
-        unsafe { put_part(u64::from_ne_bytes(word), to + at, length) };
-        at += length;
-    }
-}
-
-/// Writes eight, four or two bytes, or one.
-///
-/// # Safety
-///
-/// They must be writable, as the verifier checks.
-#[inline(always)]
-unsafe fn put_part(word: u64, to: usize, length: usize) {
-    macro_rules! store {
-        ($instruction:literal) => {
-            // SAFETY: writes what the caller vouches for, and does nothing else.
-            unsafe { asm!($instruction, in(reg) to, in(reg) word, options(nostack)) }
-        };
-    }
-    match length {
-        8 => store!("*(u64 *)({} + 0) = {}"),
-        4 => store!("*(u32 *)({} + 0) = {}"),
-        2 => store!("*(u16 *)({} + 0) = {}"),
-        _ => store!("*(u8 *)({} + 0) = {}"),
-    }
 }

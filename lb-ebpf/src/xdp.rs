@@ -81,7 +81,7 @@ impl Packet for Xdp {
     fn store<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) -> Result<(), OutOfPacket> {
         let to = self.linear::<N>(at).ok_or(OutOfPacket)?;
         // SAFETY: N bytes of the packet.
-        unsafe { words::put(bytes, to) };
+        unsafe { words::store::<N>(&words::of(bytes), to) };
         Ok(())
     }
 

@@ -5,12 +5,11 @@
 //! the one that was asked for, and so in a pointer to that.
 
 use super::find::Found;
-use super::question::{HEADER, OPT, Scratch};
+use super::question::{COOKIE, HEADER, OPT, Scratch};
 use crate::csum::Change;
-use crate::family::{NETWORK_AT, Own};
+use crate::family::Own;
 use crate::packet::{OutOfPacket, Packet, Part};
 use crate::parse::Datagram;
-use crate::rewrite;
 use crate::wire::{Tuple, protocol};
 
 /// Bytes of each record: A, AAAA, SOA.
@@ -27,43 +26,39 @@ const PAYLOAD: u16 = 1_232;
 pub(super) fn write<F: Own, P: Packet + ?Sized>(
     packet: &mut P,
     datagram: &Datagram<F::Address>,
-    scratch: &mut Scratch,
+    scratch: &Scratch,
     found: Found,
 ) -> Result<(), OutOfPacket> {
-    let record = records(scratch, found);
-    let length = if scratch.has_opt == 0 {
-        record
-    } else {
-        record + OPT
+    let (at, message_at) = (F::TRANSPORT_AT, F::TRANSPORT_AT + 8);
+    let tail_at = scratch.question_end;
+    let record = match found {
+        Found::Narrow => NARROW,
+        Found::Wide => WIDE,
+        Found::NoData | Found::NoName => AUTHORITY,
     };
-    let question_end = scratch.question_end;
-    let old_length = scratch.length - question_end;
-    let tail_at = scratch.message_at + question_end;
-    scratch.old_tail = [0; 24];
-    if old_length > 0 {
-        packet.load_some(tail_at, old_length, &mut scratch.old_tail)?;
-    }
-    let old: [u8; HEADER] = scratch.message.first_chunk().copied().unwrap_or_default();
-    let new = header(old, scratch.has_opt, found);
+    let opt = if scratch.has_opt == 0 { 0 } else { OPT };
+    let (mut ends, mut query) = ([0; 12], [0; HEADER]);
+    packet.load_header(0, &mut ends)?;
+    packet.load_header(message_at, &mut query)?;
+    let was_behind = behind(packet, tail_at, datagram.end)?;
+    let end = tail_at + record + opt;
+    packet.resize(end)?;
 
-    let behind = Change::between(&scratch.old_tail, &[0; 24]).plus(Change::of(&scratch.tail));
-    let behind = if question_end & 1 == 0 {
+    let mut is_behind = records(packet, tail_at, message_at, scratch, found)?;
+    if opt != 0 {
+        let [p0, p1] = PAYLOAD.to_be_bytes();
+        let record_of_opt = [0, 0, 41, p0, p1, 0, 0, 0, 0, 0, 0];
+        is_behind = is_behind.plus(put(packet, tail_at + record, &record_of_opt)?);
+    }
+    let behind = was_behind.undone().plus(is_behind);
+    let behind = if tail_at & 1 == 0 {
         behind
     } else {
         behind.shifted()
     };
-    let udp = |message: usize| {
-        let [l0, l1, ..] = (8 + message).to_le_bytes();
-        [l1, l0]
-    };
-    let (old_udp, new_udp) = (udp(scratch.length), udp(question_end + length));
-    let lengths = Change::between(&widened(old_udp), &widened(new_udp));
-    packet.resize(tail_at + length)?;
-    let (at, part) = (F::TRANSPORT_AT, Part::Transport);
-    let covered = Change::between(&old, &new).plus(behind).plus(lengths);
-    packet.correct_transport_checksum(at + 6, covered, part, true)?;
-    packet.correct_transport_checksum(at + 6, lengths, Part::BalancedAddresses, true)?;
-    rewrite::turn_round(packet)?;
+    let answer = header(query, scratch.has_opt, found);
+    packet.overwrite(message_at, &answer)?;
+    let (old_udp, new_udp) = (length(datagram.end - at), length(end - at));
     let Tuple {
         source,
         destination,
@@ -71,17 +66,47 @@ pub(super) fn write<F: Own, P: Packet + ?Sized>(
         destination_port: [d0, d1],
         ..
     } = datagram.tuple;
+    let [l0, l1] = new_udp;
+    packet.overwrite(at, &[d0, d1, s0, s1, l0, l1])?;
     let ip = F::header(
         &destination,
         &source,
         protocol::UDP,
         u16::from_be_bytes(new_udp),
     );
-    F::store_header(packet, NETWORK_AT, &ip)?;
-    let [l0, l1] = new_udp;
-    packet.store(at, &[d0, d1, s0, s1, l0, l1])?;
-    packet.store(scratch.message_at, &new)?;
-    packet.store_some(tail_at, &scratch.tail, length)
+    F::overwrite_header(packet, &ip)?;
+    let [t0, t1, t2, t3, t4, t5, f0, f1, f2, f3, f4, f5] = ends;
+    packet.overwrite(0, &[f0, f1, f2, f3, f4, f5, t0, t1, t2, t3, t4, t5])?;
+
+    let lengths = Change::between(&widened(old_udp), &widened(new_udp));
+    let covered = Change::between(&query, &answer).plus(behind).plus(lengths);
+    packet.correct_transport_checksum(at + 6, covered, Part::Transport, true)?;
+    packet.correct_transport_checksum(at + 6, lengths, Part::BalancedAddresses, true)
+}
+
+/// What stands behind the question: nothing, or an OPT record, which may have a cookie.
+#[inline(always)]
+fn behind<P: Packet + ?Sized>(packet: &P, at: usize, end: usize) -> Result<Change, OutOfPacket> {
+    match end - at {
+        0 => Ok(Change::default()),
+        OPT => {
+            let mut old = [0; OPT];
+            packet.load_header(at, &mut old)?;
+            Ok(Change::of_some(&old))
+        }
+        _ => {
+            let mut old = [0; OPT + COOKIE];
+            packet.load_header(at, &mut old)?;
+            Ok(Change::of_some(&old))
+        }
+    }
+}
+
+/// A UDP header's word for a length.
+#[inline(always)]
+fn length(bytes: usize) -> [u8; 2] {
+    let [l0, l1, ..] = bytes.to_le_bytes();
+    [l1, l0]
 }
 
 /// Four bytes of two, to be summed.
@@ -117,70 +142,65 @@ fn header(query: [u8; HEADER], has_opt: u8, found: Found) -> [u8; HEADER] {
     ]
 }
 
-/// Writes the records behind the question; how many bytes there are in front of OPT.
+/// Writes the record behind the question; what it adds to a sum.
 #[inline(always)]
-fn records(scratch: &mut Scratch, found: Found) -> usize {
-    scratch.tail = [0; 72];
+fn records<P: Packet + ?Sized>(
+    packet: &mut P,
+    at: usize,
+    message_at: usize,
+    scratch: &Scratch,
+    found: Found,
+) -> Result<Change, OutOfPacket> {
+    let [t0, t1, t2, t3] = scratch.resolver.ttl_s.to_be_bytes();
     match found {
         Found::Narrow => {
-            let [t0, t1, t2, t3] = scratch.resolver.ttl_s.to_be_bytes();
             let [a, b, c, d] = scratch.entry.narrow;
             let record = [0xc0, 0x0c, 0, 1, 0, 1, t0, t1, t2, t3, 0, 4, a, b, c, d];
-            put::<0, NARROW>(scratch, &record);
-            put_opt::<NARROW>(scratch);
-            NARROW
+            put::<P, NARROW>(packet, at, &record)
         }
         Found::Wide => {
-            let [t0, t1, t2, t3] = scratch.resolver.ttl_s.to_be_bytes();
             let record = [0xc0, 0x0c, 0, 28, 0, 1, t0, t1, t2, t3, 0, 16];
-            put::<0, 12>(scratch, &record);
-            let address = scratch.entry.wide;
-            put::<12, 16>(scratch, &address);
-            put_opt::<WIDE>(scratch);
-            WIDE
+            let front = put(packet, at, &record)?;
+            let address = put(packet, at + (WIDE - 16), &scratch.entry.wide)?;
+            Ok(front.plus(address))
         }
-        Found::NoData | Found::NoName => {
-            authority(scratch);
-            put_opt::<AUTHORITY>(scratch);
-            AUTHORITY
-        }
+        Found::NoData | Found::NoName => authority::<P>(packet, at, scratch, message_at),
     }
 }
 
 /// The record of the zone (RFC 1035, section 3.3.13): `ns.dns` and `hostmaster` below the domain.
 #[inline(always)]
-fn authority(scratch: &mut Scratch) {
-    let [a0, a1, ..] = scratch.origin_at.to_le_bytes();
+fn authority<P: Packet + ?Sized>(
+    packet: &mut P,
+    at: usize,
+    scratch: &Scratch,
+    message_at: usize,
+) -> Result<Change, OutOfPacket> {
+    let [a0, a1, ..] = (scratch.origin_at - message_at).to_le_bytes();
     let (p0, p1) = (0xc0 | a1, a0);
     let resolver = &scratch.resolver;
     let [t0, t1, t2, t3] = resolver.negative_ttl_s.to_be_bytes();
     let [s0, s1, s2, s3] = resolver.serial.to_be_bytes();
     let head = [p0, p1, 0, 6, 0, 1, t0, t1, t2, t3, 0, 42];
-    put::<0, 12>(scratch, &head);
-    put::<12, 9>(scratch, &[2, b'n', b's', 3, b'd', b'n', b's', p0, p1]);
-    let mailbox = [
-        10, b'h', b'o', b's', b't', b'm', b'a', b's', b't', b'e', b'r', p0, p1,
+    let names = [
+        2, b'n', b's', 3, b'd', b'n', b's', p0, p1, 10, b'h', b'o', b's', b't', b'm', b'a', b's',
+        b't', b'e', b'r', p0, p1,
     ];
-    put::<21, 13>(scratch, &mailbox);
     let numbers = [
         s0, s1, s2, s3, 0, 0, 0x1c, 0x20, 0, 0, 0x07, 0x08, 0, 1, 0x51, 0x80, t0, t1, t2, t3,
     ];
-    put::<34, 20>(scratch, &numbers);
+    let sum = put(packet, at, &head)?;
+    let sum = sum.plus(put(packet, at + 12, &names)?);
+    Ok(sum.plus(put::<P, 20>(packet, at + (AUTHORITY - 20), &numbers)?))
 }
 
-/// OPT without options, if the query has one.
+/// Writes bytes at an even distance from the end of the question; what they add to a sum.
 #[inline(always)]
-fn put_opt<const AT: usize>(scratch: &mut Scratch) {
-    if scratch.has_opt != 0 {
-        let [p0, p1] = PAYLOAD.to_be_bytes();
-        put::<AT, OPT>(scratch, &[0, 0, 41, p0, p1, 0, 0, 0, 0, 0, 0]);
-    }
-}
-
-/// Writes bytes of the tail, whose room is known to the compiler.
-#[inline(always)]
-fn put<const AT: usize, const N: usize>(scratch: &mut Scratch, bytes: &[u8; N]) {
-    if let Some(room) = scratch.tail.get_mut(AT..).and_then(<[u8]>::first_chunk_mut) {
-        *room = *bytes;
-    }
+fn put<P: Packet + ?Sized, const N: usize>(
+    packet: &mut P,
+    at: usize,
+    bytes: &[u8; N],
+) -> Result<Change, OutOfPacket> {
+    packet.overwrite(at, bytes)?;
+    Ok(Change::of_some(bytes))
 }

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! From a question to what is known of it.
 
-use super::question::{Scratch, lower};
+use super::question::{Scratch, word};
 use crate::packet::Packet;
 use crate::tables::Environment;
 use crate::wire::{Labels, NameKind};
-use zerocopy::{FromZeros as _, IntoBytes as _};
 
 /// What there is to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +45,7 @@ fn known<P: Packet + ?Sized, T: Environment>(
     scratch: &mut Scratch,
 ) -> Option<Found> {
     let below = scratch.below;
-    let uppermost = scratch.label_at(below - 1);
+    let uppermost = word(packet, scratch.start(below - 1), 8)?;
     // Of a short label, what stands behind it is no part of the word.
     let [length, ..] = uppermost.to_le_bytes();
     let own = u64::MAX >> (56 - 8 * u32::from(length.min(7)));
@@ -70,17 +69,17 @@ fn known<P: Packet + ?Sized, T: Environment>(
     };
     let key_at = scratch.start(below - 1 - depth);
     let length = scratch.start(below - 1).checked_sub(key_at)?;
-    scratch.key = Labels::new_zeroed();
-    let key: &mut [u8; Labels::ROOM] = scratch.key.as_mut_bytes().first_chunk_mut()?;
-    packet
-        .load_some(scratch.message_at + key_at, length, key)
-        .ok()?;
-    for word in &mut scratch.key.words {
-        // Nothing follows, or a name that has zeros and so is not there.
-        if *word == 0 {
-            break;
-        }
-        *word = lower(*word);
+    if length > Labels::ROOM {
+        return None;
+    }
+    let mut passed = 0;
+    for part in &mut scratch.key.words {
+        *part = if passed < length {
+            word(packet, key_at + passed, length - passed)?
+        } else {
+            0
+        };
+        passed += 8;
     }
     match tables.name(&scratch.key, &mut scratch.entry) {
         Ok(None) => return Some(Found::NoName),
@@ -96,7 +95,7 @@ fn known<P: Packet + ?Sized, T: Environment>(
         }),
         // Only ports have names below it, which begin like this.
         NameKind::Service if depth == 2 && below > 3 => {
-            let [_, first, ..] = scratch.label_at(below - 4).to_le_bytes();
+            let [_, first, ..] = word(packet, scratch.start(below - 4), 8)?.to_le_bytes();
             (first != b'_').then_some(Found::NoName)
         }
         _ => None,

@@ -5,13 +5,12 @@
 
 use crate::family::Own;
 use crate::packet::Packet;
-use crate::parse::{Datagram, parse};
+use crate::parse::Datagram;
 use crate::wire::{Labels, NameEntry, Resolver, protocol};
 use core::hint::black_box;
-use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes as _, KnownLayout};
+use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-/// Room for a message, of which the longest that is read has 294 bytes: a power of two, so that
-/// any offset can be made one of it.
+/// Room for a message that is shown to the agent.
 pub const MESSAGE: usize = 512;
 const LONGEST: usize = HEADER + NAME + 4 + OPT + COOKIE;
 /// A message's header (RFC 1035, section 4.1.1).
@@ -25,7 +24,7 @@ const STARTS: usize = 64;
 /// An OPT record without options (RFC 6891, section 6.1.2), and one option: a client's cookie (RFC
 /// 7873, section 4.1), which `dig` sends.
 pub(super) const OPT: usize = 11;
-const COOKIE: usize = 12;
+pub(super) const COOKIE: usize = 12;
 
 /// Types that are no types of records, or mean something else (RFC 6895, section 3.1): SIG, OPT,
 /// and all from TKEY to ANY.
@@ -41,21 +40,13 @@ pub struct Scratch {
     pub entry: NameEntry,
     /// The name's key in the map.
     pub key: Labels,
-    /// The end of the name, which may be the domain.
-    pub origin: Labels,
-    /// What stands behind the question in the answer.
-    pub tail: [u8; 72],
-    /// What stood there in the query.
-    pub old_tail: [u8; 24],
-    /// The query.
+    /// A message that is shown to the agent.
     pub message: [u8; MESSAGE],
-    /// Where the labels of the name begin.
+    /// Where the labels of the name begin in the packet.
     pub starts: [u16; STARTS],
-    /// Where the message begins in the packet.
-    pub message_at: usize,
-    /// Its bytes.
+    /// Bytes of `message`.
     pub length: usize,
-    /// Where the question ends in it.
+    /// Where the question ends in the packet.
     pub question_end: usize,
     /// Where the domain begins in it.
     pub origin_at: usize,
@@ -72,52 +63,23 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// The word that begins at an offset, with a label's length and its first letters in lower
-    /// case, the length in its lowest byte.
-    #[inline(always)]
-    pub(super) fn label_at(&self, index: usize) -> u64 {
-        let at = self.start(index);
-        let mut word = [0; 8];
-        let mut letter = 0;
-        while letter < word.len() {
-            if let Some(byte) = word.get_mut(letter) {
-                *byte = self.byte(at + letter);
-            }
-            letter += 1;
-        }
-        lower(u64::from_le_bytes(word))
-    }
-
     /// Where a label begins.
     #[inline(always)]
     pub(super) fn start(&self, index: usize) -> usize {
         usize::from(self.starts.get(index & (STARTS - 1)).copied().unwrap_or(0))
     }
-
-    #[inline(always)]
-    fn byte(&self, at: usize) -> u8 {
-        // The compiler may know that it is an offset of the message, and leave out what shows it to
-        // the verifier, which knows it of another register.
-        let at = black_box(at) & (MESSAGE - 1);
-        self.message.get(at).copied().unwrap_or(0)
-    }
-
-    #[inline(always)]
-    fn pair(&self, at: usize) -> u16 {
-        u16::from_be_bytes([self.byte(at), self.byte(at + 1)])
-    }
 }
 
-/// Reads a query; none: it is not one that is answered here.
+/// Reads a query out of a datagram that was parsed; none: it is not one that is answered here.
 ///
-/// Out of line: what it keeps on the stack is gone when the deep calls come.
+/// It is read where it stands: to copy it would take longer than all of that. Out of line: what it
+/// keeps on the stack is gone when the deep calls come.
 #[inline(never)]
 pub(super) fn read<F: Own, P: Packet + ?Sized>(
     packet: &P,
-    datagram: &mut Datagram<F::Address>,
+    datagram: &Datagram<F::Address>,
     scratch: &mut Scratch,
 ) -> Option<()> {
-    parse::<F, P>(packet, datagram).ok()?;
     let tuple = &datagram.tuple;
     // Only a header without options or extensions can be written anew.
     let is_plain = datagram.transport_at == F::TRANSPORT_AT
@@ -136,7 +98,7 @@ pub(super) fn read<F: Own, P: Packet + ?Sized>(
     packet.load_header(F::TRANSPORT_AT, &mut header).ok()?;
     let [_, _, _, _, l0, l1, check @ ..] = header;
     let length = usize::from(u16::from_be_bytes([l0, l1]));
-    let (at, room) = (F::TRANSPORT_AT + 8, datagram.end - F::TRANSPORT_AT);
+    let room = datagram.end.checked_sub(F::TRANSPORT_AT)?;
     // The answer's checksum is made of the query's.
     if length != room || check == [0; 2] {
         return None;
@@ -145,63 +107,58 @@ pub(super) fn read<F: Own, P: Packet + ?Sized>(
     if !(HEADER + 5..=LONGEST).contains(&length) {
         return None;
     }
-    scratch.message_at = at;
-    packet.load_some(at, length, &mut scratch.message).ok()?;
-    scratch.length = length;
-    message(scratch)?;
+    message(packet, F::TRANSPORT_AT + 8, datagram.end, scratch)?;
     domain(packet, scratch)
 }
 
 /// Reads the message: one question of the Internet's class, and EDNS perhaps.
 #[inline(always)]
-fn message(scratch: &mut Scratch) -> Option<()> {
-    let [
-        _,
-        _,
-        flags,
-        more,
-        q0,
-        q1,
-        n0,
-        n1,
-        s0,
-        s1,
-        r0,
-        additional,
-        ..,
-    ] = scratch.message;
+fn message<P: Packet + ?Sized>(
+    packet: &P,
+    at: usize,
+    end: usize,
+    scratch: &mut Scratch,
+) -> Option<()> {
+    let mut header = [0; HEADER];
+    packet.load_header(at, &mut header).ok()?;
+    let [_, _, flags, more, q0, q1, n0, n1, s0, s1, r0, additional] = header;
     // A query: RD may be set, and AD and CD (RFC 6895, section 2).
     let is_query = flags & !0x01 == 0 && more & !0x30 == 0;
     let is_single = [q0, q1, n0, n1, s0, s1, r0] == [0, 1, 0, 0, 0, 0, 0] && additional <= 1;
     if !is_query || !is_single {
         return None;
     }
-    let name_end = walk(scratch)?;
+    let name_end = walk(packet, at + HEADER, scratch)?;
     let question_end = name_end + 4;
-    if name_end > HEADER + NAME || question_end > scratch.length {
+    if name_end > at + HEADER + NAME || question_end > end {
         return None;
     }
-    let (kind, class) = (scratch.pair(name_end), scratch.pair(name_end + 2));
+    let mut kind_and_class = [0; 4];
+    packet.load_header(name_end, &mut kind_and_class).ok()?;
+    let [k0, k1, class @ ..] = kind_and_class;
+    let kind = u16::from_be_bytes([k0, k1]);
     let is_record = kind != 0 && kind < 249 || kind >= 256;
-    if class != 1 || !is_record || META.contains(&kind) {
+    if class != [0, 1] || !is_record || META.contains(&kind) {
         return None;
     }
     scratch.kind = kind;
     scratch.question_end = question_end;
     scratch.has_opt = additional;
-    let rest = scratch.length - question_end;
+    let rest = end - question_end;
     if additional == 0 {
         return (rest == 0).then_some(());
     }
-    opt(scratch, question_end, rest)
+    opt(packet, question_end, rest)
 }
 
 /// Finds where the labels of the name begin; where the name ends.
 #[inline(always)]
-fn walk(scratch: &mut Scratch) -> Option<usize> {
-    let (mut at, mut count) = (HEADER, 0_usize);
+fn walk<P: Packet + ?Sized>(packet: &P, at: usize, scratch: &mut Scratch) -> Option<usize> {
+    let (mut at, mut count) = (at, 0_usize);
     while count < LABELS {
-        let length = scratch.byte(at);
+        let mut length = [0];
+        packet.load_header(at, &mut length).ok()?;
+        let [length] = length;
         // More than 63 is a pointer, or nothing that is known (RFC 1035, section 4.1.4).
         if length > 63 {
             return None;
@@ -222,19 +179,24 @@ fn walk(scratch: &mut Scratch) -> Option<usize> {
 
 /// Reads an OPT record, behind which nothing follows.
 #[inline(always)]
-fn opt(scratch: &Scratch, at: usize, rest: usize) -> Option<()> {
-    let root_and_type = [scratch.byte(at), scratch.byte(at + 1), scratch.byte(at + 2)];
+fn opt<P: Packet + ?Sized>(packet: &P, at: usize, rest: usize) -> Option<()> {
+    let mut record = [0; OPT];
+    packet.load_header(at, &mut record).ok()?;
     // The code's upper bits, the version, and flags, of which "DNSSEC OK" changes nothing.
-    let [code, version, flags, more] = [5, 6, 7, 8].map(|place| scratch.byte(at + place));
+    let [root, t0, t1, _, _, code, version, flags, more, o0, o1] = record;
     let is_plain =
-        root_and_type == [0, 0, 41] && (code, version, flags & 0x7f, more) == (0, 0, 0, 0);
-    let options = usize::from(scratch.pair(at + 9));
+        [root, t0, t1] == [0, 0, 41] && [code, version, flags & 0x7f, more] == [0, 0, 0, 0];
+    let options = usize::from(u16::from_be_bytes([o0, o1]));
     if !is_plain || rest != OPT + options {
         return None;
     }
-    let is_cookie =
-        options == COOKIE && scratch.pair(at + OPT) == 10 && scratch.pair(at + OPT + 2) == 8;
-    (options == 0 || is_cookie).then_some(())
+    if options == 0 {
+        return Some(());
+    }
+    let mut option = [0; COOKIE];
+    packet.load_header(at + OPT, &mut option).ok()?;
+    let [c0, c1, l0, l1, ..] = option;
+    (options == COOKIE && [c0, c1, l0, l1] == [0, 10, 0, 8]).then_some(())
 }
 
 /// Whether the name is one below the domain, and where that begins.
@@ -250,32 +212,37 @@ fn domain<P: Packet + ?Sized>(packet: &P, scratch: &mut Scratch) -> Option<()> {
     }
     scratch.below = below;
     scratch.origin_at = origin_at;
-    scratch.origin = Labels::new_zeroed();
-    let origin: &mut [u8; Labels::ROOM] = scratch.origin.as_mut_bytes().first_chunk_mut()?;
-    packet
-        .load_some(scratch.message_at + origin_at, length, origin)
-        .ok()?;
-    for (asked, own) in scratch
-        .origin
-        .words
-        .iter()
-        .zip(&scratch.resolver.origin.words)
-    {
+    let mut passed = 0;
+    for own in &scratch.resolver.origin.words {
         // Where the domain ends, the name does.
         if *own == 0 {
             break;
         }
+        let asked = word(packet, origin_at + passed, length.checked_sub(passed)?)?;
         // One word after the other: all at once, the verifier would follow each way to a sum.
-        if black_box(lower(*asked)) != *own {
+        if black_box(asked) != *own {
             return None;
         }
+        passed += 8;
     }
     Some(())
 }
 
+/// Up to eight bytes of a name of which so many are left, at least one; letters in lower case,
+/// zeros behind them.
+#[inline(always)]
+pub(super) fn word<P: Packet + ?Sized>(packet: &P, at: usize, left: usize) -> Option<u64> {
+    // A type and a class follow each name: so eight bytes that begin four earlier are there.
+    let earlier = if left < 4 { 4 } else { 0 };
+    let mut bytes = [0; 8];
+    packet.load_header(at - earlier, &mut bytes).ok()?;
+    let (word, spare) = (u64::from_le_bytes(bytes), 8 - left.min(8));
+    Some(lower((word >> (8 * earlier)) & (u64::MAX >> (8 * spare))))
+}
+
 /// Eight bytes, letters among them in lower case; lengths of labels are less than letters.
 #[inline(always)]
-pub(super) fn lower(word: u64) -> u64 {
+fn lower(word: u64) -> u64 {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let low = word & (EACH * 0x7f);
     // Their upper bits say: at least `A` (0x41), more than `Z` (0x5a).

@@ -39,6 +39,11 @@ pub trait Own: Family {
         at: usize,
         header: &Self::Header,
     ) -> Result<(), OutOfPacket>;
+    /// The same at its place, by [`Packet::overwrite`].
+    fn overwrite_header<P: Packet + ?Sized>(
+        packet: &mut P,
+        header: &Self::Header,
+    ) -> Result<(), OutOfPacket>;
     /// The header of a packet that this node sends, with so many bytes behind it.
     fn header(
         source: &Self::Address,
@@ -89,6 +94,14 @@ impl Own for V4 {
         header: &[u8; 20],
     ) -> Result<(), OutOfPacket> {
         packet.store(at, header)
+    }
+
+    #[inline(always)]
+    fn overwrite_header<P: Packet + ?Sized>(
+        packet: &mut P,
+        header: &[u8; 20],
+    ) -> Result<(), OutOfPacket> {
+        packet.overwrite(NETWORK_AT, header)
     }
 
     #[inline(always)]
@@ -165,6 +178,14 @@ impl Own for V6 {
         header: &[u8; 40],
     ) -> Result<(), OutOfPacket> {
         packet.store(at, header)
+    }
+
+    #[inline(always)]
+    fn overwrite_header<P: Packet + ?Sized>(
+        packet: &mut P,
+        header: &[u8; 40],
+    ) -> Result<(), OutOfPacket> {
+        packet.overwrite(NETWORK_AT, header)
     }
 
     #[inline(always)]

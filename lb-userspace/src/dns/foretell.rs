@@ -7,7 +7,7 @@ use lb_common::{
     dns::{self, Scratch},
     family::V4,
     packet::Buffer,
-    parse::Datagram,
+    parse::{Datagram, parse},
     tables::{Environment, Found, Torn, Word},
     wire::{Labels, NameEntry, Node, Resolver, ResolverMode, Sealed as _},
 };
@@ -34,7 +34,8 @@ pub fn answer(tables: &impl Environment, query: &[u8]) -> Option<Vec<u8>> {
     room.resize(length + GROWTH, 0);
     let mut packet = Buffer::new(&mut room, length);
     let (mut datagram, mut scratch) = (Datagram::new_zeroed(), Scratch::new_zeroed());
-    dns::answer::<V4, _, _>(&mut packet, tables, &mut datagram, &mut scratch)?;
+    parse::<V4, _>(&packet, &mut datagram).ok()?;
+    dns::answer::<V4, _, _>(&mut packet, tables, &datagram, &mut scratch)?;
     packet.bytes().get(HEADERS..).map(<[u8]>::to_vec)
 }
 
