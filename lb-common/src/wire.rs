@@ -39,7 +39,9 @@ pub use foreign::Foreign;
 pub use fragment::{Fragment, FragmentKey};
 pub use frontend::{FrontendKey, Service, scope};
 pub use mask::{MASQUERADES, Mask};
-pub use names::{Labels, NAME_WORDS, NameEntry, NameKind, Resolver, ResolverMode};
+pub use names::{
+    Labels, NAME_WORDS, NameEntry, NameKind, Resolver, ResolverMode, SHORT_WORDS, ShortLabels,
+};
 pub use node::{Manner, Node, Refusals, Takeover, Timeouts};
 pub use passage::{PASSAGES, Passage};
 pub use range::Range;

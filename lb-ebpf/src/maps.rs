@@ -14,7 +14,7 @@ use lb_common::{
     wire::{
         Account, Admitted, Affinity, Backend, Chunk, Expiry, Flow, Foreign, Fragment, FragmentKey,
         FrontendKey, Labels, MASQUERADES, Mask, NameEntry, Node, PAGES, PASSAGES as PLACES, Page,
-        Passage, Range, Resolver, Reverse, Round, Service, Sweep, Tuple, Uplink,
+        Passage, Range, Resolver, Reverse, Round, Service, ShortLabels, Sweep, Tuple, Uplink,
     },
 };
 
@@ -142,10 +142,14 @@ pub(crate) static SWEEP: Array<Sweep, 1> = Array::new();
 #[btf_map]
 pub(crate) static ROUND: Array<Round, 1> = Array::new();
 
+type Names<K> = HashMap<K, NameEntry, 1024, { BPF_F_NO_PREALLOC as usize }>;
+
 /// What names stand for. Made as they come: a namespace's name takes as much as a Service's.
 #[btf_map]
-pub(crate) static NAMES: HashMap<Labels, NameEntry, 1024, { BPF_F_NO_PREALLOC as usize }> =
-    HashMap::new();
+pub(crate) static NAMES: Names<ShortLabels> = HashMap::new();
+/// Likewise, of names that are too long for that.
+#[btf_map]
+pub(crate) static LONG_NAMES: Names<Labels> = HashMap::new();
 /// Where the kernel is asked for them.
 #[btf_map]
 pub(crate) static RESOLVER: Array<Resolver, 1> = Array::new();

@@ -9,12 +9,20 @@ use lb_common::{
     verdict::Reason::{self, Forwarded, NameEmpty, NameFound, NameUnknown, Replied},
     wire::{Resolver, ResolverMode, protocol::UDP},
 };
-use lb_userspace::dns::{
-    answer::{Reply, Transport, reply},
-    zone::Zone,
+use lb_userspace::{
+    config::dns::Dns,
+    dns::{
+        answer::{Reply, Transport, reply},
+        zone::Zone,
+    },
+    model::{Change, Name, World},
 };
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 use tests::{
+    control::objects,
     names::{Query, zone},
     packet::{Extension, udp},
 };
@@ -95,6 +103,62 @@ fn what_is_known_is_answered() {
                 answers(play, zone, &query, reason);
             }
         }
+    });
+}
+
+/// Short ones and long ones are in different maps.
+#[test]
+fn names_of_all_lengths_are_answered() {
+    let labels = [(1, 1), (30, 31), (31, 31), (31, 32), (63, 1), (63, 63)];
+    let names: Vec<Name> = labels
+        .map(|(service, namespace)| Name::new(&"n".repeat(namespace), &"s".repeat(service)))
+        .to_vec();
+    let mut world = World::new("node");
+    for (name, last) in names.iter().zip(1..) {
+        let service = objects::service(name.clone(), [10, 96, 7, last].into());
+        world.apply(Change::Service(Arc::new(service)));
+    }
+    let mut zone = Dns::default().zone();
+    zone.update(&world, &names, 1);
+    play(|play| {
+        let service = play.cast.service;
+        play.service(service, UDP, &[play.cast.pods[0]]);
+        play.names(&zone, service);
+        for it in &names {
+            let (namespace, name) = (&it.namespace, &it.name);
+            let there = format!("{name}.{namespace}.svc.cluster.local");
+            answers(play, &zone, &Query::of(&there, 1), NameFound);
+            answers(play, &zone, &Query::of(&there, 28), NameEmpty);
+            let missing = format!("x{}.{namespace}.svc.cluster.local", &name[1..]);
+            answers(play, &zone, &Query::of(&missing, 1), NameUnknown);
+        }
+    });
+}
+
+/// The program keeps a copy, as long as that is what was written last.
+#[test]
+fn what_all_answers_share_follows_its_map() {
+    asked(|play, zone| {
+        let Cast {
+            client, service, ..
+        } = play.cast;
+        let query = Query::of("shop.default.svc.cluster.local", 1).bytes();
+        let Reply::Send(mut answer) = reply(zone, &query, Transport::Udp, true) else {
+            panic!("the server has no answer");
+        };
+        let question = udp(client, service).payload(&query);
+        for (version, ttl_s) in [(1, 1), (2, 2), (2, 2), (3, 5), (0, 6), (0, 7)] {
+            let resolver = &mut play.twin.memory.resolver;
+            (resolver.version, resolver.version_end) = (version, version);
+            resolver.ttl_s = ttl_s;
+            play.copy();
+            answer[query.len() + 6..][..4].copy_from_slice(&ttl_s.to_be_bytes());
+            play.ingress(&question)
+                .answers(NameFound, &question.datagram_back(&answer));
+        }
+        play.twin.memory.resolver.version += 1;
+        play.copy();
+        is_left(play, &query);
     });
 }
 

@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `NAMES` and `RESOLVER`: what the kernel answers about names, and where it is asked.
+//! `NAMES`, `LONG_NAMES` and `RESOLVER`: what the kernel answers about names, and where it is asked.
 
-use super::seal::sealed;
+use super::seal::{mix, sealed};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Words of a name's room: two of the longest labels.
 pub const NAME_WORDS: usize = 16;
+
+/// Words of a short name's room. The kernel makes a hash of all of a key, empty or not, and of the
+/// whole room that takes as long as all else that is done to find a name.
+pub const SHORT_WORDS: usize = 8;
+
+/// The key of a short name.
+pub type ShortLabels = [u64; SHORT_WORDS];
 
 /// Labels as they stand in a message (RFC 1035, section 3.1), in lower case, zeros behind them. 128
 /// bytes.
@@ -51,7 +58,43 @@ impl Labels {
     }
 }
 
-/// What a key of `NAMES` is the name of.
+impl Labels {
+    /// The key in `NAMES`; none: it is one of `LONG_NAMES`.
+    #[inline(always)]
+    pub fn short(&self) -> Option<&ShortLabels> {
+        let (short, beyond) = self.words.split_first_chunk()?;
+        let mut any = 0;
+        for word in beyond {
+            any |= *word;
+        }
+        (any == 0).then_some(short)
+    }
+
+    /// The labels that have this short key.
+    pub fn of_short(short: &ShortLabels) -> Self {
+        let mut whole = Self::default();
+        for (word, own) in whole.words.iter_mut().zip(short) {
+            *word = *own;
+        }
+        whole
+    }
+
+    /// 64 bits that stand for this key, as [`super::fingerprint`] has them for others, but made of
+    /// its first words alone: most names leave most of the room empty.
+    #[inline(always)]
+    pub fn identity(&self) -> u64 {
+        let mut print = 0;
+        for word in &self.words {
+            if *word == 0 {
+                break;
+            }
+            print = mix(print ^ *word);
+        }
+        print
+    }
+}
+
+/// What a key is the name of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameKind {
     /// A namespace that has Services with names.
@@ -92,7 +135,7 @@ impl NameKind {
 pub struct NameEntry {
     /// Unique for each write.
     pub version: u64,
-    /// [`super::fingerprint`] of the key.
+    /// [`Labels::identity`] of the key.
     pub identity: u64,
     /// [`NameKind::number`].
     pub kind: u32,

@@ -61,7 +61,7 @@ pub fn fingerprint<K: IntoBytes + Immutable>(key: &K) -> u64 {
 }
 
 #[inline(always)]
-fn mix(word: u64) -> u64 {
+pub(super) fn mix(word: u64) -> u64 {
     let product = word.wrapping_mul(0xff51_afd7_ed55_8ccd);
     product ^ (product >> 32)
 }

@@ -103,6 +103,7 @@ pub(super) const MAPS: [(&str, Sizing); 42] = [
     ("ADDRESSES_V4", Sizing::Fixed),
     ("ADDRESSES_V6", Sizing::Fixed),
     ("NAMES", Sizing::Names),
+    ("LONG_NAMES", Sizing::Names),
     ("RESOLVER", Sizing::Fixed),
     ("OVERHEARD", Sizing::Fixed),
     (FURTHER, Sizing::Fixed),

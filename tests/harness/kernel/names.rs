@@ -8,12 +8,13 @@ use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData, RingBuf},
 };
-use lb_common::wire::{Labels, NameEntry, Resolver};
+use lb_common::wire::{Labels, NameEntry, Resolver, ShortLabels};
 use lb_userspace::maps::pod::Wire;
 
-/// `NAMES`, `RESOLVER` and `OVERHEARD`.
+/// `NAMES`, `LONG_NAMES`, `RESOLVER` and `OVERHEARD`.
 pub struct NameMaps {
-    names: HashMap<MapData, Wire<Labels>, Wire<NameEntry>>,
+    short: HashMap<MapData, Wire<ShortLabels>, Wire<NameEntry>>,
+    long: HashMap<MapData, Wire<Labels>, Wire<NameEntry>>,
     resolver: Array<MapData, Wire<Resolver>>,
     overheard: RingBuf<MapData>,
 }
@@ -21,7 +22,8 @@ pub struct NameMaps {
 impl NameMaps {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self> {
         Ok(Self {
-            names: HashMap::try_from(map(ebpf, "NAMES")?)?,
+            short: HashMap::try_from(map(ebpf, "NAMES")?)?,
+            long: HashMap::try_from(map(ebpf, "LONG_NAMES")?)?,
             resolver: array(ebpf, "RESOLVER")?,
             overheard: map(ebpf, "OVERHEARD")?.try_into()?,
         })
@@ -38,12 +40,19 @@ impl NameMaps {
 
     /// Makes them equal to a memory's.
     pub(super) fn copy(&mut self, memory: &Memory) -> Result<()> {
-        let old: Vec<_> = self.names.keys().collect::<Result<_, _>>()?;
+        let old: Vec<_> = self.short.keys().collect::<Result<_, _>>()?;
         for key in old {
-            self.names.remove(&key)?;
+            self.short.remove(&key)?;
+        }
+        let old: Vec<_> = self.long.keys().collect::<Result<_, _>>()?;
+        for key in old {
+            self.long.remove(&key)?;
         }
         for (key, entry) in &memory.names {
-            self.names.insert(&Wire(*key), &Wire(*entry), 0)?;
+            match key.short() {
+                Some(short) => self.short.insert(&Wire(*short), &Wire(*entry), 0)?,
+                None => self.long.insert(&Wire(*key), &Wire(*entry), 0)?,
+            }
         }
         Ok(self.resolver.set(0, &Wire(memory.resolver), 0)?)
     }

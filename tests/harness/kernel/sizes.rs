@@ -40,7 +40,7 @@ impl Default for Sizes {
 
 impl Sizes {
     /// Names of maps, and their sizes.
-    pub(super) fn of_maps(&self) -> [(&'static str, u32); 23] {
+    pub(super) fn of_maps(&self) -> [(&'static str, u32); 24] {
         let expiries = 2 * self.flows + self.affinity + self.masks;
         [
             ("FLOWS_V4", self.flows),
@@ -64,6 +64,7 @@ impl Sizes {
             ("FRONTENDS_V4", self.frontends),
             ("FRONTENDS_V6", self.frontends),
             ("NAMES", self.frontends.max(1_024)),
+            ("LONG_NAMES", self.frontends.max(1_024)),
             ("SLOTS", 2 * self.frontends),
             ("BACKENDS", self.backends),
         ]

@@ -51,7 +51,7 @@ impl Environment for Memory {
     }
 
     fn name(&self, key: &Labels, into: &mut NameEntry) -> Found<()> {
-        let found = whole(self.names.get(key), fingerprint(key))?;
+        let found = whole(self.names.get(key), key.identity())?;
         Ok(found.map(|entry| *into = entry))
     }
 

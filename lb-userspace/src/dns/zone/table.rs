@@ -7,7 +7,7 @@ use super::{
     entry::{Entry, Label, label},
 };
 use crate::model::Name;
-use lb_common::wire::{Labels, NameEntry, NameKind, Resolver, fingerprint};
+use lb_common::wire::{Labels, NameEntry, NameKind, Resolver};
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 impl Zone {
@@ -87,7 +87,7 @@ fn entry(
     addresses: impl IntoIterator<Item = IpAddr>,
 ) -> (Labels, NameEntry) {
     let mut entry = NameEntry {
-        identity: fingerprint(&key),
+        identity: key.identity(),
         kind: kind.number(),
         ..NameEntry::default()
     };

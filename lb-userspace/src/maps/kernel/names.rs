@@ -10,13 +10,14 @@ use crate::maps::{StoreError, pod::Wire};
 use aya::maps::{Array, HashMap, MapData};
 use lb_common::{
     tables::Found,
-    wire::{Labels, NameEntry, Resolver, fingerprint},
+    wire::{Labels, NameEntry, Resolver, ShortLabels},
 };
 use std::path::Path;
 
-/// `NAMES` and `RESOLVER`.
+/// `NAMES`, `LONG_NAMES` and `RESOLVER`.
 pub struct KernelNames {
-    names: HashMap<MapData, Wire<Labels>, Wire<NameEntry>>,
+    short: HashMap<MapData, Wire<ShortLabels>, Wire<NameEntry>>,
+    long: HashMap<MapData, Wire<Labels>, Wire<NameEntry>>,
     resolver: Array<MapData, Wire<Resolver>>,
     capacity: u32,
 }
@@ -25,7 +26,8 @@ impl KernelNames {
     /// Opens the maps pinned in a folder.
     pub fn open(maps: &Path) -> Result<Self, OpenError> {
         Ok(Self {
-            names: open(maps, "NAMES")?,
+            short: open(maps, "NAMES")?,
+            long: open(maps, "LONG_NAMES")?,
             resolver: open(maps, "RESOLVER")?,
             capacity: entries(maps, "NAMES")?,
         })
@@ -33,32 +35,47 @@ impl KernelNames {
 
     /// All entries there are.
     pub fn list(&self) -> Result<Vec<(Labels, NameEntry)>, StoreError> {
-        let entries = self.names.iter().map(|entry| {
+        let short = self.short.iter().map(|entry| {
+            let (Wire(key), Wire(entry)) = entry.map_err(refused("names", READING))?;
+            Ok((Labels::of_short(&key), entry))
+        });
+        let long = self.long.iter().map(|entry| {
             let (Wire(key), Wire(entry)) = entry.map_err(refused("names", READING))?;
             Ok((key, entry))
         });
-        entries.collect()
+        short.chain(long).collect()
     }
 
     /// What a name stands for, as the program reads it.
     pub fn find(&self, key: &Labels) -> Result<Found<NameEntry>, StoreError> {
-        let look = || match self.names.get(&Wire(*key), 0) {
+        let get = || match key.short() {
+            Some(short) => self.short.get(&Wire(*short), 0),
+            None => self.long.get(&Wire(*key), 0),
+        };
+        let look = || match get() {
             Ok(Wire(entry)) => Ok(Some(entry)),
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(refused("names", READING)(error)),
         };
-        whole(look, fingerprint(key))
+        whole(look, key.identity())
     }
 
     /// Says what a name stands for.
     pub fn put(&mut self, key: &Labels, entry: &NameEntry) -> Result<(), StoreError> {
-        let written = self.names.insert(&Wire(*key), &Wire(*entry), 0);
+        let written = match key.short() {
+            Some(short) => self.short.insert(&Wire(*short), &Wire(*entry), 0),
+            None => self.long.insert(&Wire(*key), &Wire(*entry), 0),
+        };
         written.map_err(write_error("frontends", self.capacity))
     }
 
     /// Takes a name away.
     pub fn remove(&mut self, key: &Labels) -> Result<(), StoreError> {
-        absent_is_fine(self.names.remove(&Wire(*key))).map_err(refused("names", REMOVING))
+        let removed = match key.short() {
+            Some(short) => self.short.remove(&Wire(*short)),
+            None => self.long.remove(&Wire(*key)),
+        };
+        absent_is_fine(removed).map_err(refused("names", REMOVING))
     }
 
     /// Where the kernel is asked.
