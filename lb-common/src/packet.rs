@@ -47,8 +47,8 @@ pub trait Packet {
     /// Overwrites the bytes at an offset.
     fn store<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) -> Result<(), OutOfPacket>;
 
-    /// The same, after [`Packet::resize`]: in a BPF program it costs less. One that does so once has
-    /// the kernel make each of its packets its own first (`bpf_unclone_prologue`), so it is for
+    /// The same, after [`Packet::resize`]: in a BPF program it costs less. One that does so once
+    /// has the kernel make each of its packets its own first (`bpf_unclone_prologue`), so it is for
     /// programs that write into all of them.
     fn overwrite<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) -> Result<(), OutOfPacket> {
         self.store(at, bytes)

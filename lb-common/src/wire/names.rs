@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `NAMES`, `LONG_NAMES` and `RESOLVER`: what the kernel answers about names, and where it is asked.
+//! `NAMES`, `LONG_NAMES` and `RESOLVER`: what the kernel answers about names, and where it is
+//! asked.
 
 use super::seal::{mix, sealed};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
