@@ -72,7 +72,7 @@ pub(super) enum Sizing {
 }
 
 /// Every pinned map, and what decides its size.
-pub(super) const MAPS: [(&str, Sizing); 42] = [
+pub(super) const MAPS: [(&str, Sizing); 43] = [
     ("FRONTENDS_V4", Sizing::Frontends),
     ("FRONTENDS_V6", Sizing::Frontends),
     ("ADMITTED_V4", Sizing::Fixed),
