@@ -17,7 +17,7 @@ use crate::family::{NETWORK_AT, Own};
 use crate::packet::{OutOfPacket, Packet};
 use crate::parse::Datagram;
 use crate::tables::Environment;
-use crate::wire::{PASSAGES, Passage, Route, Tuple, Uplink, fingerprint, protocol};
+use crate::wire::{Onwards, PASSAGES, Passage, Route, Tuple, Uplink, fingerprint, protocol};
 
 /// How long the routing table's word is believed.
 const FRESH_NS: u64 = 100_000_000;
@@ -100,7 +100,7 @@ pub fn find<F: Own, P: Packet + ?Sized, T: Environment>(
     let now_ns = tables.about_now_ns();
     let place = place::<F>(tuple, class);
     let memory = recall(tables, place, passage, now_ns);
-    if memory == Memory::Same && passage.way != Way::Station.number() {
+    if memory == Memory::Same {
         return Some(left);
     }
     if !comes_from_there::<F, P>(packet, tuple, passage) {
@@ -118,50 +118,85 @@ pub fn find<F: Own, P: Packet + ?Sized, T: Environment>(
         Way::Neighbour
     };
     passage.way = way.number();
+    // Where there are more flows than places, to take turns in one would make all of them ask.
     if memory == Memory::Nothing {
-        keep(tables, place, passage, now_ns);
+        passage.until_ns = now_ns.saturating_add(FRESH_NS);
+        tables.remember(place, passage);
     }
     Some(left)
 }
 
 /// The same before the host's stack, for a packet from one other machine to another: it has been
 /// sent to this node, and goes out of an uplink that takes frames there, be it the one that it came
-/// by.
+/// by. What the routing table says is remembered in the packet's masquerade: between two addresses,
+/// as above, would be too few places for all clients.
 #[inline(always)]
 pub fn find_onwards<F: Own, P: Packet + ?Sized, T: Environment>(
     packet: &P,
-    tables: &mut T,
+    tables: &T,
     datagram: &Datagram<F::Address>,
     tuple: &Tuple<F::Address>,
-    passage: &mut Passage,
-    uplink: &mut Uplink,
-) -> Option<u8> {
+    (passage, uplink, onwards): (&mut Passage, &mut Uplink, &mut Onwards),
+) -> Option<Going> {
     let Hops { left, class } = question::<F, P>(packet, datagram, tuple, &mut passage.asked)?;
+    passage.way = Way::Station.number();
     let station = sent_to(packet)?;
     let now_ns = tables.about_now_ns();
-    let place = place::<F>(tuple, class);
-    let memory = recall(tables, place, passage, now_ns);
-    if memory == Memory::Same && passage.way == Way::Station.number() {
-        return (station == passage.station).then_some(left);
+    if is_known(onwards, &passage.asked, now_ns) {
+        passage.answered.ifindex = onwards.leaves_by;
+        passage.answered.from_station = onwards.from_station;
+        passage.answered.to_station = onwards.to_station;
+        let is_news = false;
+        return (station == onwards.station).then_some(Going { left, is_news });
     }
     if !is_sent_here(packet, tables, uplink) || !comes_from_there::<F, P>(packet, tuple, passage) {
         return None;
     }
-    passage.answered = passage.asked;
-    if packet.route(&mut passage.answered) != Routed::Onwards {
+    let (asked, answered) = (&passage.asked, &mut passage.answered);
+    *answered = *asked;
+    if packet.route(answered) != Routed::Onwards {
         return None;
     }
-    tables.uplink(passage.answered.ifindex, uplink).ok()??;
+    tables.uplink(answered.ifindex, uplink).ok()??;
     if uplink.takes_frames == 0 {
         return None;
     }
-    passage.way = Way::Station.number();
-    passage.station = station;
-    passage.pad = [0; 6];
-    if memory == Memory::Nothing {
-        keep(tables, place, passage, now_ns);
-    }
-    Some(left)
+    let until_ns = now_ns.saturating_add(FRESH_NS);
+    *onwards = Onwards {
+        until_ns,
+        comes_by: asked.ifindex,
+        leaves_by: answered.ifindex,
+        class,
+        length: answered.length,
+        station,
+        from_station: answered.from_station,
+        to_station: answered.to_station,
+        pad: [0; 8],
+        until_end_ns: until_ns,
+    };
+    Some(Going {
+        left,
+        is_news: true,
+    })
+}
+
+/// A packet that goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Going {
+    /// Hops that it has left.
+    pub left: u8,
+    /// Whether its way is to be remembered.
+    pub is_news: bool,
+}
+
+/// Whether what is asked was answered just now.
+#[inline(always)]
+fn is_known(onwards: &Onwards, asked: &Route, now_ns: u64) -> bool {
+    now_ns < onwards.until_ns
+        && onwards.until_ns == onwards.until_end_ns
+        && onwards.comes_by == asked.ifindex
+        && onwards.class == asked.class
+        && onwards.length >= asked.length
 }
 
 /// Whether a frame that has come by an uplink was sent to this node's station there: who overhears
@@ -246,14 +281,6 @@ fn comes_from_there<F: Own, P: Packet + ?Sized>(
     packet.route(route) != Routed::Nowhere && route.ifindex == ifindex
 }
 
-/// Remembers what was found. Where there are more flows than places, to take turns in one would
-/// make all of them ask, so nothing that is young enough gives way.
-#[inline(always)]
-fn keep<T: Environment>(tables: &mut T, place: u32, passage: &mut Passage, now_ns: u64) {
-    passage.until_ns = now_ns.saturating_add(FRESH_NS);
-    tables.remember(place, passage);
-}
-
 /// What is remembered in a place.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Memory {
@@ -281,7 +308,6 @@ fn recall<T: Environment>(tables: &T, place: u32, passage: &mut Passage, now_ns:
     }
     passage.answered = known.answered;
     passage.way = known.way;
-    passage.station = known.station;
     Memory::Same
 }
 

@@ -28,7 +28,7 @@ use crate::port;
 use crate::service;
 use crate::tables::{InsertError, Tables, Torn};
 use crate::verdict::Reason;
-use crate::wire::{Mask, Route, SocketEnds, Tuple, fingerprint};
+use crate::wire::{Mask, Onwards, Route, SocketEnds, Tuple, fingerprint};
 
 /// In the queue, [`Tuple::pad`] of the key of a masquerade's entry, which is the client's half.
 const QUEUED: [u8; 3] = [1, 0, 0];
@@ -155,6 +155,7 @@ fn write<F: Family>(
         port,
         end,
         pad: [0; 5],
+        onwards: Onwards::default(),
         born_ns_end: born_ns,
     };
 }

@@ -140,6 +140,8 @@ pub trait Tables<F: Family>: Environment {
     fn mask(&self, key: &Tuple<F::Address>, into: &mut Mask) -> Found<()>;
     /// Makes half of a masquerade where none is.
     fn insert_mask(&mut self, key: &Tuple<F::Address>, mask: &Mask) -> Result<(), InsertError>;
+    /// Writes down the way of a masquerade's packets, as `mask` says it, if it is still that one.
+    fn remember_onwards(&mut self, _key: &Tuple<F::Address>, _mask: &Mask) {}
     /// Removes half of a masquerade; removing what is not there is fine.
     fn remove_mask(&mut self, key: &Tuple<F::Address>);
 

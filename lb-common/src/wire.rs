@@ -38,7 +38,7 @@ pub use flow::{Flow, Progress, Reverse};
 pub use foreign::Foreign;
 pub use fragment::{Fragment, FragmentKey};
 pub use frontend::{FrontendKey, Service, scope};
-pub use mask::{MASQUERADES, Mask};
+pub use mask::{MASQUERADES, Mask, Onwards};
 pub use names::{
     Labels, NAME_WORDS, NameEntry, NameKind, Resolver, ResolverMode, SHORT_WORDS, ShortLabels,
 };

@@ -2,6 +2,7 @@
 //! `lb_common`'s tables over the kernel's maps.
 
 mod environment;
+mod onwards;
 
 use crate::{
     lru,
@@ -259,6 +260,13 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
     fn insert_mask(&mut self, key: &Tuple<F::Address>, mask: &Mask) -> Result<(), InsertError> {
         let inserted = F::masks().insert(key, mask, NOEXIST);
         inserted.map_err(refusal)
+    }
+
+    #[inline(always)]
+    fn remember_onwards(&mut self, key: &Tuple<F::Address>, mask: &Mask) {
+        if let Some(at) = F::masks().get_ptr_mut(key) {
+            onwards::write(at, mask);
+        }
     }
 
     #[inline(always)]

@@ -297,6 +297,8 @@ fn what_may_not_pass_the_stack_by_is_left_to_tc() {
             let node = row.begin(UPLINKS[0]);
             let (client, service, pod) = (row.client, row.service, row.pod);
             change(&mut row);
+            // What the routing table has said is believed for a while.
+            row.memory.now_ns += 100_000_000;
             eprintln!("{what}");
             row.stays(&tcp(client, service).ack());
             row.stays(&tcp(pod, node).syn_ack());
@@ -323,6 +325,26 @@ fn what_may_not_pass_the_stack_by_is_left_to_tc() {
         row.memory.now_ns += row.memory.node.timeouts.tombstone_ns;
         row.stays(&tcp(client, service).syn());
         row.stays(&tcp(pod, node).syn_ack());
+    }
+}
+
+/// A flow's way is asked for once in a while; each kind of traffic has its own.
+#[test]
+fn a_flow_remembers_its_way() {
+    for mut row in Row::both(TCP) {
+        let node = row.begin(UPLINKS[0]);
+        let asked = tcp(row.client, row.service).ack();
+        let to_pod = tcp(node, row.pod).ack();
+        row.leaves_by = None;
+        row.goes_on(&asked, Reason::Relayed, UPLINKS[0], to_pod.clone());
+        row.memory.now_ns += 100_000_000;
+        row.stays(&asked);
+        row.leaves_by = Some(UPLINKS[1]);
+        row.goes_on(&asked, Reason::Relayed, UPLINKS[1], to_pod.clone());
+        row.leaves_by = None;
+        row.goes_on(&asked, Reason::Relayed, UPLINKS[1], to_pod);
+        // A longer packet than the way takes.
+        row.stays(&asked.payload(&[0; 1_500]));
     }
 }
 

@@ -45,10 +45,17 @@ pub(super) fn answer_to_client<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     {
         return Err(Reason::Continued);
     }
-    let (datagram, passage, uplink) = (&frame.datagram, &mut frame.passage, &mut frame.uplink);
-    let tuple = &datagram.tuple;
-    let found = delivery::find_onwards::<F, P, T>(packet, tables, datagram, tuple, passage, uplink);
-    let hops_left = found.ok_or(Reason::Continued)?;
+    let (datagram, tuple) = (&frame.datagram, &frame.datagram.tuple);
+    let notes = (
+        &mut frame.passage,
+        &mut frame.uplink,
+        &mut frame.mask.onwards,
+    );
+    let found = delivery::find_onwards::<F, P, T>(packet, tables, datagram, tuple, notes);
+    let going = found.ok_or(Reason::Continued)?;
+    if going.is_news {
+        tables.remember_onwards(&frame.answer, &frame.mask);
+    }
     match conntrack::follow::<F>(frame, Side::Backend, now_ns, &node.timeouts) {
         Step::Touched => {
             let (flow, touch) = (&frame.flow, &frame.touch);
@@ -61,7 +68,7 @@ pub(super) fn answer_to_client<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     aim_at_client::<F>(frame);
     frame.datagram.tuple = frame.answer;
     rewrite::apply::<F, P>(packet, &frame.datagram, &frame.to)?;
-    delivery::hand_over::<F, P>(packet, &frame.passage, hops_left)?;
+    delivery::hand_over::<F, P>(packet, &frame.passage, going.left)?;
     Ok(Reason::RelayedBack)
 }
 
@@ -139,10 +146,18 @@ fn way<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     tables: &mut T,
     frame: &mut Frame<F::Address>,
 ) -> Result<u8, Reason> {
-    let (datagram, passage, uplink) = (&frame.datagram, &mut frame.passage, &mut frame.uplink);
-    let to = &frame.to;
-    let found = delivery::find_onwards::<F, P, T>(packet, tables, datagram, to, passage, uplink);
-    found.ok_or(Reason::Continued)
+    let (datagram, to) = (&frame.datagram, &frame.to);
+    let notes = (
+        &mut frame.passage,
+        &mut frame.uplink,
+        &mut frame.mask.onwards,
+    );
+    let found = delivery::find_onwards::<F, P, T>(packet, tables, datagram, to, notes);
+    let going = found.ok_or(Reason::Continued)?;
+    if going.is_news {
+        tables.remember_onwards(&frame.to, &frame.mask);
+    }
+    Ok(going.left)
 }
 
 #[inline(always)]

@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub const MASQUERADES: u32 = 1 << 17;
 
 /// Half of a masquerade, keyed by the [`super::Tuple`] of the packets that it changes: of a
-/// client's on their way to the backend, and of the backend's on their way to this node. 48 bytes.
+/// client's on their way to the backend, and of the backend's on their way to this node. 104 bytes.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -28,8 +28,39 @@ pub struct Mask {
     pub end: u8,
     /// Always zero.
     pub pad: [u8; 5],
+    /// The way of such packets, as the routing table has said it lately.
+    pub onwards: Onwards,
     /// Equal to `born_ns` in a whole value.
     pub born_ns_end: u64,
+}
+
+/// Where packets go on without the host's stack. Written in place while others read it: equal times
+/// at both ends say that it is whole. 56 bytes.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Onwards {
+    /// Until when it is believed, `CLOCK_MONOTONIC`; 0 = it says nothing.
+    pub until_ns: u64,
+    /// The interface that they come by.
+    pub comes_by: u32,
+    /// The interface that they leave by.
+    pub leaves_by: u32,
+    /// What their IP header says of the kind of traffic: [`super::Route::class`].
+    pub class: [u8; 4],
+    /// The longest IP packet that fits.
+    pub length: u16,
+    /// The station that they are sent to before.
+    pub station: [u8; 6],
+    /// The station that sends them on.
+    pub from_station: [u8; 6],
+    /// The next hop's station.
+    pub to_station: [u8; 6],
+    /// Always zero.
+    pub pad: [u8; 8],
+    /// Equal to `until_ns` in a whole value.
+    pub until_end_ns: u64,
 }
 
 impl Mask {
@@ -41,4 +72,5 @@ impl Mask {
 
 sealed!(Mask: born_ns, born_ns_end);
 
-const _: () = assert!(size_of::<Mask>() == 48);
+const _: () = assert!(size_of::<Onwards>() == 56);
+const _: () = assert!(size_of::<Mask>() == 104);

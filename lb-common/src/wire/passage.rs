@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// How many each processor remembers, a power of two.
 pub const PASSAGES: u32 = 1024;
 
-/// A question to the routing table, and that it was answered. 152 bytes.
+/// A question to the routing table, and that it was answered. 144 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Passage {
@@ -15,14 +15,12 @@ pub struct Passage {
     pub until_ns: u64,
     /// How a packet gets to its next hop: a [`crate::delivery::Way`], as a number.
     pub way: u32,
-    /// The station that such packets are sent to, where a hook looks at that itself.
-    pub station: [u8; 6],
     /// Always zero.
-    pub pad: [u8; 6],
+    pub pad: u32,
     /// What was asked.
     pub asked: Route,
     /// What was answered.
     pub answered: Route,
 }
 
-const _: () = assert!(size_of::<Passage>() == 152);
+const _: () = assert!(size_of::<Passage>() == 144);

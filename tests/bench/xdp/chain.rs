@@ -76,6 +76,7 @@ impl Chain {
             flows: 2 * services.max(NEW),
             // An LRU map keeps some hundreds of its elements for each processor.
             half_open: 2 * services.max(NEW) + 4_096,
+            masks: 2 * services.max(NEW),
             frontends: 2 * services + 8,
             backends: services + 1,
             ..Sizes::default()
@@ -177,7 +178,14 @@ impl Chain {
         }
         let met = self.count(Reason::Relayed)? - before;
         let count = count / RUN * RUN;
-        ensure!(met == u64::from(count), "{met} of {count} flows are new");
+        let ends = Reason::ALL
+            .iter()
+            .map(|end| (*end, self.count(*end).unwrap_or(0)));
+        let ends: Vec<_> = ends.filter(|(_, count)| *count > 0).collect();
+        ensure!(
+            met == u64::from(count),
+            "{met} of {count} flows are new: {ends:?}"
+        );
         Ok(sum.as_secs_f64() * 1e9 / f64::from(count))
     }
 

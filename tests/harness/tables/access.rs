@@ -244,6 +244,14 @@ where
         insert(table, Stage::Established, capacity, *key, *mask, |_| 0)
     }
 
+    fn remember_onwards(&mut self, key: &Tuple<F::Address>, mask: &Mask) {
+        if let Some(there) = self.entries_mut().masks.get_mut(key)
+            && there.born_ns == mask.born_ns
+        {
+            there.onwards = mask.onwards;
+        }
+    }
+
     fn remove_mask(&mut self, key: &Tuple<F::Address>) {
         self.entries_mut().masks.remove(key);
     }

@@ -8,8 +8,8 @@ use lb_common::{
     family::{Family, V4, V6},
     masquerade,
     wire::{
-        Backend, BackendState, CHUNK_SLOTS, Chunk, Expiry, FrontendKey, Mask, Service, Slot, Tuple,
-        Uplink, fingerprint, scope,
+        Backend, BackendState, CHUNK_SLOTS, Chunk, Expiry, FrontendKey, Mask, Onwards, Service,
+        Slot, Tuple, Uplink, fingerprint, scope,
     },
 };
 use std::net::{IpAddr, SocketAddr};
@@ -189,6 +189,7 @@ impl Memory {
                 port: put_in.port().to_be_bytes(),
                 end,
                 pad: [0; 5],
+                onwards: Onwards::default(),
                 born_ns_end: born_ns,
             };
             self.entries_mut().masks.insert(key, mask);
