@@ -25,6 +25,7 @@ mod fragments;
 mod outside;
 mod masquerade;
 mod relay;
+mod early;
 mod limits;
 mod races;
 mod refuse;

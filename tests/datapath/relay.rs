@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! XDP at an uplink. What is sent on is the host's alone to say: a test run's packets have no way
-//! to go, so the routing table is made up; what the kernel says is the node suite's. What is left
-//! to TC, dropped or answered is the same in both.
+//! What XDP at an uplink sends on. On the host alone: a test run's packets have no way to go, so
+//! the routing table is made up; what the kernel says is the node suite's.
 
-use crate::play::{Play, cast, play};
-use crate::twin::LOOPBACK;
+use crate::play::cast;
 use lb_common::{
     delivery::{Arrival, Routed, Way},
     frame::Frames,
@@ -12,13 +10,13 @@ use lb_common::{
     pipeline, port,
     verdict::Reason,
     wire::{
-        Route, Service,
+        Route,
         protocol::{SCTP, TCP, UDP},
     },
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tests::{
-    packet::{Frame, SEQUENCE, answers::Reset, opening, tcp, udp},
+    packet::{Frame, opening, tcp, udp},
     tables::Memory,
 };
 
@@ -357,52 +355,4 @@ fn who_cannot_be_shown_as_the_node_is_dropped_and_forgotten() {
         assert_eq!(row.comes(&syn).0, Reason::NoSource);
         assert_eq!(row.flows(), 0);
     }
-}
-
-/// By which packets of rows come in, once it is an uplink where packets may pass the stack by.
-fn uplink(play: &mut Play<'_>) {
-    let addresses = NODE.map(|text| text.parse().expect("an address"));
-    let memory = &mut play.twin.memory;
-    memory.add_uplink(LOOPBACK, addresses);
-    memory.node.direct_until_ns = u64::MAX;
-    play.copy();
-}
-
-/// In the kernel as well.
-#[test]
-fn refusals_and_drops_need_no_skb() {
-    play(|play| {
-        let cast = play.cast;
-        uplink(play);
-        play.service(cast.service, TCP, &[]);
-        let syn = tcp(cast.client, cast.service).syn();
-        play.early(&syn)
-            .answers(Reason::Refused, &syn.reset(Reset::After(SEQUENCE)));
-    });
-    play(|play| {
-        let cast = play.cast;
-        uplink(play);
-        play.service(cast.service, TCP, &cast.pods[..1]);
-        // A segment of no flow.
-        play.early(&tcp(cast.client, cast.service).ack())
-            .ends_as(Reason::Reset);
-        // A flow begins, and TC goes on with it.
-        let syn = tcp(cast.client, cast.service).syn();
-        play.early(&syn).stays(Reason::Continued);
-        play.ingress(&syn)
-            .becomes(Reason::Forwarded, &tcp(cast.client, cast.pods[0]).syn());
-        play.flags(cast.service, TCP, Service::RANGES);
-        let other = SocketAddr::new(cast.client.ip(), 5);
-        play.early(&tcp(other, cast.service).syn())
-            .stays(Reason::NotAdmitted);
-        // Another station's.
-        let uplinks = play.twin.memory.uplinks.values_mut();
-        uplinks.for_each(|uplink| uplink.station = [2, 0, 0, 0, 0, 9]);
-        play.copy();
-        play.early(&tcp(other, cast.service).ack())
-            .stays(Reason::NotAdmitted);
-        play.flags(cast.service, TCP, 0);
-        play.early(&tcp(other, cast.service).ack())
-            .stays(Reason::Continued);
-    });
 }
