@@ -70,9 +70,9 @@ const TEXT: [&str; 6] = [
      at a time, over epoll: 64 bytes asked, 128 answered.",
     "CPU is what client, server and the kernel's own thread (ksoftirqd) have used on that \
      processor for one operation: all work that veth makes of a packet is done by one of them.",
-    "UDP one way: 60-byte frames of 4,096 flows arrive at the node's end of the client's link as \
-     if it had received them (live frames of BPF_PROG_TEST_RUN), and end at the backend's in a \
-     program that drops them. One processor does all of it; what is lost under way is not counted.",
+    "UDP one way: 60-byte frames of 4,096 flows are sent out of the client's link (live frames of \
+     BPF_PROG_TEST_RUN), and end at the backend's in a program that drops them. One processor does \
+     all of it; what is lost under way is not counted.",
     "A ratio is that of a turn to the turn of `direct` in the same round; rounds go on until the \
      95 % interval of each ratio's median is within 3 %, or time is up. Contenders change places \
      from round to round.",

@@ -83,11 +83,7 @@ pub(super) fn run(
             .map(cpu::of_thread_ns)
             .sum::<anyhow::Result<u64>>()
     };
-    let place = match workload {
-        Workload::Packets => &world.node,
-        _ => &world.client,
-    };
-    place.run(|| {
+    world.client.run(|| {
         cpu::pin(processor)?;
         let mut client = Client::new(world, workload)?;
         // One for what is not there yet: a neighbour, a route, a flow.
@@ -127,12 +123,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes that a stream gives to the kernel at a time.
 const PIECE: usize = 1 << 16;
 
-enum Client {
+enum Client<'a> {
     Connections(Socket<SocketAddr>),
     Requests(Socket<TcpStream>),
     Datagrams(Socket<UdpSocket>),
     Stream(Socket<TcpStream>),
-    Packets(Box<Packets>),
+    Packets(Box<Packets<'a>>),
 }
 
 /// Something to wait for, and what waits.
@@ -143,8 +139,8 @@ struct Socket<S> {
     buffer: Vec<u8>,
 }
 
-impl Client {
-    fn new(world: &World, workload: Workload) -> anyhow::Result<Self> {
+impl<'a> Client<'a> {
+    fn new(world: &'a World, workload: Workload) -> anyhow::Result<Self> {
         let target = world.target();
         Ok(match workload {
             Workload::Connections => Self::Connections(Socket::over(target, CLOSE)?),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Datagrams of many flows, one way: from a source at the node's end of the client's link to a sink
-//! in the backend's place. Neither sockets nor the client cost anything, so what a packet costs is
-//! the node's.
+//! Datagrams of many flows, one way: from a source at the client's end of its link to a sink in the
+//! backend's place. Neither sockets nor the client cost anything, so what a packet costs is the
+//! node's, and its link's, which brings it as a NIC's driver would.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -22,23 +22,26 @@ const FIRST_PORT: u16 = 0x4000;
 const PAYLOAD: [u8; 18] = *b"\xff\xff................";
 
 /// A source and a sink, in one world.
-pub(super) struct Packets {
+pub(super) struct Packets<'a> {
+    world: &'a World,
     source: Source,
     sink: Sink,
     /// What the sink had taken when it was last asked.
     taken: u64,
 }
 
-impl Packets {
-    pub(super) fn new(world: &World) -> anyhow::Result<Self> {
+impl<'a> Packets<'a> {
+    pub(super) fn new(world: &'a World) -> anyhow::Result<Self> {
         let sink = Sink::open(&world.backend, "eth0")?;
         let client = SocketAddr::new(IpAddr::from(World::CLIENT), 0);
         let datagram = udp(client, world.target()).payload(&PAYLOAD);
         // The client's port, and the payload.
         let places = [14 + 20, 14 + 20 + 8, 14 + 20 + 8];
         let numbers = (places, [FLOWS, FIRST_PORT]);
-        let source = Source::open(&world.node, World::CLIENT_LINK, &datagram.bytes(), numbers)?;
+        world.node.take_xdp_frames(World::CLIENT_LINK)?;
+        let source = Source::open_sending(&world.client, "eth0", &datagram.bytes(), numbers)?;
         Ok(Self {
+            world,
             source,
             sink,
             taken: 0,
@@ -52,5 +55,14 @@ impl Packets {
         self.taken = self.sink.taken()?;
         let arrived = u32::try_from(self.taken - before)?;
         Ok(f64::from(arrived))
+    }
+}
+
+impl Drop for Packets<'_> {
+    fn drop(&mut self) {
+        // Others' packets shall not wait for each other there.
+        if let Err(error) = self.world.node.leave_xdp_frames(World::CLIENT_LINK) {
+            eprintln!("{error:#}");
+        }
     }
 }

@@ -226,5 +226,4 @@ pub(super) fn targets(rows: &[Row], scale: Scale, report: &mut Report) {
         }
         None => report.absent(RATE, format!("this run has no {ASKED} Services, or no nft")),
     }
-    report.absent("T5-xdp", "this version has no path by XDP");
 }

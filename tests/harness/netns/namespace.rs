@@ -151,6 +151,11 @@ impl Namespace {
         self.set_feature(link, "gro", "on")
     }
 
+    /// Has it take none again.
+    pub fn leave_xdp_frames(&self, link: &str) -> anyhow::Result<()> {
+        self.set_feature(link, "gro", "off")
+    }
+
     fn set_feature(&self, link: &str, feature: &str, state: &str) -> anyhow::Result<()> {
         let mut command = self.command("ethtool");
         command
