@@ -121,7 +121,7 @@ pub(super) fn measure(
     let processor = cpu::last()?;
     let seconds = match bench.scale {
         Scale::Full => 60,
-        Scale::Quick => 15,
+        Scale::Quick => 8,
         Scale::Smoke => 0,
     };
     let effort = Budget::of_seconds(seconds, 1).take(bench.scale.effort());
