@@ -20,7 +20,7 @@ fn every_part_of_the_bench_runs_and_reports() -> anyhow::Result<()> {
     let sections = titles(&report, "sections");
     assert_eq!(
         sections,
-        ["Control plane", "Packet path", "One packet", "Names"]
+        ["Control plane", "Packet path", "One packet", "Names", "XDP"]
     );
     for section in report["sections"].as_array().context("sections")? {
         for table in section["tables"].as_array().context("tables")? {
@@ -44,6 +44,8 @@ fn every_part_of_the_bench_runs_and_reports() -> anyhow::Result<()> {
         "T6-scale",
         "churn",
         "T8-queries",
+        "T4-known-1000",
+        "T5-xdp",
     ] {
         assert!(absent.contains(id), "{id} is not among {absent:?}");
     }
