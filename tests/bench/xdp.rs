@@ -120,8 +120,8 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
     let rows: Vec<_> = ROWS.into_iter().filter(|(size, _)| *size <= most).collect();
     let count: usize = rows.iter().map(|(_, cases)| cases.len()).sum();
     let mut budget = Budget::of_seconds(seconds, u32::try_from(2 * count + 2)?);
-    let floor = floor(bench, Does::Pass, &mut budget)?;
-    let turn = floor_of_turn(bench, &mut budget)?;
+    let [floor, turn] = [Does::Pass, Does::Turn].map(|does| floor(bench, does, &mut budget));
+    let (floor, turn) = (floor?, turn?);
     let mut found = Vec::new();
     for ip in Ip::ALL {
         for (services, cases) in &rows {
@@ -156,7 +156,7 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// What an empty program takes.
+/// What a program takes that does no more than this.
 fn floor(bench: &Bench, does: Does, budget: &mut Budget) -> anyhow::Result<Estimate> {
     let mut early = Early::load(does)?;
     let frame = tcp(Ip::V4.client(), Ip::V4.stranger()).ack().bytes();
@@ -169,11 +169,6 @@ fn floor(bench: &Bench, does: Does, budget: &mut Budget) -> anyhow::Result<Estim
         })?;
         Ok(ran.duration.as_secs_f64() * 1e9)
     })
-}
-
-/// What one takes that sends packets back.
-fn floor_of_turn(bench: &Bench, budget: &mut Budget) -> anyhow::Result<Estimate> {
-    floor(bench, Does::Turn, budget)
 }
 
 /// What is beyond a floor.
