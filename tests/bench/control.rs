@@ -100,9 +100,10 @@ impl Sizes {
             },
             Scale::Quick => Self {
                 services: &[1_000, 10_000],
-                churn_s: 10,
+                changes: 200,
+                churn_s: 5,
                 nft: &[100, 1_000],
-                seconds: 25,
+                seconds: 20,
                 ..Self::of(Scale::Full)
             },
             Scale::Smoke => Self {

@@ -52,7 +52,7 @@ impl Sizes {
                 services: &[1, 1_000],
                 nft_most: 1_000,
                 turn: Duration::from_millis(200),
-                seconds: 55,
+                seconds: 34,
             },
             Scale::Smoke => Self {
                 services: &[1, 20],
