@@ -17,7 +17,8 @@ pub const fn is_asked(destination: &Destination) -> bool {
     destination.flags & (Service::SPLIT | Service::RANGES) != 0
 }
 
-/// Lets a client in or not, and makes `destination` that of clients from outside, if this one is.
+/// Lets a client in or not, and makes `frame.destination` that of clients from outside, if this one
+/// is.
 /// While their entry is still being written, or just gone, everybody's is theirs as well.
 ///
 /// Out of line, like the other rare steps.
@@ -25,9 +26,8 @@ pub const fn is_asked(destination: &Destination) -> bool {
 pub fn admit<F: Family, T: Tables<F>>(
     tables: &T,
     frame: &mut Frame<F::Address>,
-    destination: &mut Destination,
 ) -> Result<(), Reason> {
-    let client = &frame.datagram.tuple.source;
+    let (client, destination) = (&frame.datagram.tuple.source, &frame.destination);
     if destination.flags & Service::RANGES != 0 && !tables.admits(destination.service_id, client) {
         return Err(Reason::NotAdmitted);
     }
@@ -35,9 +35,7 @@ pub fn admit<F: Family, T: Tables<F>>(
         return Ok(());
     }
     frame.frontend.scope = scope::OUTSIDE;
-    if let Some(outside) = look(tables, frame)? {
-        *destination = outside;
-    }
+    look(tables, frame)?;
     Ok(())
 }
 

@@ -7,7 +7,6 @@
 
 use crate::family::Family;
 use crate::frame::Frame;
-use crate::service::Destination;
 use crate::tables::{InsertError, Tables, Torn};
 use crate::verdict::Reason;
 use crate::wire::{Backend, BackendState, Tuple, fingerprint};
@@ -29,22 +28,21 @@ pub fn write_key<F: Family>(key: &mut Tuple<F::Address>, client: F::Address, ser
     key.pad = [0; 3];
 }
 
-/// Looks for the client's affinity in `frame.affinity`; whether it holds: it is not too old, and
-/// its backend still takes new flows of this Service.
+/// Looks for the client's affinity to `frame.destination` in `frame.affinity`; whether it holds: it
+/// is not too old, and its backend still takes new flows of this Service.
 ///
 /// Out of line, like the other rare steps.
 #[inline(never)]
 pub fn find<F: Family, T: Tables<F>>(
     tables: &T,
     frame: &mut Frame<F::Address>,
-    destination: &Destination,
 ) -> Result<bool, Torn> {
     frame.affinity.born_ns = 0;
-    if destination.affinity_s == 0 {
+    if frame.destination.affinity_s == 0 {
         return Ok(false);
     }
-    let client = frame.datagram.tuple.source;
-    write_key::<F>(&mut frame.affinity_key, client, destination.service_id);
+    let (client, service_id) = (frame.datagram.tuple.source, frame.destination.service_id);
+    write_key::<F>(&mut frame.affinity_key, client, service_id);
     if tables
         .affinity(&frame.affinity_key, &mut frame.affinity)?
         .is_none()
@@ -52,7 +50,7 @@ pub fn find<F: Family, T: Tables<F>>(
         frame.affinity.born_ns = 0;
         return Ok(false);
     }
-    let end_ns = end_ns(frame.affinity.used_ns, destination.affinity_s);
+    let end_ns = end_ns(frame.affinity.used_ns, frame.destination.affinity_s);
     if tables.now_ns() >= end_ns {
         return Ok(false);
     }
@@ -69,12 +67,8 @@ pub fn find<F: Family, T: Tables<F>>(
 ///
 /// After [`find`], which says in `frame.affinity` what there was.
 #[inline(always)]
-pub fn pin<F: Family, T: Tables<F>>(
-    tables: &mut T,
-    frame: &mut Frame<F::Address>,
-    destination: &Destination,
-) -> Reason {
-    if destination.affinity_s == 0 || keep(tables, frame, destination) {
+pub fn pin<F: Family, T: Tables<F>>(tables: &mut T, frame: &mut Frame<F::Address>) -> Reason {
+    if frame.destination.affinity_s == 0 || keep(tables, frame) {
         Reason::Forwarded
     } else {
         Reason::Unpinned
@@ -83,11 +77,7 @@ pub fn pin<F: Family, T: Tables<F>>(
 
 /// `false` = there is no room.
 #[inline(never)]
-fn keep<F: Family, T: Tables<F>>(
-    tables: &mut T,
-    frame: &mut Frame<F::Address>,
-    destination: &Destination,
-) -> bool {
+fn keep<F: Family, T: Tables<F>>(tables: &mut T, frame: &mut Frame<F::Address>) -> bool {
     let now_ns = tables.now_ns();
     let (affinity, choice) = (&mut frame.affinity, &frame.choice);
     let is_known = affinity.born_ns != 0;
@@ -95,7 +85,7 @@ fn keep<F: Family, T: Tables<F>>(
     affinity.identity = fingerprint(&frame.affinity_key);
     affinity.epoch = choice.epoch;
     affinity.backend = choice.backend;
-    affinity.timeout_s = destination.affinity_s;
+    affinity.timeout_s = frame.destination.affinity_s;
     affinity.used_ns_end = now_ns;
     if is_known && tables.replace_affinity(&frame.affinity_key, affinity) {
         return true;

@@ -13,14 +13,18 @@
 //! so that all flows between two share an answer; where the host routes by them, `auto` leaves
 //! everything to the stack, and of several equal ways all flows between two take the same.
 
+mod memory;
+
+pub(crate) use memory::{Memory, place, recall};
+
 use crate::family::{NETWORK_AT, Own};
 use crate::packet::{OutOfPacket, Packet};
 use crate::parse::Datagram;
 use crate::tables::Environment;
-use crate::wire::{Onwards, PASSAGES, Passage, Route, Tuple, Uplink, fingerprint, protocol};
+use crate::wire::{Onwards, Passage, Route, Tuple, Uplink, protocol};
 
 /// How long the routing table's word is believed.
-const FRESH_NS: u64 = 100_000_000;
+pub(crate) const FRESH_NS: u64 = 100_000_000;
 
 /// What the host's routing table says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +62,7 @@ pub enum Way {
 impl Way {
     /// As [`Passage::way`] says it.
     #[inline(always)]
-    const fn number(self) -> u32 {
+    pub(crate) const fn number(self) -> u32 {
         match self {
             Self::Neighbour => 0,
             Self::Pod => 1,
@@ -213,7 +217,7 @@ pub fn is_sent_here<P: Packet + ?Sized, T: Environment>(
 
 /// The station that a frame was sent to.
 #[inline(always)]
-fn sent_to<P: Packet + ?Sized>(packet: &P) -> Option<[u8; 6]> {
+pub(crate) fn sent_to<P: Packet + ?Sized>(packet: &P) -> Option<[u8; 6]> {
     let mut station = [0; 6];
     packet.load(0, &mut station).ok()?;
     Some(station)
@@ -226,8 +230,17 @@ pub fn hand_over<F: Own, P: Packet + ?Sized>(
     passage: &Passage,
     hops_left: u8,
 ) -> Result<(), OutOfPacket> {
-    let route = &passage.answered;
     F::store_hops(packet, hops_left, hops_left.saturating_sub(1))?;
+    pass_on(packet, passage)
+}
+
+/// The same for a packet whose hops are not this node's to count.
+#[inline(always)]
+pub(crate) fn pass_on<P: Packet + ?Sized>(
+    packet: &mut P,
+    passage: &Passage,
+) -> Result<(), OutOfPacket> {
+    let route = &passage.answered;
     if passage.way == Way::Neighbour.number() {
         packet.send(Way::Neighbour, route);
         return Ok(());
@@ -242,6 +255,12 @@ pub fn hand_over<F: Own, P: Packet + ?Sized>(
         packet.send(Way::Station, route);
     }
     Ok(())
+}
+
+/// Whether the next hop's station is written in where a packet goes by this passage.
+#[inline(always)]
+pub(crate) fn has_station(passage: &Passage) -> bool {
+    passage.way == Way::Station.number()
 }
 
 /// What is asked for a packet, and its hops, if it may go without the stack at all.
@@ -281,53 +300,13 @@ fn comes_from_there<F: Own, P: Packet + ?Sized>(
     packet.route(route) != Routed::Nowhere && route.ifindex == ifindex
 }
 
-/// What is remembered in a place.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Memory {
-    /// What is asked.
-    Same,
-    /// Something else.
-    Other,
-    /// Nothing that is young enough.
-    Nothing,
-}
-
-/// Looks whether what is asked was answered just now; then `passage` is what was found then.
-#[inline(always)]
-fn recall<T: Environment>(tables: &T, place: u32, passage: &mut Passage, now_ns: u64) -> Memory {
-    let known = tables.passage(place);
-    let Some(known) = known.filter(|known| now_ns < known.until_ns) else {
-        return Memory::Nothing;
-    };
-    if !known.asked.is_like(&passage.asked) {
-        return Memory::Other;
-    }
-    // A longer packet than has been asked for fits as well, up to what the answer says.
-    if passage.asked.length > known.answered.length {
-        return Memory::Other;
-    }
-    passage.answered = known.answered;
-    passage.way = known.way;
-    Memory::Same
-}
-
-/// Where the way between two addresses is remembered. The uppermost bits depend on all of both;
-/// the lower ones would not tell the pods of a network apart.
-#[inline(always)]
-fn place<F: Own>(tuple: &Tuple<F::Address>, [c0, c1, ..]: [u8; 4]) -> u32 {
-    let [.., b4, b5, b6, b7] = fingerprint(&[tuple.source, tuple.destination]).to_le_bytes();
-    let pair = u32::from_le_bytes([b4, b5, b6, b7]) >> (u32::BITS - PASSAGES.ilog2());
-    let kind = u32::from_le_bytes([tuple.protocol ^ c1, c0, 0, 0]);
-    (pair ^ kind) & (PASSAGES - 1)
-}
-
 /// Where TCP's header says how long it is (RFC 9293, section 3.1).
 const DATA_OFFSET_AT: usize = 12;
 
 /// Length of the longest IP packet that it will be on the wire; none where it is shorter than it
 /// says, or nobody knows.
 #[inline(always)]
-fn length<F: Own, P: Packet + ?Sized>(
+pub(crate) fn length<F: Own, P: Packet + ?Sized>(
     packet: &P,
     datagram: &Datagram<F::Address>,
     arrival: &Arrival,
@@ -357,7 +336,7 @@ fn length<F: Own, P: Packet + ?Sized>(
 }
 
 #[inline(always)]
-fn ask<F: Own>(
+pub(crate) fn ask<F: Own>(
     route: &mut Route,
     tuple: &Tuple<F::Address>,
     ifindex: u32,

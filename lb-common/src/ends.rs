@@ -17,6 +17,9 @@ use crate::wire::{PAGE_SPOTS, PAGES, fingerprint};
 pub enum End {
     /// A Service's. Its trace is the agent's to leave, in an array of its own.
     Service,
+    /// A Service's whose clients from outside get backends of other nodes through a tunnel;
+    /// likewise.
+    Tunnelled,
     /// What clients of flows dial.
     Dialled,
     /// What serves in flows.
@@ -34,7 +37,7 @@ pub fn spot<F: Family>(end: End, address: &F::Address) -> u32 {
     let number = u32::from_le_bytes([b5, b6, b7, 0]) >> 7;
     match end {
         End::Service | End::Dialled => number,
-        End::Serving => number ^ 1,
+        End::Serving | End::Tunnelled => number ^ 1,
         End::Behind => number ^ 2,
     }
 }

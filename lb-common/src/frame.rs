@@ -10,10 +10,11 @@ use crate::family::{Family, V4, V6};
 use crate::parse::Datagram;
 use crate::related::Message;
 use crate::select::Mark;
+use crate::service::Destination;
 use crate::tables::Touch;
 use crate::wire::{
     Affinity, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Mask, Passage, Reverse,
-    Tuple, Uplink,
+    Tunnelled, Tuple, Uplink,
 };
 use zerocopy::{FromBytes, FromZeros as _, Immutable, KnownLayout};
 
@@ -55,8 +56,16 @@ pub struct Frame<A> {
     pub ifindex: u32,
     /// Whether the packet has begun a flow, or is of one that has just begun; 0 = no.
     pub is_begun: u8,
-    /// Nothing.
-    pub pad_begun: [u8; 3],
+    /// Whether the packet is met for the second time, and its errand came to nothing; 0 = no.
+    pub is_back: u8,
+    /// What `ingress` leaves to be done: one of [`crate::tunnel::errand`].
+    pub errand: u8,
+    /// How long a packet may be that is too long for a tunnel.
+    pub mtu: u16,
+    /// The Service that a packet of no flow is for.
+    pub destination: Destination,
+    /// A flow that another node serves, as found or as being made.
+    pub tunnelled: Tunnelled,
     /// Where a client's packet goes.
     pub target: Target,
     /// What the packet changes in the flow.

@@ -57,5 +57,6 @@ pub mod admit;
 pub mod masquerade;
 
 pub mod delivery;
+pub mod tunnel;
 
 pub mod expiry;

@@ -3,7 +3,7 @@
 
 use crate::csum::{Change, add_to, corrected};
 use crate::delivery::{Arrival, Routed, Way};
-use crate::family::WideAddress;
+use crate::family::{NETWORK_AT, WideAddress};
 use crate::wire::{Route, SocketEnds};
 
 /// The packet has no byte there, or the kernel refused to change it.
@@ -21,6 +21,17 @@ pub enum Part {
     BalancedAddresses,
     /// Addresses, in a family whose own header has none (IPv6).
     Addresses,
+}
+
+/// What a tunnel puts before an IP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// How many bytes.
+    pub bytes: usize,
+    /// `EtherType` of the outer IP header, as of the inner one.
+    pub ethertype: u16,
+    /// Whether UDP follows the outer IP header.
+    pub has_udp: bool,
 }
 
 /// One packet, from its Ethernet header on.
@@ -115,6 +126,26 @@ pub trait Packet {
 
     /// Has the packet handed to its next hop when the program ends.
     fn send(&mut self, _way: Way, _route: &Route) {}
+
+    /// Whether it can only be sent to a station that is written in already: there is no stack yet
+    /// that would find its next hop's.
+    fn needs_station(&self) -> bool {
+        false
+    }
+
+    /// Makes room before the IP header for what a tunnel puts there, still to be written.
+    fn enter(&mut self, _room: Room) -> Result<(), OutOfPacket> {
+        Err(OutOfPacket)
+    }
+
+    /// Takes so many bytes away before the IP header: what a tunnel has put there.
+    fn leave(&mut self, _room: Room) -> Result<(), OutOfPacket> {
+        Err(OutOfPacket)
+    }
+
+    /// Has the answer that the packet becomes sent where the host's routes lead, and not back where
+    /// it came from: who has sent it is not who is answered.
+    fn answer_by_route(&mut self) {}
 
     /// Makes it a packet of this length, to be written anew: what its bytes are afterwards depends
     /// on who does it. What a sender or a NIC has left half made of checksums is forgotten.
@@ -245,6 +276,17 @@ impl Packet for Buffer<'_> {
         let new = self.room.get_mut(self.length.min(length)..length);
         // As in `blank`.
         new.ok_or(OutOfPacket)?.fill(0xa5);
+        self.length = length;
+        Ok(())
+    }
+
+    fn leave(&mut self, room: Room) -> Result<(), OutOfPacket> {
+        let inner = NETWORK_AT.wrapping_add(room.bytes);
+        let length = self.length.checked_sub(room.bytes).ok_or(OutOfPacket)?;
+        if inner > self.length {
+            return Err(OutOfPacket);
+        }
+        self.room.copy_within(inner..self.length, NETWORK_AT);
         self.length = length;
         Ok(())
     }

@@ -10,6 +10,10 @@ mod fragments;
 mod known;
 mod outside;
 mod relay;
+mod tunnel;
+mod uplink;
+
+pub use uplink::uplink;
 
 use crate::conntrack::{self, Age, Step, seen};
 use crate::ends::{self, End};
@@ -18,6 +22,7 @@ use crate::frame::{Frame, Frames};
 use crate::packet::Packet;
 use crate::parse::{ethertype, parse};
 use crate::tables::{Side, Tables};
+use crate::tunnel::{errand, may_be_in_one};
 use crate::verdict::{Reason, Verdict};
 use crate::{delivery, dns, refuse, rewrite};
 use aside::{is_unknown, request_to_itself, unknown_to_backend};
@@ -28,24 +33,9 @@ use fragments::{first_fragment, fragment_to_backend, fragment_to_client};
 use known::{give_up, holds, resume};
 use outside::{answered_to_node, begun_from_outside, sent_as_node};
 use relay::{answer_to_client, first_request, first_to_backend, request_to_backend};
-
-/// XDP at an uplink: what goes from one other machine to another. Everything else is TC's, as it
-/// came.
-#[inline(always)]
-pub fn uplink<P: Packet + ?Sized, T: Tables<V4> + Tables<V6>>(
-    packet: &mut P,
-    tables: &mut T,
-    frames: &mut Frames,
-) -> Reason {
-    if !delivery::is_on(tables) {
-        return Reason::Continued;
-    }
-    match ethertype(packet) {
-        Ok(V4::ETHERTYPE) => between_uplinks::<V4, P, T>(packet, tables, &mut frames.narrow),
-        Ok(V6::ETHERTYPE) => between_uplinks::<V6, P, T>(packet, tables, &mut frames.wide),
-        _ => Reason::Continued,
-    }
-}
+use tunnel::{
+    flow_of_this_node, packet_in_tunnel, packet_of_known, packet_of_unknown, packet_out_of_tunnel,
+};
 
 /// TC ingress at an edge: a client's packet on its way to a Service's backend.
 #[inline(always)]
@@ -62,19 +52,41 @@ pub fn ingress<P: Packet + ?Sized, T: Tables<V4> + Tables<V6>>(
     }
 }
 
-/// TC ingress where the programs of the kernel are one: with what answers questions for names, to
-/// which a packet goes from one and comes back to the other.
-pub fn ingress_and_names<P: Packet + ?Sized, T: Tables<V4> + Tables<V6>>(
+/// TC ingress where the programs of the kernel are one: with what answers questions for names, and
+/// what leads into tunnels and out of them, to which a packet goes from one and comes back.
+pub fn ingress_and_more<P: Packet + ?Sized, T: Tables<V4> + Tables<V6>>(
     packet: &mut P,
     tables: &mut T,
     frames: &mut Frames,
 ) -> Reason {
-    match ingress(packet, tables, frames) {
-        Reason::NameUnanswered => {
-            let answered = names(packet, tables, frames);
-            answered.unwrap_or_else(|| ingress(packet, tables, frames))
+    // What was one in a tunnel may be a question.
+    for _time in 0..2 {
+        let end = ingress(packet, tables, frames);
+        let further = match end {
+            Reason::NameUnanswered => names(packet, tables, frames),
+            Reason::Untunnelled => tunnel(packet, tables, frames),
+            end => return end,
+        };
+        if let Some(end) = further {
+            return end;
         }
-        end => end,
+    }
+    ingress(packet, tables, frames)
+}
+
+/// Does the errand of a packet that `ingress` has ended for with [`Reason::Untunnelled`]: leads it
+/// into a tunnel or out of one; none: `ingress` goes on with it, as it is now. The frames are as
+/// `ingress` has left them.
+#[inline(always)]
+pub fn tunnel<P: Packet + ?Sized, T: Tables<V4> + Tables<V6>>(
+    packet: &mut P,
+    tables: &mut T,
+    frames: &mut Frames,
+) -> Option<Reason> {
+    match ethertype(packet).ok()? {
+        V4::ETHERTYPE => through_tunnel::<V4, P, T>(packet, tables, &mut frames.narrow),
+        V6::ETHERTYPE => through_tunnel::<V6, P, T>(packet, tables, &mut frames.wide),
+        _ => None,
     }
 }
 
@@ -147,6 +159,9 @@ fn towards_backend<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     {
         end = to_node::<F, P, T>(packet, tables, frame);
     }
+    if may_be_in_one::<F, T>(tables, frame, end) {
+        return Reason::Untunnelled;
+    }
     if is_unknown(end) {
         frame.end = end.number();
         end = aside::<F, P, T>(packet, tables, frame);
@@ -161,6 +176,40 @@ fn towards_backend<F: Own, P: Packet + ?Sized, T: Tables<F>>(
         end = refuse::answer::<F, P, T>(packet, tables, frame, end);
     }
     end
+}
+
+/// Whatever has an errand.
+#[inline(always)]
+fn through_tunnel<F: Own, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &mut P,
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Option<Reason> {
+    let mut end = if frame.errand == errand::LEAVE {
+        take_out::<F, P, T>(packet, tables, frame)
+    } else {
+        put_in::<F, P, T>(packet, tables, frame)
+    };
+    if end == Reason::NotReply && frame.errand == errand::ENTER {
+        end = put_in_first::<F, P, T>(packet, tables, frame);
+    }
+    if end == Reason::Continued && frame.errand == errand::ENTER {
+        end = begin_here::<F, P, T>(packet, tables, frame);
+    }
+    if end == Reason::Forwarded {
+        end = serve::<F, P, T>(packet, tables, frame);
+    }
+    if end.verdict() == Verdict::Answer {
+        end = refuse::answer::<F, P, T>(packet, tables, frame, end);
+        if frame.errand == errand::LEAVE {
+            packet.answer_by_route();
+        }
+    }
+    if end.verdict() != Verdict::Pass {
+        return Some(end);
+    }
+    frame.is_back = u8::from(end == Reason::NotReply || frame.errand == errand::FOLLOW);
+    None
 }
 
 /// Whatever comes from the backend's side; likewise.
@@ -183,36 +232,6 @@ fn towards_client<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     }
     if frame.datagram.is_first != 0 {
         end = first_fragment(tables, frame, Side::Backend, end);
-    }
-    end
-}
-
-/// Whatever comes by an uplink, before the host's stack.
-#[inline(always)]
-fn between_uplinks<F: Own, P: Packet + ?Sized, T: Tables<F>>(
-    packet: &mut P,
-    tables: &mut T,
-    frame: &mut Frame<F::Address>,
-) -> Reason {
-    let mut end = relay_back::<F, P, T>(packet, tables, frame);
-    if end == Reason::NotReply {
-        end = relay::<F, P, T>(packet, tables, frame);
-    }
-    if end == Reason::NotService {
-        end = relay_begun::<F, P, T>(packet, tables, frame);
-    }
-    if end == Reason::Forwarded {
-        end = relay_first::<F, P, T>(packet, tables, frame);
-    }
-    if end.verdict() == Verdict::Answer {
-        end = if delivery::is_sent_here(packet, tables, &mut frame.uplink) {
-            refuse::answer::<F, P, T>(packet, tables, frame, end)
-        } else {
-            Reason::Continued
-        };
-    }
-    if end.verdict() == Verdict::Pass {
-        return Reason::Continued;
     }
     end
 }
@@ -254,6 +273,11 @@ out_of_line! {
     relay_back = answer_to_client;
     relay_begun = first_request;
     relay_first = first_to_backend;
+    put_in = packet_of_known;
+    put_in_first = packet_of_unknown;
+    begin_here = flow_of_this_node;
+    take_out = packet_in_tunnel;
+    serve = packet_out_of_tunnel;
 }
 
 /// A client's datagram, to the backend.
@@ -290,8 +314,14 @@ fn datagram_to_backend<F: Own, P: Packet + ?Sized, T: Tables<F>>(
         }
         known => {
             let alone = give_up(tables, frame, known.map(|known| known.stage), &node, now_ns)?;
-            let destination = dialled(packet, tables, frame)?.ok_or(alone)?;
-            begin(tables, frame, &destination, &node)?
+            if !dialled(packet, tables, frame)? {
+                return Err(alone);
+            }
+            if tunnel::may_enter(tables, frame) {
+                frame.errand = errand::ENTER;
+                return Err(Reason::Untunnelled);
+            }
+            begin(tables, frame, &node)?
         }
     };
 

@@ -5,6 +5,7 @@
 //! answer.
 
 use crate::account;
+use crate::admit;
 use crate::csum::{Change, field};
 use crate::echo;
 use crate::family::{NETWORK_AT, Own};
@@ -12,7 +13,7 @@ use crate::frame::Frame;
 use crate::packet::{OutOfPacket, Packet};
 use crate::parse::{Datagram, flags};
 use crate::rewrite;
-use crate::tables::Tables;
+use crate::tables::{Side, Tables};
 use crate::verdict::Reason;
 use crate::wire::{Manner, Refusals, protocol};
 use zerocopy::FromZeros as _;
@@ -28,7 +29,7 @@ const QUOTED: usize = 8;
 
 /// What becomes of a packet for a Service's address, but for no port that it has, and of no flow.
 #[inline(always)]
-pub fn unserved<F: Own, P: Packet + ?Sized>(packet: &P, frame: &Frame<F::Address>) -> Reason {
+pub fn unserved<F: Own, P: Packet + ?Sized>(packet: &P, frame: &mut Frame<F::Address>) -> Reason {
     let wish = match Reason::from_number(frame.end) {
         Some(Reason::NotRelated | Reason::RelatedFragment) => Reason::RelatedUnknown,
         Some(Reason::Fragment) => Reason::FragmentEarly,
@@ -45,7 +46,7 @@ pub fn unserved<F: Own, P: Packet + ?Sized>(packet: &P, frame: &Frame<F::Address
 pub fn unallocated<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     packet: &P,
     tables: &T,
-    frame: &Frame<F::Address>,
+    frame: &mut Frame<F::Address>,
 ) -> Reason {
     let destination = F::widen(frame.datagram.tuple.destination);
     let manner = Manner::from_byte(tables.node().refusals.unallocated);
@@ -65,15 +66,13 @@ fn left_alone<A>(frame: &Frame<A>) -> Reason {
 }
 
 /// What is for this host itself is left alone, whoever else has the address.
-#[inline(never)]
+#[inline(always)]
 fn unless_for_host<F: Own, P: Packet + ?Sized>(
     packet: &P,
-    frame: &Frame<F::Address>,
+    frame: &mut Frame<F::Address>,
     wish: Reason,
 ) -> Reason {
-    let tuple = &frame.datagram.tuple;
-    let (source, destination) = (F::widen(tuple.source), F::widen(tuple.destination));
-    if packet.is_for_host(F::NUMBER, &source, &destination) {
+    if admit::is_the_hosts::<F, P>(packet, frame, Side::Backend) {
         return left_alone(frame);
     }
     wish
@@ -104,19 +103,21 @@ pub fn answer<F: Own, P: Packet + ?Sized, T: Tables<F>>(
         return Reason::NotService;
     }
     let datagram = &frame.datagram;
-    let Some(answer) = length::<F, P>(packet, datagram) else {
+    let Some(answer) = length::<F, P>(packet, datagram, wish) else {
         return Reason::Unanswerable;
     };
     let now_ns = tables.now_ns();
     if !account::pay(tables, &refusals, now_ns, datagram.end, answer) {
         return Reason::AnswerLimit;
     }
-    let made = if datagram.is_tcp() {
+    let made = if wish == Reason::TooLong {
+        icmp_error::<F, P>(packet, datagram, F::TOO_LONG, frame.mtu)
+    } else if datagram.is_tcp() {
         reset::<F, P>(packet, datagram)
     } else if datagram.tuple.protocol == F::ICMP {
         echo::reply::<F, P>(packet, datagram)
     } else {
-        port_unreachable::<F, P>(packet, datagram)
+        icmp_error::<F, P>(packet, datagram, F::PORT_UNREACHABLE, 0)
     };
     made.map_or_else(Reason::from, |()| wish)
 }
@@ -131,6 +132,8 @@ fn manner(refusals: &Refusals, wish: Reason) -> (Manner, Reason) {
             Reason::UnknownPort,
         ),
         Reason::Reset => (Manner::from_byte(refusals.unknown_flow), Reason::NoFlow),
+        // Whoever is not told sends it again and again.
+        Reason::TooLong => (Manner::Answer, Reason::Unanswerable),
         _ => (Manner::from_byte(refusals.no_endpoint), Reason::NoBackend),
     }
 }
@@ -141,6 +144,7 @@ fn manner(refusals: &Refusals, wish: Reason) -> (Manner, Reason) {
 fn length<F: Own, P: Packet + ?Sized>(
     packet: &P,
     datagram: &Datagram<F::Address>,
+    wish: Reason,
 ) -> Option<usize> {
     let tuple = &datagram.tuple;
     let mut ends = [0; 12];
@@ -153,7 +157,7 @@ fn length<F: Own, P: Packet + ?Sized>(
     if is_of_group || !F::is_host(&tuple.source) || tuple.source == tuple.destination {
         return None;
     }
-    if datagram.is_tcp() {
+    if datagram.is_tcp() && wish != Reason::TooLong {
         return (datagram.tcp_flags & flags::RST == 0).then_some(F::TRANSPORT_AT + TCP_LENGTH);
     }
     // Only a header without options or extensions is quoted, or sent back.
@@ -196,19 +200,21 @@ fn reset<F: Own, P: Packet + ?Sized>(
     packet.store(F::TRANSPORT_AT, &answer(c0, c1))
 }
 
-/// An ICMP error that says that nobody listens there.
+/// An ICMP error of this type and code, with an MTU where it is about that.
 #[inline(never)]
-fn port_unreachable<F: Own, P: Packet + ?Sized>(
+fn icmp_error<F: Own, P: Packet + ?Sized>(
     packet: &mut P,
     datagram: &Datagram<F::Address>,
+    [kind, code]: [u8; 2],
+    mtu: u16,
 ) -> Result<(), OutOfPacket> {
+    let [m0, m1] = mtu.to_be_bytes();
     let quoted_header = F::load_header(packet)?;
     let mut quoted = [0; QUOTED];
     packet.load(F::TRANSPORT_AT, &mut quoted)?;
-    let [kind, code] = F::PORT_UNREACHABLE;
     let length = ICMP_LENGTH + (F::TRANSPORT_AT - NETWORK_AT) + QUOTED;
     let [l0, l1, ..] = length.to_le_bytes();
-    let mut sum = Change::of(&[kind, code, 0, 0])
+    let mut sum = Change::of(&[kind, code, 0, 0, 0, 0, m0, m1])
         .plus(F::sum(&quoted_header))
         .plus(Change::of(&quoted));
     if F::ICMP_HAS_PSEUDO_HEADER {
@@ -218,7 +224,7 @@ fn port_unreachable<F: Own, P: Packet + ?Sized>(
 
     begin::<F, P>(packet, datagram, F::ICMP, length)?;
     let at = F::TRANSPORT_AT;
-    packet.store(at, &[kind, code, c0, c1, 0, 0, 0, 0])?;
+    packet.store(at, &[kind, code, c0, c1, 0, 0, m0, m1])?;
     F::store_header(packet, at + ICMP_LENGTH, &quoted_header)?;
     let behind = at + ICMP_LENGTH + (F::TRANSPORT_AT - NETWORK_AT);
     packet.store(behind, &quoted)

@@ -5,9 +5,11 @@ use crate::family::Family;
 use crate::frame::Frame;
 use crate::tables::{Tables, Torn};
 use crate::wire::{FrontendKey, scope};
+use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 /// What choosing a backend needs of a Service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, Immutable, KnownLayout)]
 pub struct Destination {
     /// The Service's number.
     pub service_id: u32,
@@ -64,12 +66,13 @@ pub fn has_port<F: Family, T: Tables<F>>(
     Ok(tables.service(&frame.frontend)?.is_some())
 }
 
-/// The Service that a client's packet is for, if it is for one, whoever sends it.
+/// Looks for the Service that a client's packet is for, whoever sends it; then it is
+/// `frame.destination`.
 #[inline(always)]
 pub fn find<F: Family, T: Tables<F>>(
     tables: &T,
     frame: &mut Frame<F::Address>,
-) -> Result<Option<Destination>, Torn> {
+) -> Result<bool, Torn> {
     let tuple = &frame.datagram.tuple;
     frame.frontend = FrontendKey {
         address: tuple.destination,
@@ -80,18 +83,22 @@ pub fn find<F: Family, T: Tables<F>>(
     look(tables, frame)
 }
 
-/// The Service of `frame.frontend`.
+/// Looks for the Service of `frame.frontend`; then it is `frame.destination`, which otherwise stays
+/// what it was.
 #[inline(always)]
 pub(crate) fn look<F: Family, T: Tables<F>>(
     tables: &T,
-    frame: &Frame<F::Address>,
-) -> Result<Option<Destination>, Torn> {
-    let service = tables.service(&frame.frontend)?;
-    Ok(service.map(|service| Destination {
+    frame: &mut Frame<F::Address>,
+) -> Result<bool, Torn> {
+    let Some(service) = tables.service(&frame.frontend)? else {
+        return Ok(false);
+    };
+    frame.destination = Destination {
         service_id: service.service_id,
         first_chunk: service.first_chunk,
         slot_count: service.slot_count,
         flags: service.flags,
         affinity_s: service.affinity_s,
-    }))
+    };
+    Ok(true)
 }

@@ -11,7 +11,7 @@ use crate::ends::End;
 use crate::family::Family;
 use crate::wire::{
     Affinity, Backend, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Mask, Range,
-    Reverse, Service, Tuple,
+    Reverse, Service, Tunnelled, Tuple,
 };
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
@@ -144,6 +144,18 @@ pub trait Tables<F: Family>: Environment {
     fn remember_onwards(&mut self, _key: &Tuple<F::Address>, _mask: &Mask) {}
     /// Removes half of a masquerade; removing what is not there is fine.
     fn remove_mask(&mut self, key: &Tuple<F::Address>);
+
+    /// Copies what is known of a flow that another node serves; likewise.
+    fn tunnelled(&self, _key: &Tuple<F::Address>, _into: &mut Tunnelled) -> Found<()> {
+        Ok(None)
+    }
+    /// Writes such a flow down, in the place of what is there. Where there is no room, others or
+    /// this are forgotten: its packets choose anew, and alike as long as the backends are the same.
+    fn put_tunnelled(&mut self, _key: &Tuple<F::Address>, _tunnelled: &Tunnelled) {}
+    /// Whether an address is one of a node of the cluster's.
+    fn is_node(&self, _address: &F::Address) -> bool {
+        false
+    }
 
     /// Copies what a first fragment has taught; likewise.
     fn fragment(&self, key: &FragmentKey<F::Address>, into: &mut Fragment) -> Found<()>;

@@ -58,6 +58,7 @@ macro_rules! reasons {
                         | Self::Unpinned
                         | Self::ForeignUnknown
                         | Self::NameUnanswered
+                        | Self::Untunnelled
                 )
             }
 
@@ -224,10 +225,21 @@ reasons! {
     RelayedBack = 60, Deliver, "relayed_back";
     /// Left to the next hook, as it came.
     Continued = 61, Pass, "continued";
+    /// A client's packet from one uplink to a backend behind another, sent to that one's node
+    /// through a tunnel: the backend sees the client, and answers it from there.
+    Tunnelled = 62, Deliver, "tunnelled";
+    /// The same, but it does not fit: the client is told what does.
+    TooLong = 63, Answer, "too_long";
+    /// In a tunnel to this node, to a Service, and no node of the cluster has sent it.
+    Stranger = 64, Drop, "stranger";
+    /// Out of a tunnel, and for nothing that this node serves.
+    Astray = 65, Drop, "astray";
+    /// On its way into a tunnel or out of one, and the program that does that is not there.
+    Untunnelled = 66, Drop, "untunnelled";
 }
 
 /// Room for reasons in the counters of one hook.
-pub const REASON_SLOTS: u32 = 64;
+pub const REASON_SLOTS: u32 = 128;
 
 impl From<Torn> for Reason {
     #[inline(always)]

@@ -25,6 +25,7 @@ mod route;
 mod seal;
 mod slots;
 mod socket;
+mod tunnelled;
 mod tuple;
 mod uplink;
 
@@ -49,12 +50,13 @@ pub use route::Route;
 pub use seal::{Sealed, fingerprint};
 pub use slots::{CHUNK_SLOTS, Chunk, Slot};
 pub use socket::SocketEnds;
+pub use tunnelled::Tunnelled;
 pub use tuple::Tuple;
 pub use uplink::Uplink;
 
 /// Version of the layout of all maps together. A change to any type in here, to a map's kind or to
 /// the meaning of a field raises it; pins of other layouts live in folders of their own.
-pub const LAYOUT: u32 = 9;
+pub const LAYOUT: u32 = 10;
 
 /// IP protocol numbers that have ports (IANA protocol numbers).
 pub mod protocol {

@@ -8,10 +8,11 @@ use aya_ebpf::{
         __sk_buff,
         xdp_action::{XDP_DROP, XDP_PASS, XDP_TX},
     },
-    helpers::generated::bpf_redirect,
+    helpers::generated::{bpf_redirect, bpf_redirect_neigh},
     programs::{TcContext, XdpContext},
 };
 use aya_log_ebpf::warn;
+use core::ptr::null_mut;
 use lb_common::verdict::{REASON_SLOTS, Reason, Verdict};
 
 /// Where the program runs; its counters' place.
@@ -33,9 +34,9 @@ const DROP: i32 = 2;
 /// `TC_ACT_REDIRECT`, `TCX_REDIRECT`: where to has been noted (`Packet::send`).
 const REDIRECT: i32 = 7;
 
-/// Counts the reason and does what it says.
+/// Counts the reason and does what it says; where `is_routed`, what answers goes where routes lead.
 #[inline(always)]
-pub(crate) fn deliver(ctx: &TcContext, hook: Hook, end: Option<Reason>) -> i32 {
+pub(crate) fn deliver(ctx: &TcContext, hook: Hook, end: Option<Reason>, is_routed: bool) -> i32 {
     // Never: every processor has its frames. The verifier cannot know.
     let Some(reason) = end else {
         return NEXT;
@@ -44,7 +45,7 @@ pub(crate) fn deliver(ctx: &TcContext, hook: Hook, end: Option<Reason>) -> i32 {
     match reason.verdict() {
         Verdict::Pass => NEXT,
         Verdict::Drop => DROP,
-        Verdict::Answer => back(ctx),
+        Verdict::Answer => back(ctx, is_routed),
         Verdict::Deliver => REDIRECT,
     }
 }
@@ -78,12 +79,16 @@ fn count<C: EbpfContext>(ctx: &C, hook: Hook, reason: Reason) {
     }
 }
 
-/// Sends the packet out through the interface that it came in by. Programs at that interface's
-/// egress see it, ours too.
+/// Sends the packet out through the interface that it came in by, to whom it came from or by its
+/// own destination. Programs at that interface's egress see it, ours too.
 #[inline(always)]
-fn back(ctx: &TcContext) -> i32 {
+fn back(ctx: &TcContext, is_routed: bool) -> i32 {
     // SAFETY: the kernel hands every TC program a valid context.
     let ifindex = unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).ifindex };
+    if is_routed {
+        // SAFETY: the helper only notes where to, and finds the next hop itself.
+        return (unsafe { bpf_redirect_neigh(ifindex, null_mut(), 0, 0) }) as i32;
+    }
     // SAFETY: the helper only notes where to, and says what the hook is to return.
     (unsafe { bpf_redirect(ifindex, 0) }) as i32
 }

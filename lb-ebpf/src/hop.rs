@@ -10,8 +10,8 @@ use aya_ebpf::{
         bpf_redir_neigh__bindgen_ty_1,
     },
     helpers::generated::{
-        bpf_fib_lookup, bpf_redirect_neigh, bpf_redirect_peer, bpf_sk_lookup_udp, bpf_sk_release,
-        bpf_skc_lookup_tcp,
+        bpf_fib_lookup, bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer, bpf_sk_lookup_udp,
+        bpf_sk_release, bpf_skc_lookup_tcp,
     },
 };
 use core::ffi::c_void;
@@ -158,8 +158,10 @@ pub(crate) fn send(way: Way, route: &Route) {
             // SAFETY: the helper reads as many bytes as the next hop has, and notes where to.
             let _redirect = unsafe { bpf_redirect_neigh(route.ifindex, to, length, 0) };
         }
-        // Only before the stack.
-        Way::Station => {}
+        Way::Station => {
+            // SAFETY: the helper only notes where to.
+            let _redirect = unsafe { bpf_redirect(route.ifindex, 0) };
+        }
     }
 }
 

@@ -47,14 +47,16 @@ use xdp::Xdp;
 /// TC ingress at an edge: towards the backend.
 #[classifier]
 pub fn weiche_ingress(ctx: TcContext) -> i32 {
+    let mut packet = Skb::new(&ctx);
     let parts = frames(FrameUse::Packet).zip(KernelTables::new());
-    let end = parts
-        .map(|(frames, mut tables)| pipeline::ingress(&mut Skb::new(&ctx), &mut tables, frames));
-    if end == Some(Reason::NameUnanswered) {
-        go_on(&ctx, Further::Names);
+    let end = parts.map(|(frames, mut tables)| pipeline::ingress(&mut packet, &mut tables, frames));
+    match end {
+        Some(Reason::NameUnanswered) => go_on(&ctx, Further::Names),
+        Some(Reason::Untunnelled) => go_on(&ctx, Further::Tunnel),
+        _ => {}
     }
     overhear::show(&ctx, end);
-    deliver(&ctx, Hook::Ingress, end)
+    deliver(&ctx, Hook::Ingress, end, false)
 }
 
 /// What `weiche_ingress` goes on with where a packet is a question to the DNS Service: a program of
@@ -67,7 +69,23 @@ pub fn weiche_names(ctx: TcContext) -> i32 {
     if end.is_none() {
         go_on(&ctx, Further::Ingress);
     }
-    deliver(&ctx, Hook::Ingress, end.or(Some(Reason::NameUnanswered)))
+    let end = end.or(Some(Reason::NameUnanswered));
+    deliver(&ctx, Hook::Ingress, end, false)
+}
+
+/// What `weiche_ingress` goes on with where a packet may go into a tunnel, or has come in one; it
+/// comes back with what is to be looked at again.
+#[classifier]
+pub fn weiche_tunnel(ctx: TcContext) -> i32 {
+    let mut packet = Skb::new(&ctx);
+    let parts = frames(FrameUse::Packet).zip(KernelTables::new());
+    let end =
+        parts.and_then(|(frames, mut tables)| pipeline::tunnel(&mut packet, &mut tables, frames));
+    if end.is_none() {
+        go_on(&ctx, Further::Ingress);
+    }
+    let end = end.or(Some(Reason::Untunnelled));
+    deliver(&ctx, Hook::Ingress, end, packet.is_routed)
 }
 
 /// TC egress at an edge: back to the client.
@@ -77,7 +95,7 @@ pub fn weiche_egress(ctx: TcContext) -> i32 {
     let end = parts
         .map(|(frames, mut tables)| pipeline::egress(&mut Skb::new(&ctx), &mut tables, frames));
     overhear::show(&ctx, end);
-    deliver(&ctx, Hook::Egress, end)
+    deliver(&ctx, Hook::Egress, end, false)
 }
 
 /// XDP at an uplink: what goes from one other machine to another.

@@ -14,7 +14,8 @@ use lb_common::{
     wire::{
         Account, Admitted, Affinity, Backend, Chunk, Expiry, Flow, Foreign, Fragment, FragmentKey,
         FrontendKey, Labels, MASQUERADES, Mask, NameEntry, Node, PAGES, PASSAGES as PLACES, Page,
-        Passage, Range, Resolver, Reverse, Round, Service, ShortLabels, Sweep, Tuple, Uplink,
+        Passage, Range, Resolver, Reverse, Round, Service, ShortLabels, Sweep, Tunnelled, Tuple,
+        Uplink,
     },
 };
 
@@ -36,6 +37,10 @@ type Masks<A> =
     HashMap<Tuple<A>, Mask, { 2 * MASQUERADES as usize }, { BPF_F_NO_PREALLOC as usize }>;
 /// Fragmented datagrams that are under way at once; the oldest give way. Nobody sets this size.
 type Fragments<A> = LruHashMap<FragmentKey<A>, Fragment, 16384>;
+/// Flows that other nodes serve; who has sent nothing for longest gives way. Nobody sets this size.
+type Tunnelleds<A> = LruHashMap<Tuple<A>, Tunnelled, 131_072>;
+/// Addresses of nodes, made as they come.
+type Nodes<A> = HashMap<A, u32, 16_384, { BPF_F_NO_PREALLOC as usize }>;
 type HalfReverses<A> = LruHashMap<Tuple<A>, Reverse, 1024>;
 /// Twice as many as flows, of which one that is replaced leaves its entry until that is met, as
 /// many as affinities, and as many as masquerades.
@@ -94,6 +99,14 @@ static FRAGMENTS_V6: Fragments<A6> = LruHashMap::new();
 static MASKS_V4: Masks<A4> = HashMap::new();
 #[btf_map]
 static MASKS_V6: Masks<A6> = HashMap::new();
+#[btf_map]
+static TUNNELLED_V4: Tunnelleds<A4> = LruHashMap::new();
+#[btf_map]
+static TUNNELLED_V6: Tunnelleds<A6> = LruHashMap::new();
+#[btf_map]
+static NODES_V4: Nodes<A4> = HashMap::new();
+#[btf_map]
+static NODES_V6: Nodes<A6> = HashMap::new();
 #[btf_map]
 static EXPIRY_V4: Expiries<A4> = Queue::new();
 #[btf_map]
@@ -159,7 +172,7 @@ pub(crate) static RESOLVER: Array<Resolver, 1> = Array::new();
 pub(crate) static OVERHEARD: RingBuf<[u8; MESSAGE], 262_144> = RingBuf::new();
 /// Programs that others go on with: see [`Further`].
 #[btf_map]
-pub(crate) static FURTHER: ProgramArray<2> = ProgramArray::new();
+pub(crate) static FURTHER: ProgramArray<3> = ProgramArray::new();
 
 /// Places in `FURTHER`.
 #[derive(Clone, Copy)]
@@ -168,6 +181,8 @@ pub(crate) enum Further {
     Ingress = 0,
     /// `weiche_names`.
     Names = 1,
+    /// `weiche_tunnel`.
+    Tunnel = 2,
 }
 
 /// What a program works on: its stack holds 512 bytes.
@@ -221,6 +236,10 @@ pub(crate) trait FamilyMaps: Family {
     fn foreigns() -> &'static Foreigns<Self::Address>;
     /// Who is shown to backends as this node.
     fn masks() -> &'static Masks<Self::Address>;
+    /// Flows that other nodes serve.
+    fn tunnelleds() -> &'static Tunnelleds<Self::Address>;
+    /// Addresses of nodes.
+    fn nodes() -> &'static Nodes<Self::Address>;
     /// What first fragments have taught.
     fn fragments() -> &'static Fragments<Self::Address>;
     /// The queue in which flows and affinities wait for the sweep.
@@ -238,8 +257,8 @@ pub(crate) trait FamilyMaps: Family {
 /// The maps of a family by their names.
 macro_rules! family_maps {
     ($family:ident: $frontends:ident $admitted:ident $flows:ident $reverses:ident $opens:ident
-     $half:ident $affinities:ident $foreigns:ident $masks:ident $fragments:ident $expiries:ident
-     $ends:ident $addresses:ident $frame:ident $range:literal) => {
+     $half:ident $affinities:ident $foreigns:ident $masks:ident $tunnelleds:ident $nodes:ident
+     $fragments:ident $expiries:ident $ends:ident $addresses:ident $frame:ident $range:literal) => {
         impl FamilyMaps for $family {
             const RANGE: u32 = $range;
 
@@ -289,6 +308,16 @@ macro_rules! family_maps {
             }
 
             #[inline(always)]
+            fn tunnelleds() -> &'static Tunnelleds<Self::Address> {
+                &$tunnelleds
+            }
+
+            #[inline(always)]
+            fn nodes() -> &'static Nodes<Self::Address> {
+                &$nodes
+            }
+
+            #[inline(always)]
             fn fragments() -> &'static Fragments<Self::Address> {
                 &$fragments
             }
@@ -317,6 +346,8 @@ macro_rules! family_maps {
 }
 
 family_maps!(V4: FRONTENDS_V4 ADMITTED_V4 FLOWS_V4 REVERSE_V4 HALF_OPEN_V4 HALF_REVERSE_V4
-    AFFINITY_V4 FOREIGN_V4 MASKS_V4 FRAGMENTS_V4 EXPIRY_V4 ENDS_V4 ADDRESSES_V4 narrow 0);
+    AFFINITY_V4 FOREIGN_V4 MASKS_V4 TUNNELLED_V4 NODES_V4 FRAGMENTS_V4 EXPIRY_V4 ENDS_V4
+    ADDRESSES_V4 narrow 0);
 family_maps!(V6: FRONTENDS_V6 ADMITTED_V6 FLOWS_V6 REVERSE_V6 HALF_OPEN_V6 HALF_REVERSE_V6
-    AFFINITY_V6 FOREIGN_V6 MASKS_V6 FRAGMENTS_V6 EXPIRY_V6 ENDS_V6 ADDRESSES_V6 wide 1);
+    AFFINITY_V6 FOREIGN_V6 MASKS_V6 TUNNELLED_V6 NODES_V6 FRAGMENTS_V6 EXPIRY_V6 ENDS_V6
+    ADDRESSES_V6 wide 1);

@@ -4,13 +4,14 @@
 
 use crate::{
     clock, hop,
-    words::{self, Room},
+    words::{self, Room as Words},
 };
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{
-        __sk_buff, BPF_F_IPV6, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM,
-        bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
+        __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6,
+        BPF_F_ADJ_ROOM_ENCAP_L4_UDP, BPF_F_ADJ_ROOM_FIXED_GSO, BPF_F_IPV6, BPF_F_MARK_MANGLED_0,
+        BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC,
     },
     helpers::generated::{
         bpf_csum_update, bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_tail,
@@ -22,14 +23,16 @@ use core::{arch::asm, mem::MaybeUninit};
 use lb_common::{
     csum::Change,
     delivery::{Arrival, Routed, Way},
-    family::WideAddress,
-    packet::{OutOfPacket, Packet, Part},
+    family::{Family as _, V4, WideAddress},
+    packet::{OutOfPacket, Packet, Part, Room},
     wire::{Route, SocketEnds},
 };
 
 /// A packet at a TC hook.
 pub(crate) struct Skb {
     skb: *mut __sk_buff,
+    /// Whether what it becomes as an answer goes where routes lead.
+    pub(crate) is_routed: bool,
 }
 
 impl Skb {
@@ -37,6 +40,7 @@ impl Skb {
     pub(crate) fn new(ctx: &TcContext) -> Self {
         Self {
             skb: ctx.as_ptr().cast(),
+            is_routed: false,
         }
     }
 }
@@ -55,7 +59,7 @@ impl Packet for Skb {
         at: usize,
         into: &mut [u8; N],
     ) -> Result<(), OutOfPacket> {
-        let mut room = MaybeUninit::<Room<N>>::uninit();
+        let mut room = MaybeUninit::<Words<N>>::uninit();
         let from = if let Some(from) = self.linear::<N>(at) {
             from
         } else {
@@ -169,6 +173,34 @@ impl Packet for Skb {
     }
 
     #[inline(always)]
+    fn enter(&mut self, room: Room) -> Result<(), OutOfPacket> {
+        let outer = if room.ethertype == V4::ETHERTYPE {
+            BPF_F_ADJ_ROOM_ENCAP_L3_IPV4
+        } else {
+            BPF_F_ADJ_ROOM_ENCAP_L3_IPV6
+        };
+        let udp = if room.has_udp {
+            BPF_F_ADJ_ROOM_ENCAP_L4_UDP
+        } else {
+            0
+        };
+        // Segments stay as long as they are: they have been found to fit.
+        let flags = BPF_F_ADJ_ROOM_FIXED_GSO | outer | udp;
+        self.adjust_room((room.bytes as u32).cast_signed(), u64::from(flags))
+    }
+
+    #[inline(always)]
+    fn leave(&mut self, room: Room) -> Result<(), OutOfPacket> {
+        let flags = u64::from(BPF_F_ADJ_ROOM_FIXED_GSO);
+        self.adjust_room(-(room.bytes as u32).cast_signed(), flags)
+    }
+
+    #[inline(always)]
+    fn answer_by_route(&mut self) {
+        self.is_routed = true;
+    }
+
+    #[inline(always)]
     fn blank(&mut self, length: usize) -> Result<(), OutOfPacket> {
         let length = length as u32 + FRONT.cast_unsigned();
         // No helper says "this packet's checksums are made": a packet whose sum a sender has left
@@ -178,9 +210,7 @@ impl Packet for Skb {
         // make a whole, single packet of it.
         self.change_tail(length - 1)?;
         self.change_tail(length)?;
-        // SAFETY: the helper checks lengths itself.
-        let error = unsafe { bpf_skb_adjust_room(self.skb, -FRONT, BPF_ADJ_ROOM_MAC, 0) };
-        done(error)
+        self.adjust_room(-FRONT, 0)
     }
 
     #[inline(always)]
@@ -247,6 +277,13 @@ impl Skb {
         let end = (unsafe { (*self.skb).data_end }) as usize;
         let from = begin + bounded(at);
         (from + N <= end).then_some(from)
+    }
+
+    /// Gives it more bytes before the IP header, or fewer.
+    #[inline(always)]
+    fn adjust_room(&mut self, more: i32, flags: u64) -> Result<(), OutOfPacket> {
+        // SAFETY: the helper checks lengths itself.
+        done(unsafe { bpf_skb_adjust_room(self.skb, more, BPF_ADJ_ROOM_MAC, flags) })
     }
 
     #[inline(always)]

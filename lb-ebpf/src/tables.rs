@@ -20,7 +20,8 @@ use lb_common::{
     tables::{Found, InsertError, Side, Stage, Tables, Touch},
     wire::{
         Admitted, Affinity, Backend, BackendState, CHUNK_SLOTS, Expiry, Flow, Foreign, Fragment,
-        FragmentKey, FrontendKey, Mask, Node, Range, Reverse, Service, Slot, Tuple, fingerprint,
+        FragmentKey, FrontendKey, Mask, Node, Range, Reverse, Service, Slot, Tunnelled, Tuple,
+        fingerprint,
     },
 };
 
@@ -276,6 +277,25 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
     }
 
     #[inline(always)]
+    fn tunnelled(&self, key: &Tuple<F::Address>, into: &mut Tunnelled) -> Found<()> {
+        const WORDS: usize = words::<Tunnelled>();
+        let look = || F::tunnelleds().get_ptr_mut(key);
+        let found = whole::<_, WORDS>(look, fingerprint(key), into);
+        Ok(found?.map(|_| ()))
+    }
+
+    #[inline(always)]
+    fn put_tunnelled(&mut self, key: &Tuple<F::Address>, tunnelled: &Tunnelled) {
+        // Where the kernel finds no room, its packets choose anew.
+        let _ = lru::insert(F::tunnelleds(), key, tunnelled, ANY);
+    }
+
+    #[inline(always)]
+    fn is_node(&self, address: &F::Address) -> bool {
+        F::nodes().get_ptr(address).is_some()
+    }
+
+    #[inline(always)]
     fn fragment(&self, key: &FragmentKey<F::Address>, into: &mut Fragment) -> Found<()> {
         const WORDS: usize = words::<Fragment>();
         let look = || F::fragments().get_ptr_mut(key);
@@ -298,7 +318,7 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
     #[inline(always)]
     fn has_trace(&self, end: End, spot: u32) -> bool {
         let traces = match end {
-            End::Service => F::addresses(),
+            End::Service | End::Tunnelled => F::addresses(),
             End::Dialled | End::Serving | End::Behind => F::ends(),
         };
         traces::is_there(traces, spot)

@@ -12,13 +12,15 @@ use aya_ebpf::{
         xdp_action::{XDP_DROP, XDP_REDIRECT, XDP_TX},
         xdp_md,
     },
-    helpers::generated::{bpf_redirect, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
+    helpers::generated::{
+        bpf_redirect, bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len,
+    },
     programs::XdpContext,
 };
 use lb_common::{
     delivery::{Arrival, Routed, Way},
-    family::WideAddress,
-    packet::{OutOfPacket, Packet},
+    family::{NETWORK_AT, WideAddress},
+    packet::{OutOfPacket, Packet, Room},
     wire::{Route, SocketEnds},
 };
 
@@ -124,6 +126,20 @@ impl Packet for Xdp {
     #[inline(always)]
     fn route(&self, question: &mut Route) -> Routed {
         hop::route(self.xdp.cast(), question)
+    }
+
+    #[inline(always)]
+    fn needs_station(&self) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn enter(&mut self, room: Room) -> Result<(), OutOfPacket> {
+        // SAFETY: the helper checks lengths itself.
+        done(unsafe { bpf_xdp_adjust_head(self.xdp, -(room.bytes as u32).cast_signed()) })?;
+        let mut ethernet = [0; NETWORK_AT];
+        self.load(room.bytes, &mut ethernet)?;
+        self.store(0, &ethernet)
     }
 
     #[inline(always)]

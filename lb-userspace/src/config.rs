@@ -118,7 +118,7 @@ pub struct Given {
     pub hostname_override: Option<String>,
     /// `--service-cidr`.
     pub service_cidrs: Vec<IpNet>,
-    /// `--nodeport-addresses` and `--external-ips`.
+    /// `--nodeport-addresses`, `--external-ips` and `--forwarding`.
     pub rules: Rules,
     /// `--seed-file`.
     pub seed_file: Option<PathBuf>,

@@ -14,6 +14,7 @@ pub mod pin;
 pub mod further;
 
 mod load;
+mod maps;
 mod heap;
 mod verified;
 mod sweep;
@@ -21,7 +22,8 @@ mod log;
 mod resize;
 mod verifier;
 
-pub use load::{LoadError, OBJECT, Sizes};
+pub use load::{LoadError, OBJECT};
+pub use maps::Sizes;
 pub use resize::{Misfit, MoveError};
 pub use sweep::SweepError;
 
@@ -219,7 +221,7 @@ fn take_over(
     next.create()?;
     if found.is_some() {
         // Packets write into them all the time, and they are right for the flows of both.
-        for map in load::SHARED {
+        for map in maps::SHARED {
             current.share(map, &next)?;
         }
     }

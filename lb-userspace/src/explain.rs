@@ -76,7 +76,7 @@ pub fn explain(
     };
     let mut sample = Sample::new(&mut room, before.len(), ifindex);
     let mut live = Live::open(maps, now_ns)?;
-    let end = pipeline::ingress(&mut sample, &mut live, &mut Frames::new());
+    let end = pipeline::ingress_and_more(&mut sample, &mut live, &mut Frames::new());
     let is_of_others = sample.is_of_others();
     let after = sample.bytes().to_vec();
     let (node, events) = live.close()?;

@@ -12,6 +12,7 @@ pub mod memory;
 pub mod faulty;
 
 use std::{
+    collections::BTreeSet,
     fmt,
     net::{IpAddr, SocketAddr},
 };
@@ -50,6 +51,11 @@ impl Frontend {
         Self::new(address, 0, 0)
     }
 
+    /// Whether clients dial it; what is for tunnels, nobody does.
+    pub const fn is_dialled(&self) -> bool {
+        self.scope != scope::TUNNEL
+    }
+
     /// The entry for everybody: what is dialled, whoever dials it.
     #[must_use]
     pub const fn for_all(self) -> Self {
@@ -76,6 +82,7 @@ impl fmt::Display for Frontend {
         }?;
         match self.scope {
             scope::OUTSIDE => f.write_str(" from outside"),
+            scope::TUNNEL => f.write_str(" from a tunnel"),
             _ => Ok(()),
         }
     }
@@ -119,7 +126,7 @@ pub enum StoreError {
 /// The maps that say where Services lead.
 ///
 /// Calls are idempotent; removing what is absent is fine. A call that fails has changed nothing,
-/// but for [`Store::put_chunks`], which may have written some of its chunks.
+/// but for [`Store::put_chunks`] and [`Store::put_nodes`], which may have done some of their work.
 pub trait Store {
     /// Sizes, fixed for the life of the store.
     fn capacity(&self) -> Capacity;
@@ -167,6 +174,9 @@ pub trait Store {
     fn put_node(&mut self, node: &Node) -> Result<(), StoreError>;
     /// Writes where Services' addresses come from, of each family.
     fn put_ranges(&mut self, ranges: &[Range; 2]) -> Result<(), StoreError>;
+    /// Writes the addresses of all nodes of the cluster, in place of those that are there: who may
+    /// send us tunnels.
+    fn put_nodes(&mut self, nodes: &BTreeSet<IpAddr>) -> Result<(), StoreError>;
 }
 
 /// A backend's value as people write it.

@@ -3,10 +3,12 @@
 
 mod object;
 mod shared;
+mod nodes;
 mod world;
 
+pub use nodes::Nodes;
 pub use object::{
-    Address, Affinity, Change, Endpoint, EndpointSlice, Kind, Name, NodeObject, Parts, Place,
-    Policy, Protocol, ServiceKind, ServiceObject, ServicePort, SlicePort,
+    Address, Affinity, Change, Endpoint, EndpointSlice, Forwarding, Kind, Name, NodeObject, Parts,
+    Place, Policy, Protocol, ServiceKind, ServiceObject, ServicePort, SlicePort,
 };
 pub use world::{NodeFacts, Touched, World};

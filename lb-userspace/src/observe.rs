@@ -13,6 +13,7 @@ use crate::{
     config::SeedKind,
     datapath::edges::EdgeState,
     delivery, dns,
+    model::Forwarding,
     observe::pressure::Pressed,
     plan::Exposed,
     reconcile::{Failure, Noted, Probe, Report},
@@ -54,6 +55,9 @@ pub struct Status {
     /// Whether packets pass the host's stack by.
     #[serde(default)]
     pub direct: delivery::State,
+    /// How clients from outside get to backends of other nodes, unless their Service says it.
+    #[serde(default)]
+    pub forwarding: Forwarding,
     /// What is left to netfilter while we take over from a kube-proxy.
     #[serde(default)]
     pub takeover: Progress,

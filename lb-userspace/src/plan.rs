@@ -7,6 +7,7 @@
 
 pub mod conflict;
 pub mod desired;
+pub mod forwarding;
 pub mod maglev;
 
 mod address;
@@ -33,8 +34,11 @@ pub use tables::Tables;
 
 use crate::{
     maps::Frontend,
-    model::{Affinity, EndpointSlice, Name, NodeFacts, Protocol, ServiceKind, ServiceObject},
+    model::{
+        Affinity, EndpointSlice, Forwarding, Name, NodeFacts, Protocol, ServiceKind, ServiceObject,
+    },
 };
+use endpoints::Endpoints;
 use frontends::Group;
 use lb_common::wire::Service;
 use problem::Problems;
@@ -134,6 +138,9 @@ pub struct Table {
     pub affinity_s: u32,
     /// Bits of [`Service::flags`].
     pub flags: u32,
+    /// How clients from outside get to its backends on other nodes, by addresses that are no
+    /// Cluster-IPs.
+    pub forwarding: Forwarding,
 }
 
 /// What planning knows besides the Service and its slices.
@@ -164,42 +171,56 @@ pub fn plan<'a>(
     let mut problems = Problems::default();
     let groups = frontends::of(service, around.node, around.rules, &mut problems);
     let tables = groups.into_iter().map(|group| {
-        let Group {
-            port,
-            family,
-            set,
-            frontends,
-            external,
-        } = group;
+        let (port, family) = (group.port, group.family);
         let key = TableKey {
             service: service.name.clone(),
             port: port.port,
             protocol: port.protocol,
             family,
-            set,
+            set: group.set,
         };
         let endpoints = endpoints::of(service, port, family, &slices, around, &mut problems);
-        let chosen = topology::choose(&endpoints, set, around.node);
-        let elsewhere = chosen.is_empty()
-            && !topology::choose(&endpoints, Set::Cluster, around.node).is_empty();
-        let table = Table {
-            label: label(service, &port.name, port.port, port.protocol),
-            frontends: written(frontends, &external),
-            external: external.into_iter().collect(),
-            backends: endpoints::states(&endpoints, &chosen),
-            slot_count: maglev::slot_count(chosen.len()),
-            affinity_s: match service.affinity {
-                Affinity::None => 0,
-                Affinity::ClientIp { seconds } => seconds,
-            },
-            flags: if elsewhere { Service::ELSEWHERE } else { 0 },
-        };
+        let table = table(service, group, endpoints, around, &mut problems);
         (key, Arc::new(table))
     });
     plan.tables = tables.collect();
     plan.health = health::check(service, &slices, around.node);
     plan.problems = problems.into_list(service);
     plan
+}
+
+/// The table that a group leads to.
+fn table(
+    service: &ServiceObject,
+    group: Group<'_>,
+    endpoints: Endpoints<'_>,
+    around: Surroundings<'_>,
+    problems: &mut Problems,
+) -> Table {
+    let (port, node) = (group.port, around.node);
+    let chosen = topology::choose(&endpoints, group.set, node);
+    let elsewhere =
+        chosen.is_empty() && !topology::choose(&endpoints, Set::Cluster, node).is_empty();
+    let forwarding = forwarding::choose(service, &group, &endpoints, around.rules, problems);
+    let known = if group.is_for_tunnels_alone() {
+        // No flow has ever gone from here to any other one, so none needs to be remembered.
+        topology::here(&endpoints, node)
+    } else {
+        endpoints
+    };
+    Table {
+        label: label(service, &port.name, port.port, port.protocol),
+        frontends: written(group.frontends, &group.external),
+        external: group.external.into_iter().collect(),
+        backends: endpoints::states(&known, &chosen),
+        slot_count: maglev::slot_count(chosen.len()),
+        affinity_s: match service.affinity {
+            Affinity::None => 0,
+            Affinity::ClientIp { seconds } => seconds,
+        },
+        flags: if elsewhere { Service::ELSEWHERE } else { 0 },
+        forwarding,
+    }
 }
 
 /// All entries that lead to a table.

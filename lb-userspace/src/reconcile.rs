@@ -102,6 +102,8 @@ pub struct Reconciler {
     own_failures: BTreeMap<&'static str, (String, u32)>,
     node_written: bool,
     ranges_written: bool,
+    /// Which revision of the nodes' addresses was written.
+    nodes_written: Option<u64>,
     /// Changes of Services that were seen so far, and of slices.
     changes: [u64; 2],
 }
@@ -125,6 +127,7 @@ impl Reconciler {
             own_failures: BTreeMap::new(),
             node_written: false,
             ranges_written: false,
+            nodes_written: None,
             changes: [0; 2],
         })
     }
@@ -157,6 +160,7 @@ impl Reconciler {
         self.replan(now_ns);
         self.notes.planned();
         self.write_node(store);
+        self.write_nodes(store);
         let room = self.actual.frontends.len();
         self.write_services(store, now_ns);
         self.write_ranges(store);
@@ -255,6 +259,19 @@ impl Reconciler {
             let written = store.put_node(&self.node);
             self.node_written = written.is_ok();
             self.note_own("the node's settings", written.err());
+        }
+    }
+
+    /// Where all nodes are, whenever that has changed.
+    fn write_nodes(&mut self, store: &mut impl Store) {
+        let nodes = self.world.nodes();
+        let revision = Some(nodes.revision());
+        if self.nodes_written != revision {
+            let written = store.put_nodes(&nodes.addresses());
+            if written.is_ok() {
+                self.nodes_written = revision;
+            }
+            self.note_own("the addresses of the cluster's nodes", written.err());
         }
     }
 

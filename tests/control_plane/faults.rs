@@ -78,8 +78,8 @@ fn live(chance: &mut Chance, capacity: Capacity, seed: u64) -> anyhow::Result<u6
         )?;
         sound.note(objects.listing(chance));
         sound.settle()?;
-        let found = dump::services(&agent.store.store)?;
-        let wanted = dump::services(&sound.store.store)?;
+        let found = dump::all(&agent.store.store)?;
+        let wanted = dump::all(&sound.store.store)?;
         ensure!(found == wanted, "found:\n{found}wanted:\n{wanted}");
     }
     agent.note(objects.differences(&Objects::default(), chance));

@@ -5,6 +5,7 @@
 mod scripts;
 
 mod start;
+mod nodes;
 mod planning;
 mod agreement;
 mod prefixes;

@@ -50,7 +50,7 @@ fn pair(chance: &mut Chance) -> anyhow::Result<usize> {
     store.writes.clear();
     let changes = before.differences(&after, chance);
     let rounds = work(&mut reconciler, &mut store, changes)?;
-    let wanted = dump::services(&store.store)?;
+    let wanted = dump::all(&store.store)?;
 
     let crash = chance.below(store.writes.len().saturating_add(1));
     let mut remains = start.clone();
@@ -84,13 +84,16 @@ fn go_on(
 ) -> anyhow::Result<()> {
     let (mut reconciler, mut store) = agent(remains)?;
     work(&mut reconciler, &mut store, world.listing(chance))?;
-    let found = dump::services(&store.store)?;
+    let found = dump::all(&store.store)?;
     ensure!(found == wanted, "found:\n{found}wanted:\n{wanted}");
     let used = reconciler.report();
 
     let (mut again, mut store) = agent(store.store)?;
     work(&mut again, &mut store, world.listing(chance))?;
-    let idle = |write: &&Write| !matches!(write, Write::PutNode(_) | Write::PutRanges(_));
+    let idle = |write: &&Write| {
+        use Write::{PutNode, PutNodes, PutRanges};
+        !matches!(write, PutNode(_) | PutNodes(_) | PutRanges(_))
+    };
     let write = store.writes.iter().find(idle);
     ensure!(
         write.is_none(),

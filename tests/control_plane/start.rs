@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Nothing is written before everything is known; then the loop writes, and says so.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use lb_common::wire::Node;
 use lb_userspace::{
@@ -108,9 +108,9 @@ fn a_node_that_beats_its_heart_costs_nothing() {
     store.writes.clear();
     reconciler.note(Change::Node(Arc::new(NodeObject {
         name: NODE.into(),
-        addresses: Vec::new(),
-        zone: None,
-        leaving: false,
+        addresses: vec![IpAddr::from([192, 0, 2, 1])],
+        zone: Some("another".into()),
+        leaving: true,
     })));
     reconciler.sync(&mut store, u64::MAX / 2);
     assert_eq!(store.writes, []);

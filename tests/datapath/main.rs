@@ -25,6 +25,7 @@ mod fragments;
 mod outside;
 mod masquerade;
 mod relay;
+mod tunnel;
 mod early;
 mod limits;
 mod races;

@@ -282,7 +282,7 @@ fn pinned_twice<F: Family>(
 where
     Memory: Tables<F> + Holds<F>,
 {
-    let destination = Destination {
+    frame.destination = Destination {
         service_id: 7,
         first_chunk: 0,
         slot_count: 1,
@@ -291,14 +291,14 @@ where
     };
     let begun = begin::<F>(memory, frame, protocol, 80, 10);
     ensure!(begun == Ok(()), "{begun:?}");
-    let known = affinity::find(memory, frame, &destination);
+    let known = affinity::find(memory, frame);
     ensure!(known == Ok(false), "{known:?}");
-    ensure!(affinity::pin(memory, frame, &destination) == Reason::Forwarded);
+    ensure!(affinity::pin(memory, frame) == Reason::Forwarded);
     let entry = frame.expiry;
     // The other one had looked before, too.
     frame.affinity.born_ns = 0;
     frame.choice.backend = 11;
-    ensure!(affinity::pin(memory, frame, &destination) == Reason::Forwarded);
+    ensure!(affinity::pin(memory, frame) == Reason::Forwarded);
     let pinned: Vec<u32> = memory
         .entries()
         .affinities

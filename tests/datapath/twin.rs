@@ -112,9 +112,7 @@ impl Twin {
         // reads what was not written makes a difference.
         let mut frames = Frames::new();
         let reason = match hook {
-            Hook::Ingress => {
-                pipeline::ingress_and_names(&mut packet, &mut self.memory, &mut frames)
-            }
+            Hook::Ingress => pipeline::ingress_and_more(&mut packet, &mut self.memory, &mut frames),
             Hook::Egress => pipeline::egress(&mut packet, &mut self.memory, &mut frames),
             Hook::Uplink => pipeline::uplink(&mut packet, &mut self.memory, &mut frames),
         };

@@ -132,6 +132,10 @@ fn service(object: &ServiceObject) -> Value {
             (**name).into(),
         );
     }
+    let mut annotations = Map::new();
+    if let Some(forwarding) = object.forwarding {
+        annotations.insert("weiche.dev/forwarding".into(), forwarding.name().into());
+    }
     let ports = object.ports.iter().map(|port| {
         json!({
             "name": *port.name, "protocol": port.protocol.name(),
@@ -169,6 +173,7 @@ fn service(object: &ServiceObject) -> Value {
             "name": *object.name.name,
             "namespace": *object.name.namespace,
             "labels": labels,
+            "annotations": annotations,
             "creationTimestamp": timestamp(object.created_s),
         },
         "spec": spec,

@@ -78,6 +78,8 @@ impl Hook {
 const SWEEP: &str = "weiche_sweep";
 /// The program that answers questions for names.
 const NAMES: &str = "weiche_names";
+/// The program that leads into tunnels and out of them.
+const TUNNEL: &str = "weiche_tunnel";
 
 /// How a program ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,6 +151,7 @@ impl Kernel {
             Hook::Egress.program(),
             SWEEP,
             NAMES,
+            TUNNEL,
         ] {
             let program = ebpf
                 .program_mut(name)
@@ -362,6 +365,12 @@ impl Programs {
             ran.return_value.cast_signed()
         );
         Ok(())
+    }
+
+    /// The program for uplinks, for others to go on with.
+    pub fn uplink(&self) -> Result<&Xdp> {
+        let program = self.ebpf.program(Hook::Uplink.program());
+        Ok(program.context("the object has the program")?.try_into()?)
     }
 
     /// The program of a hook, for tests that attach it.

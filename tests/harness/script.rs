@@ -6,12 +6,14 @@
 //!
 //! - `-- set: NAME=VALUE --`, before the first expectation: `faults` (per mille of map calls that
 //!   fail, 100 unless told), `frontends`, `backends`, `chunks` (sizes of maps), `node-ports` (which
-//!   addresses of the node they are on), `external-ips` (`true`: they are served).
+//!   addresses of the node they are on), `external-ips` (`true`: they are served), `forwarding` (as
+//!   the flag has it).
 //! - `-- file: NAME --` puts a manifest file into the folder, new or changed.
 //! - `-- remove: NAME --` takes one away.
 //! - `-- restart: agent --`: the agent dies before it hears of the files above, and starts again.
 //! - `-- expect: services --` lets the agent come to rest; then the frontends must be these, each
 //!   with its backends and their shares of its slots.
+//! - `-- expect: tunnels --`: the same of entries for what comes out of tunnels.
 //! - `-- expect: backends --`: then these, with their states.
 //! - `-- expect: problems --`: then what objects get wrong.
 //! - `-- expect: failures --`: then what waits to be written.
@@ -28,6 +30,7 @@ use anyhow::{Context as _, bail, ensure};
 use lb_common::wire::Node;
 use lb_userspace::{
     maps::{faulty::Faulty, memory::Memory},
+    model::Forwarding,
     plan::{Exposed, Rules},
     reconcile::Settings,
     watch::{
@@ -167,6 +170,11 @@ impl Stage {
                 let ranges = value.split(',').map(str::parse);
                 self.rules.node_ports = ranges.collect::<Result<_, _>>()?;
             }
+            "forwarding" => {
+                let known = Forwarding::ALL.into_iter();
+                let mut meant = known.filter(|known| known.name() == value);
+                self.rules.forwarding = meant.next().context("no such forwarding")?;
+            }
             "external-ips" => self.rules.external_ips = value.parse()?,
             other => bail!("there is no setting {other:?}"),
         }
@@ -218,6 +226,7 @@ impl Stage {
         let report = agent.report();
         let text = match what {
             "services" => dump::services(store)?,
+            "tunnels" => dump::tunnels(store)?,
             "addresses" => dump::addresses(store)?,
             "backends" => dump::backends(store)?,
             "problems" => {
@@ -269,9 +278,12 @@ fn exposed(row: &Exposed) -> String {
         frontend,
         exposure,
         clients,
+        forwarding,
         ..
     } = row;
-    format!("{frontend} {service}, {exposure}, {clients}: {leads}{ranges}\n")
+    let forwarding = forwarding.as_ref().map(|it| format!(", {it}"));
+    let forwarding = forwarding.unwrap_or_default();
+    format!("{frontend} {service}, {exposure}, {clients}: {leads}{ranges}{forwarding}\n")
 }
 
 fn file(name: &str) -> FileId {

@@ -20,7 +20,7 @@ use lb_common::{
     wire::{
         Account, Affinity, Backend, Chunk, Expiry, Flow, Foreign, Fragment, FragmentKey,
         FrontendKey, Labels, Mask, NameEntry, Node, Range, Resolver, Reverse, Round, Service,
-        Tuple, Uplink,
+        Tunnelled, Tuple, Uplink,
     },
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -83,6 +83,10 @@ pub struct Entries<F: Family> {
     pub foreigns: BTreeMap<Tuple<F::Address>, Foreign>,
     /// `MASKS`: who is shown to backends as this node.
     pub masks: BTreeMap<Tuple<F::Address>, Mask>,
+    /// `TUNNELLED`: flows that other nodes serve.
+    pub tunnelled: BTreeMap<Tuple<F::Address>, Tunnelled>,
+    /// `NODES`: addresses of nodes.
+    pub nodes: BTreeSet<F::Address>,
     /// `FRAGMENTS`.
     pub fragments: BTreeMap<FragmentKey<F::Address>, Fragment>,
     /// `EXPIRY`: the queue in which established flows, affinities and masquerades wait for the
@@ -144,6 +148,8 @@ impl<F: Family> Default for Entries<F> {
             affinities: BTreeMap::new(),
             foreigns: BTreeMap::new(),
             masks: BTreeMap::new(),
+            tunnelled: BTreeMap::new(),
+            nodes: BTreeSet::new(),
             fragments: BTreeMap::new(),
             expiries: VecDeque::new(),
         }

@@ -12,6 +12,8 @@ mod untranslated;
 mod cluster_ip;
 mod region;
 mod north_south;
+mod fleet;
+mod tunnel;
 mod balancers;
 mod delivery;
 mod passing;

@@ -98,7 +98,7 @@ impl Region {
 }
 
 /// Links a machine to one that leads on: that one's end gets the first address of the network.
-fn connect(
+pub(crate) fn connect(
     onwards: &Namespace,
     link: &str,
     machine: &Namespace,

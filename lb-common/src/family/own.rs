@@ -2,7 +2,7 @@
 //! What the families disagree on where the node itself says something.
 
 use super::{Family, NETWORK_AT, V4, V6};
-use crate::csum::{Change, field};
+use crate::csum::{Change, add_to, field};
 use crate::delivery::Hops;
 use crate::packet::{OutOfPacket, Packet};
 use crate::wire::Resolver;
@@ -26,6 +26,11 @@ pub trait Own: Family {
     const NUMBER: u8;
     /// ICMP's type and code for a port that nobody serves.
     const PORT_UNREACHABLE: [u8; 2];
+    /// ICMP's type and code for a packet that is too long for the link it would leave by; the MTU
+    /// stands in the last two bytes of the message's header (RFC 1191, RFC 4443 section 3.2).
+    const TOO_LONG: [u8; 2];
+    /// Protocol number of a packet of this family in an IP packet (RFC 2003, RFC 2473).
+    const IN_IP: u8;
     /// Whether ICMP's checksum covers a pseudo-header (RFC 4443, section 2.3).
     const ICMP_HAS_PSEUDO_HEADER: bool;
 
@@ -51,6 +56,11 @@ pub trait Own: Family {
         protocol: u8,
         payload_length: u16,
     ) -> Self::Header;
+    /// The same header of another kind of traffic, as [`Hops::class`] says it.
+    fn with_class(header: Self::Header, class: [u8; 4]) -> Self::Header;
+    /// How long the packet says that it is, from its IP header on; segments that are too long for
+    /// that say nothing.
+    fn load_length<P: Packet + ?Sized>(packet: &P) -> Result<u16, OutOfPacket>;
     /// What a header adds to a checksum that covers it.
     fn sum(header: &Self::Header) -> Change;
     /// Hops that a packet has left.
@@ -73,6 +83,8 @@ impl Own for V4 {
     const NUMBER: u8 = 2;
     // RFC 792.
     const PORT_UNREACHABLE: [u8; 2] = [3, 3];
+    const TOO_LONG: [u8; 2] = [3, 4];
+    const IN_IP: u8 = 4;
     const ICMP_HAS_PSEUDO_HEADER: bool = false;
 
     #[inline(always)]
@@ -124,6 +136,23 @@ impl Own for V4 {
     }
 
     #[inline(always)]
+    fn with_class(header: [u8; 20], [class, ..]: [u8; 4]) -> [u8; 20] {
+        let mut header = header;
+        let [first, kind, .., c0, c1, _, _, _, _, _, _, _, _] = &mut header;
+        let change = Change::between(&[*first, *kind, 0, 0], &[*first, class, 0, 0]);
+        *kind = class;
+        [*c0, *c1] = add_to([*c0, *c1], change);
+        header
+    }
+
+    #[inline(always)]
+    fn load_length<P: Packet + ?Sized>(packet: &P) -> Result<u16, OutOfPacket> {
+        let mut length = [0; 2];
+        packet.load(NETWORK_AT + 2, &mut length)?;
+        Ok(u16::from_be_bytes(length))
+    }
+
+    #[inline(always)]
     fn sum(header: &[u8; 20]) -> Change {
         Change::of(header)
     }
@@ -157,6 +186,8 @@ impl Own for V6 {
     const NUMBER: u8 = 10;
     // RFC 4443, section 3.1.
     const PORT_UNREACHABLE: [u8; 2] = [1, 4];
+    const TOO_LONG: [u8; 2] = [2, 0];
+    const IN_IP: u8 = 41;
     const ICMP_HAS_PSEUDO_HEADER: bool = true;
 
     #[inline(always)]
@@ -200,6 +231,23 @@ impl Own for V6 {
         let [s0, s1]: [[u8; 8]; 2] = transmute!(*source);
         let [d0, d1]: [[u8; 8]; 2] = transmute!(*destination);
         transmute!([fixed, s0, s1, d0, d1])
+    }
+
+    #[inline(always)]
+    fn with_class(header: [u8; 40], [c0, c1, ..]: [u8; 4]) -> [u8; 40] {
+        let mut header = header;
+        let [first, second, ..] = &mut header;
+        *first |= c0;
+        *second |= c1;
+        header
+    }
+
+    #[inline(always)]
+    fn load_length<P: Packet + ?Sized>(packet: &P) -> Result<u16, OutOfPacket> {
+        let mut length = [0; 2];
+        packet.load(NETWORK_AT + 4, &mut length)?;
+        let payload = u16::from_be_bytes(length);
+        payload.checked_add(40).ok_or(OutOfPacket)
     }
 
     #[inline(always)]

@@ -5,7 +5,7 @@ use crate::conntrack::{self, Choice, Past, Target};
 use crate::family::{Family, Own};
 use crate::frame::Frame;
 use crate::packet::Packet;
-use crate::service::{self, Destination};
+use crate::service;
 use crate::tables::Tables;
 use crate::verdict::Reason;
 use crate::wire::{Node, Service, Takeover};
@@ -16,38 +16,39 @@ const BACKEND_ATTEMPTS: u16 = 4;
 /// Choices that are tried in all.
 const ATTEMPTS: u16 = 12;
 
-/// The Service that a packet of no flow is for, if it is for one, and whose client is let in.
+/// Looks for the Service that a packet of no flow is for, as `frame.destination`; its client is let
+/// in.
 #[inline(always)]
 pub(super) fn dialled<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     packet: &P,
     tables: &T,
     frame: &mut Frame<F::Address>,
-) -> Result<Option<Destination>, Reason> {
-    let Some(mut destination) = service::find(tables, frame)? else {
-        return Ok(None);
-    };
-    if admit::is_asked(&destination) {
-        admit::admit(tables, frame, &mut destination)?;
+) -> Result<bool, Reason> {
+    if !service::find(tables, frame)? {
+        return Ok(false);
+    }
+    if admit::is_asked(&frame.destination) {
+        admit::admit(tables, frame)?;
     }
     if admit::is_spoofed(packet, tables, frame, true)? {
         return Err(Reason::Spoofed);
     }
-    Ok(Some(destination))
+    Ok(true)
 }
 
-/// Begins a new flow: chooses a backend, and a source port where the client's own is taken.
+/// Begins a new flow to `frame.destination`: chooses a backend, and a source port where the
+/// client's own is taken.
 #[inline(never)]
 pub(super) fn begin<F: Family, T: Tables<F>>(
     tables: &mut T,
     frame: &mut Frame<F::Address>,
-    destination: &Destination,
     node: &Node,
 ) -> Result<Reason, Reason> {
     if node.takeover != Takeover::Done.number() {
         foreign::stand_aside(tables, frame, node)?;
     }
-    if destination.slot_count == 0 {
-        let is_elsewhere = destination.flags & Service::ELSEWHERE != 0;
+    if frame.destination.slot_count == 0 {
+        let is_elsewhere = frame.destination.flags & Service::ELSEWHERE != 0;
         return Err(if is_elsewhere {
             Reason::Elsewhere
         } else {
@@ -58,7 +59,7 @@ pub(super) fn begin<F: Family, T: Tables<F>>(
         return Err(Reason::Reset);
     }
     select::mark::<F>(node.seed, frame);
-    let is_pinned = affinity::find(tables, frame, destination)?;
+    let is_pinned = affinity::find(tables, frame)?;
     let backends = if frame.past == Past::Strange.byte() {
         0
     } else if is_pinned {
@@ -78,7 +79,8 @@ pub(super) fn begin<F: Family, T: Tables<F>>(
         let id = if is_pinned {
             frame.affinity.backend
         } else {
-            select::choose(tables, destination, &frame.mark, choice).ok_or(Reason::NoBackend)?
+            select::choose(tables, &frame.destination, &frame.mark, choice)
+                .ok_or(Reason::NoBackend)?
         };
         let backend = tables.backend(id)?.ok_or(Reason::NoBackend)?;
         frame.target = Target {
@@ -93,11 +95,11 @@ pub(super) fn begin<F: Family, T: Tables<F>>(
             frame.choice = Choice {
                 epoch: backend.epoch,
                 backend: backend.id,
-                service_id: destination.service_id,
+                service_id: frame.destination.service_id,
             };
             conntrack::open(tables, frame, &node.timeouts)?;
             frame.is_begun = 1;
-            return Ok(affinity::pin(tables, frame, destination));
+            return Ok(affinity::pin(tables, frame));
         }
     }
     Err(Reason::NoPort)

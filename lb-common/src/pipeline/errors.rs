@@ -2,7 +2,7 @@
 //! ICMP errors about a flow's packets. The flow is left as it is: whoever forges an error changes
 //! nothing.
 
-use super::{aim_at_backend, aim_at_client};
+use super::{aim_at_backend, aim_at_client, tunnel};
 use crate::conntrack::{self, Age, Target};
 use crate::ends::{self, End};
 use crate::family::Family;
@@ -23,6 +23,9 @@ pub(super) fn error_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     let quoted = related::read::<F, P>(packet, frame);
     let is_known = quoted.is_ok() && is_of_flow(tables, frame)?;
     if !is_known {
+        if quoted.is_ok() && tunnel::may_be_of_another(tables, frame) {
+            return Err(Reason::Untunnelled);
+        }
         if quoted != Err(Reason::OtherProtocol) {
             related::give_up::<F>(frame);
         }

@@ -7,7 +7,7 @@
 //! ([`crate::delivery`]); everything else goes on to TC as it came. Flows and masquerades are the
 //! same ones, so each packet of a flow may go either way.
 
-use super::{aim_at_backend, aim_at_client, begin, dialled, holds, resume};
+use super::{aim_at_backend, aim_at_client, begin, dialled, holds, resume, tunnel};
 use crate::conntrack::{self, Age, Past, Step, Target};
 use crate::ends::{self, End};
 use crate::family::Own;
@@ -112,9 +112,14 @@ pub(super) fn first_request<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     frame: &mut Frame<F::Address>,
 ) -> Result<Reason, Reason> {
     frame.past = Past::Nothing.byte();
-    let destination = dialled(packet, tables, frame)?.ok_or(Reason::Continued)?;
+    if !dialled(packet, tables, frame)? {
+        return Err(Reason::Continued);
+    }
+    if tunnel::may_enter(tables, frame) {
+        return Err(Reason::Untunnelled);
+    }
     let node = tables.node();
-    begin(tables, frame, &destination, &node)?;
+    begin(tables, frame, &node)?;
     aim_at_backend::<F>(frame);
     Ok(Reason::Forwarded)
 }

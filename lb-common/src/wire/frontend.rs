@@ -12,6 +12,10 @@ pub mod scope {
     pub const ALL: u8 = 0;
     /// It is for who comes in by an uplink.
     pub const OUTSIDE: u8 = 1;
+    /// It is for what comes out of a tunnel: another node has let it in, and leaves the choice
+    /// among the backends of this one to it. A node port's has no address (all zeros), since the
+    /// client has dialled that node's.
+    pub const TUNNEL: u8 = 2;
 }
 
 /// What clients dial. 8 bytes for IPv4, 20 for IPv6.
@@ -53,7 +57,8 @@ pub struct Service {
     pub identity: u64,
     /// The agent's number for this port of this Service, for counters and listings.
     pub service_id: u32,
-    /// Bits: [`Service::ELSEWHERE`], [`Service::SPLIT`], [`Service::RANGES`].
+    /// Bits: [`Service::ELSEWHERE`], [`Service::SPLIT`], [`Service::RANGES`], [`Service::IPIP`],
+    /// [`Service::GENEVE`].
     pub flags: u32,
     /// First chunk of the Service's table in `SLOTS`.
     pub first_chunk: u32,
@@ -78,6 +83,11 @@ impl Service {
     pub const SPLIT: u32 = 2;
     /// Flag: only who is in a range of `ADMITTED` may dial it. That has no range where nobody may.
     pub const RANGES: u32 = 4;
+    /// Flag: who comes in by an uplink and gets a backend behind one is sent to that one's node as
+    /// IP in IP ([`crate::tunnel`]).
+    pub const IPIP: u32 = 8;
+    /// The same as Geneve.
+    pub const GENEVE: u32 = 16;
 }
 
 sealed!(Service: version, version_end);

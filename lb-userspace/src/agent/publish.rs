@@ -49,6 +49,7 @@ impl Publisher {
             sync: Sync::default(),
             edges: Vec::new(),
             direct: delivery::State::default(),
+            forwarding: config.rules.forwarding,
             takeover: Progress::default(),
             dns: None,
             shadow: None,

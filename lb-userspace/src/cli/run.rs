@@ -13,6 +13,7 @@ use lb_userspace::{
     config::{BindAddress, Config, Given, GivenServers, KeptTimeout, Timeout, parse_cidr},
     datapath::{AttachMode, Sizes, early::XdpWish, edges::Glob},
     delivery,
+    model::Forwarding,
     plan::Rules,
 };
 use std::path::PathBuf;
@@ -74,6 +75,16 @@ pub(super) struct RunArgs {
         help_heading = "Interfaces"
     )]
     direct_delivery: delivery::Mode,
+    /// How clients from outside get to a backend that is on another node, unless their Service
+    /// says so itself (annotation `weiche.dev/forwarding`, with the same words). With
+    /// `externalTrafficPolicy: Local`, they never do.
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "snat",
+        help_heading = "Interfaces"
+    )]
+    forwarding: Forwarding,
 
     #[command(flatten)]
     pins: PinDir,
@@ -132,7 +143,8 @@ struct ServerArgs {
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Sizes (changing one at a restart keeps all flows)")]
 struct SizeArgs {
-    /// Addresses that clients may dial, and ports of them, of each family.
+    /// Addresses that clients may dial, and ports of them, of each family; a port that is no
+    /// Cluster-IP's takes two.
     #[arg(long, value_name = "N", default_value_t = 24_576)]
     frontends: u32,
     /// Endpoints, of all ports of all Services together.
@@ -210,6 +222,7 @@ impl RunArgs {
             service_cidrs: self.service_cidrs,
             rules: Rules {
                 external_ips: self.external_ips,
+                forwarding: self.forwarding,
                 ..Rules::default()
             },
             seed_file: self.seed_file,

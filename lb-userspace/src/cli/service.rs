@@ -10,8 +10,9 @@ use lb_userspace::{
     clock,
     datapath::pin::Pins,
     maps::{Frontend, Store as _, StoreError, backend_address, backend_state, kernel::KernelStore},
+    model::Forwarding,
     observe::{ObjectProblem, Status},
-    plan::{Clients, Exposed},
+    plan::{Clients, Exposed, forwarding},
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,8 +54,11 @@ struct Row {
     address: String,
     port: u16,
     protocol: String,
-    /// Whose entry it is: `all` clients', those `inside` the cluster, or those `outside` of it.
+    /// Whose entry it is: `all` clients', those `inside` the cluster, or those `outside` of it; or
+    /// that of `tunnels`, by which other nodes send clients' packets.
     clients: &'static str,
+    /// How clients from outside get to backends on other nodes, if they see the client.
+    forwarding: Option<&'static str>,
     slots: u32,
     /// What becomes of clients where there is no backend.
     otherwise: &'static str,
@@ -72,7 +76,8 @@ struct BackendRow {
 pub(super) fn execute(command: &ServiceCommand) -> anyhow::Result<()> {
     match command {
         ServiceCommand::List(listing) => {
-            let rows = read(&listing.pins)?;
+            let mut rows = read(&listing.pins)?;
+            rows.retain(|row| row.clients != Clients::Tunnelled.name());
             output::rows(
                 listing.output.format,
                 [
@@ -153,14 +158,16 @@ fn show(row: &Row) -> anyhow::Result<()> {
         protocol,
         clients,
         slots,
+        forwarding,
         ..
     } = row;
     let clients = match *clients {
         "all" => String::new(),
         some => format!(" from {some}"),
     };
+    let forwarding = said(*forwarding);
     output::text(&format!(
-        "{service} {address} port {port} {protocol}{clients}, {slots} slots"
+        "{service} {address} port {port} {protocol}{clients}, {slots} slots{forwarding}"
     ))?;
     output::rows(
         output::Format::Table,
@@ -193,10 +200,17 @@ pub(super) fn exposed(exposed: &Exposed) -> String {
         Some([]) => ", only nobody".to_owned(),
         Some(ranges) => format!(", only {}", ranges.join(" ")),
     };
+    let forwarding = said(exposed.forwarding.as_deref());
     format!(
-        "{} {} {}{clients}: {leads}{ranges}",
+        "{} {} {}{clients}: {leads}{ranges}{forwarding}",
         exposed.service, exposed.exposure, exposed.frontend
     )
+}
+
+/// What a line says of how clients from outside get to other nodes.
+fn said(forwarding: Option<&str>) -> String {
+    let said = forwarding.map(|forwarding| format!(", forwarding: {forwarding}"));
+    said.unwrap_or_default()
 }
 
 /// Whether a problem is one of the Service that somebody typed, or of a slice that is called like
@@ -248,6 +262,7 @@ fn read(pins: &PinDir) -> anyhow::Result<Vec<Row>> {
             port: frontend.port,
             protocol: protocol(frontend.protocol),
             clients: clients(frontend, &service),
+            forwarding: forwarding(&service),
             slots: service.slot_count,
             otherwise: otherwise(&service, &refusals),
             backends: backends_of(&store, &service, &backends)?,
@@ -262,12 +277,21 @@ fn read(pins: &PinDir) -> anyhow::Result<Vec<Row>> {
 
 /// Whose entry a frontend is.
 fn clients(frontend: Frontend, service: &Service) -> &'static str {
-    if frontend.scope == scope::OUTSIDE {
+    if !frontend.is_dialled() {
+        Clients::Tunnelled.name()
+    } else if frontend.scope == scope::OUTSIDE {
         Clients::Outside.name()
     } else if service.flags & Service::SPLIT != 0 {
         Clients::Inside.name()
     } else {
         Clients::All.name()
+    }
+}
+
+fn forwarding(service: &Service) -> Option<&'static str> {
+    match forwarding::said(service.flags) {
+        Forwarding::Snat => None,
+        other => Some(other.name()),
     }
 }
 

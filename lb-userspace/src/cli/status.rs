@@ -22,6 +22,7 @@ use lb_userspace::{
         shadow::Tally,
     },
     maps::kernel::KernelReasons,
+    model::Forwarding,
     observe::{
         Status, Sync,
         metrics::{PacketCount, packets},
@@ -93,6 +94,7 @@ fn describe(report: &Report, now_s: u64) -> String {
         text.line("take-over", &progress);
     }
     text.line("direct", &direct(&status.direct));
+    text.line("forward", &forward(status.forwarding));
     text.line("names", &names(status.dns.as_ref()));
     if let Some(tally) = &status.shadow {
         text.line("shadow", &shadow(tally));
@@ -193,6 +195,15 @@ fn direct(state: &delivery::State) -> String {
     } else {
         format!("off ({asked}): packets go through the host's stack")
     }
+}
+
+/// How clients from outside get to other nodes.
+fn forward(forwarding: Forwarding) -> String {
+    let sees = match forwarding {
+        Forwarding::Snat => "this node",
+        Forwarding::Ipip | Forwarding::Geneve => "clients from outside",
+    };
+    format!("{forwarding}: backends on other nodes see {sees}, unless a Service says otherwise")
 }
 
 /// Whether names are answered, and where.

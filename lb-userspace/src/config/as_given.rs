@@ -40,13 +40,14 @@ impl fmt::Display for Config {
         write!(
             f,
             "; node {}; edges {edges}; uplinks {uplinks}; attach {}; XDP {}; \
-             direct delivery {}; pins {}; state {}; service CIDRs {}; \
+             direct delivery {}; forwarding {}; pins {}; state {}; service CIDRs {}; \
              sizes: frontends {frontends}, backends {backends}, slots {slots}, flows {flows}, \
              half-open {half_open}, affinity {affinity}; time-outs: {}; {}; {}",
             self.node_name,
             as_given(&self.attach),
             as_given(&self.xdp),
             as_given(&self.direct),
+            as_given(&self.rules.forwarding),
             self.pin_dir.display(),
             self.state_dir.display(),
             join(&self.service_cidrs),

@@ -9,8 +9,8 @@ use aya::{
     programs::{ProgramError, SchedClassifier},
 };
 
-/// What answers questions for names.
-pub(super) const NAMES: &str = "weiche_names";
+/// What answers questions for names, and what leads into tunnels and out of them.
+pub(super) const PROGRAMS: [&str; 2] = ["weiche_names", "weiche_tunnel"];
 
 /// The array.
 pub(super) const FURTHER: &str = "FURTHER";
@@ -18,7 +18,8 @@ pub(super) const FURTHER: &str = "FURTHER";
 /// Puts the loaded programs into the array, each in place of the one before: in between, either
 /// answers.
 pub fn fill(ebpf: &mut Ebpf) -> Result<(), LoadError> {
-    for (index, name) in (0..).zip([Hook::Ingress.program(), NAMES]) {
+    let programs = [Hook::Ingress.program()].into_iter().chain(PROGRAMS);
+    for (index, name) in (0..).zip(programs) {
         let failed = |cause: ProgramError| LoadError::Program {
             name,
             cause: Box::new(cause),

@@ -21,7 +21,7 @@ pub use fit::Misfit;
 use super::{
     attach::{self, AttachError, Attacher},
     early,
-    load::Sizes,
+    maps::Sizes,
     pin::{Folder, Hook, PinError, Pins},
 };
 use copy::CopyError;

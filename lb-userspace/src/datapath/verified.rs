@@ -7,7 +7,8 @@
 //! taken where somebody has removed a map's pin: a new map would be written, and the old one read.
 
 use super::{
-    load::{LOG, MAPS, OBJECT, UPLINK, forget, programs},
+    load::{LOG, OBJECT, UPLINK, forget, programs},
+    maps::MAPS,
     pin::Folder,
 };
 use aya::{

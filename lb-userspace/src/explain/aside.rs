@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is decided about a pod that reaches itself by way of a Service, and about one that is
-//! dialled itself beside a flow to it.
+//! What is decided about a pod that reaches itself by way of a Service, about one that is dialled
+//! itself beside a flow to it, and about a backend that may be reached by a tunnel.
 
 use super::{
     outcome::ends_now,
     record::{Ends, Event, Record},
 };
+use crate::{model::Forwarding, plan::forwarding};
 use lb_common::verdict::Reason;
 use std::net::SocketAddr;
 
@@ -54,6 +55,22 @@ pub(super) fn direct(record: &Record<'_>, end: Reason, after: &[u8]) -> Option<S
         Reason::NoPort => Some(format!("{beside} the two apart")),
         _ => None,
     }
+}
+
+/// That the backend's node would get the packet as it is.
+pub(super) fn tunnel(record: &Record<'_>) -> Option<String> {
+    let dialled = record.question.dialled();
+    let flags = record.events.iter().find_map(|event| match event {
+        Event::Service(frontend, Ok(Some(service))) if *frontend == dialled => Some(service.flags),
+        _ => None,
+    });
+    let wanted = forwarding::said(flags.filter(|_| record.question.is_from_outside())?);
+    (wanted != Forwarding::Snat).then(|| {
+        format!(
+            "{wanted}: if an uplink leads to the backend, the packet goes to that one's node as it \
+             is, in a tunnel; what follows is for all others"
+        )
+    })
 }
 
 /// The flow that was found, as its client sends it.

@@ -2,7 +2,7 @@
 //! The record in words: a line for each stage that the packet has met.
 
 use super::{
-    aside::{direct, hairpin},
+    aside::{direct, hairpin, tunnel},
     candidates::{Candidate, candidates},
     outcome::{account, delivery, refuse, rewrite},
     record::{Event, Record},
@@ -65,6 +65,7 @@ pub(super) fn tell(record: &Record<'_>, names: &Names, end: Reason, after: &[u8]
         ("conntrack", conntrack(record, first, names)),
         ("service", service(record, names)),
         ("admit", admit(record)),
+        ("tunnel", tunnel(record)),
         ("foreign", foreign(record, rest, end)),
         ("affinity", affinity(record, rest)),
         ("select", select(&candidates)),

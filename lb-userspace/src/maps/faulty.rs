@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Any store, with faults: each call fails with a given probability, from a given seed.
 
-use std::cell::Cell;
+use std::{cell::Cell, collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
 use lb_common::{
@@ -151,5 +151,10 @@ impl<S: Store> Store for Faulty<S> {
     fn put_ranges(&mut self, ranges: &[Range; 2]) -> Result<(), StoreError> {
         self.chance("ranges", "writing")?;
         self.store.put_ranges(ranges)
+    }
+
+    fn put_nodes(&mut self, nodes: &BTreeSet<IpAddr>) -> Result<(), StoreError> {
+        self.chance("nodes", "writing")?;
+        self.store.put_nodes(nodes)
     }
 }

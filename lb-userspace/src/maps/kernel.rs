@@ -9,6 +9,7 @@ mod flows;
 mod foreign;
 mod lookup;
 mod names;
+mod nodes;
 mod overheard;
 mod reasons;
 mod write;
@@ -30,7 +31,8 @@ use lb_common::{
     family::{V4, V6},
     wire::{Backend, BackendState, Chunk, Node, Range, Service, Takeover},
 };
-use std::{io, net::IpAddr, path::Path};
+use nodes::Nodes;
+use std::{collections::BTreeSet, io, net::IpAddr, path::Path};
 
 /// Bytes of a label in `LABELS`, padding included.
 pub const LABEL_LENGTH: usize = 384;
@@ -61,6 +63,8 @@ pub struct KernelStore {
     labels: HashMap<MapData, u32, [u8; LABEL_LENGTH]>,
     node: Array<MapData, Wire<Node>>,
     ranges: Array<MapData, Wire<Range>>,
+    nodes_v4: Nodes<V4>,
+    nodes_v6: Nodes<V6>,
     capacity: Capacity,
 }
 
@@ -86,6 +90,8 @@ impl KernelStore {
             labels: open(maps, "LABELS")?,
             node: open(maps, "NODE")?,
             ranges: open(maps, "RANGES")?,
+            nodes_v4: Nodes::open(maps, "NODES_V4")?,
+            nodes_v6: Nodes::open(maps, "NODES_V6")?,
             capacity,
         })
     }
@@ -288,6 +294,18 @@ impl Store for KernelStore {
                 .map_err(refused("ranges", WRITING))?;
         }
         Ok(())
+    }
+
+    fn put_nodes(&mut self, nodes: &BTreeSet<IpAddr>) -> Result<(), StoreError> {
+        let (mut of_v4, mut of_v6) = (BTreeSet::new(), BTreeSet::new());
+        for address in nodes {
+            match address {
+                IpAddr::V4(address) => of_v4.insert(address.octets()),
+                IpAddr::V6(address) => of_v6.insert(address.octets()),
+            };
+        }
+        self.nodes_v4.put(&of_v4)?;
+        self.nodes_v6.put(&of_v6)
     }
 }
 

@@ -2,7 +2,10 @@
 //! The maps in plain memory, with the kernel's limits and without a kernel. Values are kept as they
 //! are given: `identity` guards against torn reads, which plain memory has none of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use ipnet::IpNet;
 use lb_common::wire::{Backend, Chunk, Node, Range, Service};
@@ -21,6 +24,7 @@ pub struct Memory {
     counter: u64,
     node: Option<Node>,
     ranges: Option<[Range; 2]>,
+    nodes: BTreeSet<IpAddr>,
 }
 
 impl Memory {
@@ -36,6 +40,7 @@ impl Memory {
             counter: 0,
             node: None,
             ranges: None,
+            nodes: BTreeSet::new(),
         }
     }
 
@@ -47,6 +52,11 @@ impl Memory {
     /// Where Services' addresses come from, once written.
     pub fn ranges(&self) -> Option<&[Range; 2]> {
         self.ranges.as_ref()
+    }
+
+    /// Addresses of the cluster's nodes.
+    pub fn nodes(&self) -> &BTreeSet<IpAddr> {
+        &self.nodes
     }
 
     /// A chunk, if it was ever written.
@@ -177,6 +187,11 @@ impl Store for Memory {
 
     fn put_ranges(&mut self, ranges: &[Range; 2]) -> Result<(), StoreError> {
         self.ranges = Some(*ranges);
+        Ok(())
+    }
+
+    fn put_nodes(&mut self, nodes: &BTreeSet<IpAddr>) -> Result<(), StoreError> {
+        self.nodes.clone_from(nodes);
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, fmt, net::IpAddr, ops::Deref, sync::Arc};
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::NodeFacts;
 
@@ -146,6 +147,59 @@ pub enum Policy {
     Local,
 }
 
+/// How clients from outside get to a backend that is on another node: what `--forwarding` says for
+/// all Services, and the annotation `weiche.dev/forwarding` for one. It changes nothing where
+/// `externalTrafficPolicy` is `Local`, nor for who dials a Cluster-IP.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    clap::ValueEnum,
+    Serialize,
+    Deserialize,
+)]
+pub enum Forwarding {
+    /// The backend sees this node in the client's place, and answers by way of it.
+    #[default]
+    #[value(name = "snat")]
+    #[serde(rename = "snat")]
+    Snat,
+    /// Packets are sent to the backend's node as they are, as IP in IP: the backend sees the
+    /// client, and answers it from there. Networks must let protocol 4 (IPv6: 41) pass.
+    #[value(name = "dsr-ipip")]
+    #[serde(rename = "dsr-ipip")]
+    Ipip,
+    /// Likewise, but inside of Geneve, which is UDP to port 6081.
+    #[value(name = "dsr-geneve")]
+    #[serde(rename = "dsr-geneve")]
+    Geneve,
+}
+
+impl Forwarding {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Snat, Self::Ipip, Self::Geneve];
+
+    /// As the flag and the annotation say it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Snat => "snat",
+            Self::Ipip => "dsr-ipip",
+            Self::Geneve => "dsr-geneve",
+        }
+    }
+}
+
+impl fmt::Display for Forwarding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// `sessionAffinity`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Affinity {
@@ -193,6 +247,8 @@ pub struct ServiceObject {
     pub external_policy: Policy,
     /// `spec.sessionAffinity` and its time-out.
     pub affinity: Affinity,
+    /// Annotation `weiche.dev/forwarding`; none: as it is for all Services.
+    pub forwarding: Option<Forwarding>,
     /// `spec.externalIPs`, parsed.
     pub external_ips: Vec<IpAddr>,
     /// `status.loadBalancer.ingress[].ip` whose `ipMode` is not `Proxy`.

@@ -3,6 +3,8 @@
 //!
 //! Decides nothing about what an object means, and cannot fail: planning judges.
 
+mod list;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -10,8 +12,10 @@ use std::{
 };
 
 use super::{
-    Change, EndpointSlice, Kind, Name, NodeObject, Parts, Place, ServiceObject, shared::Shared,
+    Change, EndpointSlice, Kind, Name, NodeObject, Parts, Place, ServiceObject, nodes::Nodes,
+    shared::Shared,
 };
+use list::List;
 
 /// What planning may know of this node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +49,8 @@ pub struct World {
     /// Kept apart from the facts: no plan depends on it.
     node_leaving: bool,
     node_known: bool,
+    /// All nodes, by name. No plan depends on where others are.
+    nodes: Nodes,
     /// Of Services.
     names: Shared<Parts>,
     places: Shared<Place>,
@@ -71,6 +77,7 @@ impl World {
             },
             node_leaving: false,
             node_known: false,
+            nodes: Nodes::default(),
             names: Shared::default(),
             places: Shared::default(),
             words: Shared::default(),
@@ -140,6 +147,11 @@ impl World {
     /// Whether there is a Node object of this node's name.
     pub fn node_known(&self) -> bool {
         self.node_known
+    }
+
+    /// The addresses of all nodes.
+    pub fn nodes(&self) -> &Nodes {
+        &self.nodes
     }
 
     fn put_service(&mut self, mut service: Arc<ServiceObject>) -> Touched {
@@ -239,6 +251,7 @@ impl World {
 
     fn put_node(&mut self, node: &NodeObject) -> Touched {
         self.node_list.named(&node.name);
+        self.nodes.put(&node.name, &node.addresses);
         if node.name != self.node.name {
             return Touched::none();
         }
@@ -253,6 +266,7 @@ impl World {
 
     fn remove_node(&mut self, name: &Arc<str>) -> Touched {
         self.node_list.named(name);
+        self.nodes.remove(name);
         if *name != self.node.name {
             return Touched::none();
         }
@@ -301,7 +315,10 @@ impl World {
         match kind {
             Kind::Service => self.service_list.begin(self.services.keys().cloned()),
             Kind::EndpointSlice => self.slice_list.begin(self.owners.keys().cloned()),
-            Kind::Node => self.node_list.begin([self.node.name.clone()]),
+            Kind::Node => {
+                let ours = self.node.name.clone();
+                self.node_list.begin(self.nodes.names().chain([ours]));
+            }
             Kind::Namespace => self.namespace_list.begin(self.namespaces.iter().cloned()),
         }
         Touched::none()
@@ -319,10 +336,16 @@ impl World {
                 let owners = gone.iter().flat_map(|name| self.forget_slice(name));
                 Touched::Services(owners.collect())
             }
-            Kind::Node => match self.node_list.end().pop_first() {
-                Some(name) => self.remove_node(&name),
-                None => Touched::none(),
-            },
+            Kind::Node => {
+                let gone = self.node_list.end().into_iter();
+                let touched = gone.map(|name| self.remove_node(&name));
+                // Only what becomes of our own touches anything.
+                let ours = touched.reduce(|one, other| match one {
+                    Touched::Everything => one,
+                    Touched::Services(_) => other,
+                });
+                ours.unwrap_or_else(Touched::none)
+            }
             Kind::Namespace => {
                 for name in self.namespace_list.end() {
                     self.remove_namespace(&name);
@@ -345,37 +368,6 @@ impl Touched {
 
     fn one(name: Name) -> Self {
         Self::Services(BTreeSet::from([name]))
-    }
-}
-
-/// One kind's list: what a running one has not named yet, and whether one was ever complete.
-#[derive(Clone, Debug)]
-struct List<K> {
-    complete: bool,
-    unnamed: BTreeSet<K>,
-}
-
-impl<K> Default for List<K> {
-    fn default() -> Self {
-        Self {
-            complete: false,
-            unnamed: BTreeSet::new(),
-        }
-    }
-}
-
-impl<K: Ord> List<K> {
-    fn begin(&mut self, known: impl IntoIterator<Item = K>) {
-        self.unnamed = known.into_iter().collect();
-    }
-
-    fn named(&mut self, key: &K) {
-        self.unnamed.remove(key);
-    }
-
-    fn end(&mut self) -> BTreeSet<K> {
-        self.complete = true;
-        std::mem::take(&mut self.unnamed)
     }
 }
 

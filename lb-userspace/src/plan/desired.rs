@@ -16,7 +16,7 @@ use std::{
 pub use exposed::Exposed;
 
 use super::{
-    Fault, HealthCheck, Object, Plan, Problem, Rules, Surroundings, Table, Tables,
+    External, Fault, HealthCheck, Object, Plan, Problem, Rules, Surroundings, Table, Tables,
     conflict::{self, Claim},
     plan,
 };
@@ -164,7 +164,7 @@ impl Desired {
         let tables = self.plans.get(name).into_iter();
         let tables = tables.flat_map(|plan| plan.tables.iter());
         let rows = tables.flat_map(|(key, table)| {
-            let external = table.external.iter();
+            let external = table.external.iter().filter(|it| it.is_dialled());
             let ours = external.filter(|it| self.owner(it.frontend) == Some(name));
             ours.map(|external| Exposed::new(key, table, external))
         });
@@ -186,7 +186,7 @@ impl Desired {
         elsewhere.fold([0; 2], |[internal, external], table| {
             [
                 internal + usize::from(table.cluster_ips().next().is_some()),
-                external + usize::from(!table.external.is_empty()),
+                external + usize::from(table.external.iter().any(External::is_dialled)),
             ]
         })
     }

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! By which addresses clients reach a Service, and which of its sets of endpoints they get there.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 use ipnet::IpNet;
 use lb_common::wire::{Service, scope};
@@ -48,6 +52,8 @@ pub enum Clients {
     Inside,
     /// Everybody else.
     Outside,
+    /// Nobody who dials: what other nodes have let in, and sent to this one through a tunnel.
+    Tunnelled,
 }
 
 impl Clients {
@@ -57,6 +63,7 @@ impl Clients {
             Self::All => "all",
             Self::Inside => "inside",
             Self::Outside => "outside",
+            Self::Tunnelled => "tunnels",
         }
     }
 }
@@ -64,7 +71,8 @@ impl Clients {
 /// What is special about a frontend that is no Cluster-IP.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct External {
-    /// What is dialled, whoever dials it.
+    /// What is dialled, whoever dials it. A node port's that comes out of tunnels has no address:
+    /// it was dialled at another node's.
     pub frontend: Frontend,
     /// What kind of address it is.
     pub exposure: Exposure,
@@ -83,15 +91,21 @@ impl External {
             scope: match self.clients {
                 Clients::All | Clients::Inside => scope::ALL,
                 Clients::Outside => scope::OUTSIDE,
+                Clients::Tunnelled => scope::TUNNEL,
             },
             ..self.frontend
         }
     }
 
+    /// Whether anybody dials it; see [`Clients::Tunnelled`].
+    pub const fn is_dialled(&self) -> bool {
+        !matches!(self.clients, Clients::Tunnelled)
+    }
+
     /// Bits of [`Service::flags`] that its entry has besides its table's.
     pub const fn flags(&self) -> u32 {
         let split = match self.clients {
-            Clients::All | Clients::Outside => 0,
+            Clients::All | Clients::Outside | Clients::Tunnelled => 0,
             Clients::Inside => Service::SPLIT,
         };
         let ranges = match self.ranges {
@@ -187,6 +201,10 @@ fn has_family(service: &ServiceObject, address: IpAddr) -> bool {
 /// Which set which clients get. Pods and processes of the nodes that dial an address from outside
 /// are short-cut to all endpoints: for them `externalTrafficPolicy` changes nothing, since nothing
 /// stands between them and the Service (kube-proxy's rule).
+///
+/// Where any node may let clients in for the endpoints of all, it may send them to ours by a
+/// tunnel, and has chosen this node then. That is so whatever forwarding is here: nodes are not
+/// told of another one at the same time.
 pub(super) fn sets(service: &ServiceObject, exposure: Exposure) -> &'static [(Clients, Set)] {
     if exposure == Exposure::ClusterIp {
         return match service.internal_policy {
@@ -195,12 +213,26 @@ pub(super) fn sets(service: &ServiceObject, exposure: Exposure) -> &'static [(Cl
         };
     }
     match service.external_policy {
-        Policy::Cluster => &[(Clients::All, Set::Cluster)],
+        Policy::Cluster => &[
+            (Clients::All, Set::Cluster),
+            (Clients::Tunnelled, Set::Local),
+        ],
         Policy::Local => &[
             (Clients::Inside, Set::Cluster),
             (Clients::Outside, Set::Local),
         ],
     }
+}
+
+/// The addresses of node ports' entries for tunnels, of the families that the Service has.
+pub(super) fn tunnelled_node_ports(service: &ServiceObject) -> impl Iterator<Item = IpAddr> {
+    let addresses = [
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    ];
+    let is_asked = has_node_ports(service);
+    let asked = addresses.into_iter().filter(move |_| is_asked);
+    asked.filter(|address| has_family(service, *address))
 }
 
 /// Who may dial an address of a kind; ranges are for load balancers alone.

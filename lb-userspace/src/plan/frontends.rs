@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Fault, IpFamily, Problems, Rules, Set,
-    exposure::{self, Exposure, External},
+    exposure::{self, Clients, Exposure, External},
 };
 use crate::{
     maps::Frontend,
@@ -26,6 +26,13 @@ pub(super) struct Group<'a> {
     pub(super) set: Set,
     pub(super) frontends: BTreeSet<Frontend>,
     pub(super) external: BTreeSet<External>,
+}
+
+impl Group<'_> {
+    /// Whether nobody dials what leads there.
+    pub(super) fn is_for_tunnels_alone(&self) -> bool {
+        self.frontends.is_empty() && !self.external.iter().any(External::is_dialled)
+    }
 }
 
 /// Frontends by port, family and set, in the Service's order of ports.
@@ -67,6 +74,9 @@ pub(super) fn of<'a>(
             if let Err(fault) = dialled.add(index, port, exposure, address) {
                 problems.add(Kind::Service, &service.name, fault);
             }
+        }
+        for address in exposure::tunnelled_node_ports(service) {
+            dialled.add_from_tunnels(index, port, address);
         }
     }
     dialled.groups.into_values().collect()
@@ -121,26 +131,63 @@ impl<'a> Dialled<'a> {
         }
         let family = IpFamily::of(address);
         for &(clients, set) in exposure::sets(self.service, exposure) {
-            let group = self.groups.entry((index, family, set));
-            let group = group.or_insert_with(|| Group {
-                port,
-                family,
-                set,
-                frontends: BTreeSet::new(),
-                external: BTreeSet::new(),
-            });
+            if (exposure, clients) == (Exposure::NodePort, Clients::Tunnelled) {
+                continue;
+            }
+            let ranges = exposure::ranges(self.service, exposure, family);
+            let external = External {
+                frontend,
+                exposure,
+                is_of_node: self.node.addresses.contains(&address),
+                clients,
+                // Where they were let in, they were looked at.
+                ranges: ranges.filter(|_| clients != Clients::Tunnelled),
+            };
+            let group = self.group(index, port, family, set);
             if exposure == Exposure::ClusterIp {
                 group.frontends.insert(frontend);
             } else {
-                group.external.insert(External {
-                    frontend,
-                    exposure,
-                    is_of_node: self.node.addresses.contains(&address),
-                    clients,
-                    ranges: exposure::ranges(self.service, exposure, family),
-                });
+                group.external.insert(external);
             }
         }
         Ok(())
+    }
+
+    /// A node port's entry for tunnels: one of each family, whichever addresses this node has.
+    fn add_from_tunnels(&mut self, index: usize, port: &'a ServicePort, address: IpAddr) {
+        let frontend = frontend(address, port.node_port, port);
+        let first = *self.taken.entry(frontend).or_insert(index);
+        if port.node_port == 0 || first != index {
+            return;
+        }
+        for &(clients, set) in exposure::sets(self.service, Exposure::NodePort) {
+            if clients == Clients::Tunnelled {
+                let group = self.group(index, port, IpFamily::of(address), set);
+                group.external.insert(External {
+                    frontend,
+                    exposure: Exposure::NodePort,
+                    is_of_node: false,
+                    clients,
+                    ranges: None,
+                });
+            }
+        }
+    }
+
+    fn group(
+        &mut self,
+        index: usize,
+        port: &'a ServicePort,
+        family: IpFamily,
+        set: Set,
+    ) -> &mut Group<'a> {
+        let group = self.groups.entry((index, family, set));
+        group.or_insert_with(|| Group {
+            port,
+            family,
+            set,
+            frontends: BTreeSet::new(),
+            external: BTreeSet::new(),
+        })
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, net::IpAddr};
 
 use crate::{
     maps::Frontend,
-    model::{Kind, Name, ServiceObject},
+    model::{Forwarding, Kind, Name, ServiceObject},
 };
 
 /// Part of an object was left out.
@@ -88,6 +88,15 @@ pub enum Fault {
         /// Whose it is.
         owner: Name,
     },
+    /// Tunnels lead to nodes, and nobody says on which one an endpoint is.
+    #[error(
+        "clients from outside get to other nodes by snat and not by {wanted}, since not all \
+         endpoints say on which node they are"
+    )]
+    NoNodeName {
+        /// What was asked for.
+        wanted: Forwarding,
+    },
     /// More ports than one Service may take from all others.
     #[error("there are {count} ports, and only the first {most} are served")]
     Ports {
@@ -131,6 +140,7 @@ impl Fault {
             Self::NobodyAdmitted { .. } => "nobody_admitted",
             Self::NoNodeAddress => "no_node_address",
             Self::EndpointOfService { .. } => "endpoint_of_service",
+            Self::NoNodeName { .. } => "no_node_name",
             Self::Ports { .. } => "ports",
             Self::Twice { .. } => "twice",
             Self::Taken { .. } => "taken",
@@ -161,6 +171,10 @@ impl Fault {
             Self::NobodyAdmitted { .. } => "add ranges, or take the address away",
             Self::NoNodeAddress => {
                 "there has to be a Node with this node's name and status.addresses"
+            }
+            Self::NoNodeName { .. } => {
+                "give all endpoints of its EndpointSlices a nodeName, or annotate the Service with \
+                 weiche.dev/forwarding: snat"
             }
             Self::Ports { .. } => "split the Service",
             Self::Twice { .. } => "give each port of the Service its own number or protocol",

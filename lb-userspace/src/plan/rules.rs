@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::IpFamily;
-use crate::config::NodePortRange;
+use crate::{config::NodePortRange, model::Forwarding};
 
 /// Decisions of the operator. The defaults are the careful ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Rules {
     /// Whether `spec.externalIPs` count. Whoever may write a Service could take any address with
     /// them (CVE-2020-8554), so they do not unless somebody wants it.
     pub external_ips: bool,
+    /// How clients from outside get to backends of other nodes, unless their Service says it.
+    pub forwarding: Forwarding,
 }
 
 impl Rules {

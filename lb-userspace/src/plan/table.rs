@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What leads to a slot table, and what is special about it.
 
-use super::{External, Table};
+use super::{External, Table, forwarding};
 use crate::maps::Frontend;
 use ipnet::IpNet;
 
@@ -23,8 +23,8 @@ impl Table {
 
     /// All that clients dial, whoever they are.
     pub fn asked(&self) -> impl Iterator<Item = Frontend> {
-        let external = self.external.iter().map(|external| external.frontend);
-        self.cluster_ips().chain(external)
+        let external = self.external.iter().filter(|it| it.is_dialled());
+        self.cluster_ips().chain(external.map(|it| it.frontend))
     }
 
     /// Who is let in at frontends that do not let in everybody.
@@ -35,7 +35,9 @@ impl Table {
 
     /// Bits of `Service::flags` of a frontend's entry.
     pub fn flags_at(&self, frontend: Frontend) -> u32 {
-        self.flags | self.external(frontend).map_or(0, External::flags)
+        let external = self.external(frontend);
+        let own = external.map(|external| external.flags() | forwarding::flag(self.forwarding));
+        self.flags | own.unwrap_or(0)
     }
 
     /// Whether a frontend's address is the node's own.

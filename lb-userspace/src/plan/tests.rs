@@ -11,6 +11,8 @@ use crate::model::{
     Protocol, ServiceKind, ServiceObject, ServicePort, SlicePort, World,
 };
 
+mod tunnels;
+
 /// A plan where no other Service is.
 fn plan<'a>(
     service: &ServiceObject,
@@ -36,6 +38,7 @@ fn service(ports: Vec<ServicePort>) -> ServiceObject {
         internal_policy: Policy::Cluster,
         external_policy: Policy::Cluster,
         affinity: Affinity::None,
+        forwarding: None,
         external_ips: Vec::new(),
         load_balancer_ips: Vec::new(),
         source_ranges: None,

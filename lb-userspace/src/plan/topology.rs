@@ -20,10 +20,15 @@ pub(super) fn choose(endpoints: &Endpoints<'_>, set: Set, node: &NodeFacts) -> V
             or_terminating(near, endpoints)
         }
         Set::Local => {
-            let here = only(endpoints, |endpoint| endpoint.is_on(node));
+            let here = here(endpoints, node);
             or_terminating(only(&here, |endpoint| endpoint.ready), &here)
         }
     }
+}
+
+/// Those on this node.
+pub(super) fn here<'a>(endpoints: &Endpoints<'a>, node: &NodeFacts) -> Endpoints<'a> {
+    only(endpoints, |endpoint| endpoint.is_on(node))
 }
 
 /// Hints count only if every ready endpoint has them and one of them names us: then nodes that

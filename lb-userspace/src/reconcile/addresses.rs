@@ -3,9 +3,9 @@
 //! ports.
 //!
 //! Nobody plans them, since they follow from the ports: an address has its entry while it has
-//! ports, whichever Services these are of. An address of the node's own has none: what else is
-//! there is the node's business. It is written after the ports of whoever brings it, and goes
-//! before the last one: who dials a port that is served is never refused.
+//! ports that clients dial, whichever Services these are of. An address of the node's own has none:
+//! what else is there is the node's business. It is written after the ports of whoever brings it,
+//! and goes before the last one: who dials a port that is served is never refused.
 
 use std::net::IpAddr;
 
@@ -37,6 +37,7 @@ impl Actual {
                 self.leave_address(store, address)?;
                 continue;
             }
+            // What is for tunnels only may have no address at all, and counts for none.
             if self.addresses.contains(&address) || !self.has_ports(address, None) {
                 continue;
             }
@@ -88,10 +89,10 @@ impl Actual {
         Ok(())
     }
 
-    /// Whether an address has frontends besides one.
+    /// Whether an address has frontends that clients dial, besides one.
     fn has_ports(&self, address: IpAddr, besides: Option<Frontend>) -> bool {
         let from_there = self.frontends.range(Frontend::of_address(address)..);
         let mut at = from_there.take_while(|(at, _)| at.address == address);
-        at.any(|(at, _)| Some(*at) != besides)
+        at.any(|(at, _)| Some(*at) != besides && at.is_dialled())
     }
 }

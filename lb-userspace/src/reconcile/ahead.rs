@@ -128,7 +128,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{Name, Protocol},
+        model::{Forwarding, Name, Protocol},
         plan::{BackendKey, IpFamily, Set},
     };
 
@@ -158,6 +158,7 @@ mod tests {
             slot_count,
             affinity_s: 0,
             flags: 0,
+            forwarding: Forwarding::Snat,
         }
     }
 

@@ -91,7 +91,7 @@ impl Actual {
     fn fit_frontends(&self, table: &Arc<Table>, room: &mut Room) -> Result<Arc<Table>, StoreError> {
         let mut left_out = Vec::new();
         for frontend in &table.frontends {
-            let has_no_entry = table.is_of_node(*frontend);
+            let has_no_entry = table.is_of_node(*frontend) || !frontend.is_dialled();
             let is_known = has_no_entry || self.addresses.contains(&frontend.address);
             if !self.frontends.contains_key(frontend) && !room.take_frontend(*frontend, is_known) {
                 left_out.push(*frontend);

@@ -8,6 +8,7 @@
 
 mod address;
 mod balancer;
+mod forwarding;
 mod slice;
 
 use std::{net::IpAddr, sync::Arc};
@@ -67,6 +68,7 @@ pub fn service(object: &Service, ignored: &mut Vec<String>) -> Option<ServiceObj
             ignored,
         ),
         affinity: affinity(spec, ignored),
+        forwarding: forwarding::wanted(&object.metadata, ignored),
         external_ips: addresses("externalIPs", spec.external_ips.iter().flatten(), ignored),
         load_balancer_ips: balancer::ips(object, ignored),
         source_ranges: balancer::source_ranges(spec, ignored),

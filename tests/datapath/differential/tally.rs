@@ -28,7 +28,7 @@ pub(crate) struct Tally {
 
 /// Reasons that one processor alone cannot meet: another one must be opening the same flow, or the
 /// kernel must refuse to change a packet that it has let us read; or that take a routing table.
-const OUT_OF_REACH: [Reason; 11] = [
+const OUT_OF_REACH: [Reason; 16] = [
     // What `names::compare` is for.
     Reason::NameFound,
     Reason::NameEmpty,
@@ -42,6 +42,12 @@ const OUT_OF_REACH: [Reason; 11] = [
     Reason::RelayedBack,
     // No route of a test run leads anywhere.
     Reason::NoSource,
+    Reason::Tunnelled,
+    Reason::TooLong,
+    // What `tunnel` is for.
+    Reason::Stranger,
+    Reason::Astray,
+    Reason::Untunnelled,
 ];
 
 impl Tally {

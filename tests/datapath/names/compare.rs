@@ -126,7 +126,7 @@ impl Arena {
         room.resize(frame.len() + 256, 0);
         let mut packet = Buffer::new(&mut room, frame.len());
         let mut frames = Frames::new();
-        let end = pipeline::ingress_and_names(&mut packet, &mut self.memory, &mut frames);
+        let end = pipeline::ingress_and_more(&mut packet, &mut self.memory, &mut frames);
         let ran = self.kernel.programs.run(Hook::Ingress, &frame)?;
         let ran = ran.context("the kernel takes every datagram")?;
         ensure!(

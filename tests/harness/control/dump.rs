@@ -4,20 +4,44 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use lb_common::wire::{Backend, BackendState, CHUNK_SLOTS, Service, protocol};
-use lb_userspace::maps::{Store, backend_address};
+use lb_userspace::{
+    maps::{Frontend, Store, backend_address, memory::Memory},
+    model::Forwarding,
+    plan::forwarding,
+};
 
-/// Frontends, each with its backends and their shares of its slots.
+/// What clients dial, each with its backends and their shares of its slots.
 pub fn services(store: &impl Store) -> anyhow::Result<String> {
+    frontends(store, Frontend::is_dialled)
+}
+
+/// The same of what comes out of tunnels.
+pub fn tunnels(store: &impl Store) -> anyhow::Result<String> {
+    frontends(store, |frontend| !frontend.is_dialled())
+}
+
+/// All of it, and where nodes are.
+pub fn all(store: &Memory) -> anyhow::Result<String> {
+    let nodes = store.nodes();
+    Ok(frontends(store, |_| true)? + &format!("nodes {nodes:?}\n"))
+}
+
+fn frontends(store: &impl Store, is_wanted: impl Fn(&Frontend) -> bool) -> anyhow::Result<String> {
     let labels: BTreeMap<_, _> = store.labels()?.into_iter().collect();
     let backends: BTreeMap<_, _> = store.backends()?.into_iter().collect();
     let mut text = String::new();
     let ports = store.frontends()?.into_iter();
-    for (frontend, service) in ports.filter(|(frontend, _)| !frontend.is_of_address()) {
+    let ports = ports.filter(|(frontend, _)| !frontend.is_of_address());
+    for (frontend, service) in ports.filter(|(frontend, _)| is_wanted(frontend)) {
         let unnamed = "(no label)".to_owned();
         let label = labels.get(&service.service_id).unwrap_or(&unnamed);
         write!(text, "{frontend} {label}")?;
         if service.affinity_s > 0 {
             write!(text, ", affinity {} s", service.affinity_s)?;
+        }
+        match forwarding::said(service.flags) {
+            Forwarding::Snat => {}
+            other => write!(text, ", {other}")?,
         }
         writeln!(text)?;
         if service.slot_count == 0 {

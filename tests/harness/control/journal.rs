@@ -2,6 +2,8 @@
 //! Every write to a store, one by one, to be done again: what a crash may leave behind is any
 //! prefix of it.
 
+use std::{collections::BTreeSet, net::IpAddr};
+
 use ipnet::IpNet;
 use lb_common::wire::{Backend, Chunk, Node, Range, Service};
 use lb_userspace::maps::{Capacity, Frontend, Store, StoreError};
@@ -33,6 +35,8 @@ pub enum Write {
     PutNode(Node),
     /// [`Store::put_ranges`].
     PutRanges([Range; 2]),
+    /// [`Store::put_nodes`].
+    PutNodes(BTreeSet<IpAddr>),
 }
 
 impl Write {
@@ -51,6 +55,7 @@ impl Write {
             Self::RemoveLabel(id) => store.remove_label(*id),
             Self::PutNode(node) => store.put_node(node),
             Self::PutRanges(ranges) => store.put_ranges(ranges),
+            Self::PutNodes(nodes) => store.put_nodes(nodes),
         }
     }
 }
@@ -164,5 +169,9 @@ impl<S: Store> Store for Journal<S> {
 
     fn put_ranges(&mut self, ranges: &[Range; 2]) -> Result<(), StoreError> {
         self.write(vec![Write::PutRanges(*ranges)])
+    }
+
+    fn put_nodes(&mut self, nodes: &BTreeSet<IpAddr>) -> Result<(), StoreError> {
+        self.write(vec![Write::PutNodes(nodes.clone())])
     }
 }

@@ -24,6 +24,7 @@ pub fn service(name: Name, address: IpAddr) -> ServiceObject {
         internal_policy: Policy::Cluster,
         external_policy: Policy::Cluster,
         affinity: Affinity::None,
+        forwarding: None,
         external_ips: Vec::new(),
         load_balancer_ips: Vec::new(),
         source_ranges: None,

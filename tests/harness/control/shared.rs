@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A store that an agent has while a test looks at it, as kernel maps are.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use ipnet::IpNet;
 use lb_common::wire::{Backend, Chunk, Node, Range, Service};
@@ -104,5 +108,9 @@ impl<S: Store> Store for Shared<S> {
 
     fn put_ranges(&mut self, ranges: &[Range; 2]) -> Result<(), StoreError> {
         self.lock().put_ranges(ranges)
+    }
+
+    fn put_nodes(&mut self, nodes: &BTreeSet<IpAddr>) -> Result<(), StoreError> {
+        self.lock().put_nodes(nodes)
     }
 }

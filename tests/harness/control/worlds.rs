@@ -8,8 +8,8 @@ use std::{
 };
 
 use lb_userspace::model::{
-    Affinity, Change, Endpoint, EndpointSlice, Kind, Name, NodeObject, Place, Policy, Protocol,
-    ServiceKind, ServiceObject, ServicePort, SlicePort,
+    Affinity, Change, Endpoint, EndpointSlice, Forwarding, Kind, Name, NodeObject, Place, Policy,
+    Protocol, ServiceKind, ServiceObject, ServicePort, SlicePort,
 };
 
 use crate::chance::Chance;
@@ -20,6 +20,8 @@ pub struct Objects {
     services: BTreeMap<Name, Arc<ServiceObject>>,
     slices: BTreeMap<Name, Arc<EndpointSlice>>,
     zone: Option<Arc<str>>,
+    /// All but the one that is ours.
+    nodes: BTreeMap<Arc<str>, Arc<NodeObject>>,
 }
 
 /// The node that all is seen from.
@@ -56,6 +58,16 @@ impl Objects {
         }
         if chance.one_in(rarity) {
             self.zone = chance.one_in(2).then(|| "zone-1".into());
+        }
+        for name in ["node-b", "node-c"].map(Arc::from) {
+            if chance.one_in(rarity) {
+                self.nodes.remove(&name);
+                if !chance.one_in(4) {
+                    let addresses = several(chance, 3, |chance| address(chance.pick(&NODES)));
+                    let object = node(&name, addresses, None);
+                    self.nodes.insert(name, object);
+                }
+            }
         }
     }
 
@@ -96,19 +108,32 @@ impl Objects {
         if self.zone != to.zone {
             changes.push(Change::Node(to.node()));
         }
+        let names = self.nodes.keys();
+        let gone = names.filter(|name| !to.nodes.contains_key(*name));
+        changes.extend(gone.cloned().map(Change::NodeGone));
+        let nodes = to.nodes.iter();
+        let differs = nodes.filter(|(name, new)| self.nodes.get(*name) != Some(new));
+        changes.extend(differs.map(|(_, object)| Change::Node(object.clone())));
         chance.shuffle(&mut changes);
         changes
     }
 
     fn node(&self) -> Arc<NodeObject> {
-        Arc::new(NodeObject {
-            name: NODE.into(),
-            addresses: vec![address("192.0.2.1")],
-            zone: self.zone.clone(),
-            leaving: false,
-        })
+        node(NODE, vec![address("192.0.2.1")], self.zone.clone())
     }
 }
+
+fn node(name: &str, addresses: Vec<IpAddr>, zone: Option<Arc<str>>) -> Arc<NodeObject> {
+    Arc::new(NodeObject {
+        name: name.into(),
+        addresses,
+        zone,
+        leaving: false,
+    })
+}
+
+/// Addresses of the others.
+const NODES: [&str; 4] = ["192.0.2.2", "192.0.2.3", "2001:db8:1::2", "2001:db8:1::3"];
 
 const SERVICES: [&str; 6] = ["alpaca", "bandicoot", "camel", "dingo", "emu", "fox"];
 
@@ -170,6 +195,7 @@ fn service(chance: &mut Chance, name: &Name) -> ServiceObject {
             0 => Affinity::ClientIp { seconds: 10_800 },
             _ => Affinity::None,
         },
+        forwarding: *chance.pick(&FORWARDINGS),
         external_ips: several(chance, 2, |chance| address(chance.pick(&EXTERNAL))),
         load_balancer_ips: several(chance, 3, |chance| address(chance.pick(&EXTERNAL))),
         source_ranges: None,
@@ -179,6 +205,13 @@ fn service(chance: &mut Chance, name: &Name) -> ServiceObject {
         external_name: None,
     }
 }
+
+const FORWARDINGS: [Option<Forwarding>; 4] = [
+    None,
+    Some(Forwarding::Snat),
+    Some(Forwarding::Ipip),
+    Some(Forwarding::Geneve),
+];
 
 fn port(chance: &mut Chance) -> ServicePort {
     ServicePort {
@@ -216,7 +249,10 @@ fn endpoint(chance: &mut Chance) -> Endpoint {
         terminating: chance.one_in(4),
         hostname: None,
         place: Arc::new(Place {
-            node: Some((*chance.pick(&[NODE, "node-b"])).into()),
+            node: match chance.below(16) {
+                0 => None,
+                _ => Some((*chance.pick(&[NODE, "node-b"])).into()),
+            },
             zone: None,
             hint_zones: hints(chance, &["zone-1", "zone-2"]),
             hint_nodes: hints(chance, &[NODE, "node-b"]),

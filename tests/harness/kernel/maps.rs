@@ -35,6 +35,7 @@ pub struct FamilyMaps<F: Family> {
     affinities: Table<Tuple<F::Address>, Affinity>,
     foreigns: Table<Tuple<F::Address>, Foreign>,
     masks: Table<Tuple<F::Address>, Mask>,
+    nodes: Table<F::Address, u32>,
     fragments: Table<FragmentKey<F::Address>, Fragment>,
     expiries: Queue<MapData, Wire<Expiry<F::Address>>>,
     ends: Array<MapData, Wire<Page>>,
@@ -64,6 +65,7 @@ impl<F: Family> FamilyMaps<F> {
             affinities: Table::take(ebpf, "AFFINITY", ending)?,
             foreigns: Table::take(ebpf, "FOREIGN", ending)?,
             masks: Table::take(ebpf, "MASKS", ending)?,
+            nodes: Table::take(ebpf, "NODES", ending)?,
             fragments: Table::take(ebpf, "FRAGMENTS", ending)?,
             expiries: map(ebpf, &format!("EXPIRY_{ending}"))?.try_into()?,
             ends: map(ebpf, &format!("ENDS_{ending}"))?.try_into()?,
@@ -136,11 +138,16 @@ impl<F: Family> FamilyMaps<F> {
         Ok(entries)
     }
 
-    /// Makes the frontends equal to those given.
+    /// Makes frontends and nodes equal to those given.
     pub(super) fn copy_frontends(&mut self, entries: &Entries<F>) -> Result<()> {
-        for key in entries.frontends.keys() {
+        for (key, service) in &entries.frontends {
             leave_trace::<F>(&mut self.addresses, End::Service, &key.address)?;
+            if service.flags & (Service::IPIP | Service::GENEVE) != 0 {
+                leave_trace::<F>(&mut self.addresses, End::Tunnelled, &key.address)?;
+            }
         }
+        let nodes = entries.nodes.iter().map(|address| (*address, 1));
+        self.nodes.copy_from(&nodes.collect())?;
         self.frontends.copy_from(&entries.frontends)
     }
 

@@ -9,8 +9,9 @@ const FRAGMENTS: u32 = 1024;
 pub struct Sizes {
     /// Of `FLOWS` and of `REVERSE`.
     pub flows: u32,
-    /// Of `HALF_OPEN` and of `HALF_REVERSE`. The kernel keeps free elements of an LRU map on each
-    /// processor, so one that shall evict nothing must be some hundreds larger than it needs be.
+    /// Of `HALF_OPEN`, of `HALF_REVERSE` and of `TUNNELLED`. The kernel keeps free elements of an
+    /// LRU map on each processor, so one that shall evict nothing must be some hundreds larger than
+    /// it needs be.
     pub half_open: u32,
     /// Of `AFFINITY`.
     pub affinity: u32,
@@ -40,7 +41,7 @@ impl Default for Sizes {
 
 impl Sizes {
     /// Names of maps, and their sizes.
-    pub(super) fn of_maps(&self) -> [(&'static str, u32); 24] {
+    pub(super) fn of_maps(&self) -> [(&'static str, u32); 26] {
         let expiries = 2 * self.flows + self.affinity + self.masks;
         [
             ("FLOWS_V4", self.flows),
@@ -59,6 +60,8 @@ impl Sizes {
             ("HALF_OPEN_V6", self.half_open),
             ("HALF_REVERSE_V4", self.half_open),
             ("HALF_REVERSE_V6", self.half_open),
+            ("TUNNELLED_V4", self.half_open),
+            ("TUNNELLED_V6", self.half_open),
             ("FRAGMENTS_V4", FRAGMENTS),
             ("FRAGMENTS_V6", FRAGMENTS),
             ("FRONTENDS_V4", self.frontends),

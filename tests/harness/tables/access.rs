@@ -8,7 +8,7 @@ use lb_common::{
     wire::{
         Affinity, Backend, BackendState, CHUNK_SLOTS, Expiry, Flow, Foreign, Fragment, FragmentKey,
         FrontendKey, Labels, Mask, NameEntry, Node, Range, Resolver, Reverse, Sealed, Service,
-        Tuple, Uplink, fingerprint,
+        Tunnelled, Tuple, Uplink, fingerprint,
     },
 };
 use std::{collections::BTreeMap, net::IpAddr, ops::Deref};
@@ -231,6 +231,19 @@ where
 
     fn forget_fragment(&mut self, key: &FragmentKey<F::Address>) {
         self.entries_mut().fragments.remove(key);
+    }
+
+    fn tunnelled(&self, key: &Tuple<F::Address>, into: &mut Tunnelled) -> Found<()> {
+        let found = whole(self.entries().tunnelled.get(key), fingerprint(key))?;
+        Ok(found.map(|tunnelled| *into = tunnelled))
+    }
+
+    fn put_tunnelled(&mut self, key: &Tuple<F::Address>, tunnelled: &Tunnelled) {
+        self.entries_mut().tunnelled.insert(*key, *tunnelled);
+    }
+
+    fn is_node(&self, address: &F::Address) -> bool {
+        self.entries().nodes.contains(address)
     }
 
     fn mask(&self, key: &Tuple<F::Address>, into: &mut Mask) -> Found<()> {

@@ -7,6 +7,7 @@ use crate::packet::STATION;
 use lb_common::{
     family::{Family, V4, V6},
     masquerade,
+    tunnel::Format,
     wire::{
         Backend, BackendState, CHUNK_SLOTS, Chunk, Expiry, FrontendKey, Mask, Onwards, Service,
         Slot, Tuple, Uplink, fingerprint, scope,
@@ -118,6 +119,26 @@ impl Memory {
     /// Writes the entry that a frontend has for clients from outside alone.
     pub fn add_outside(&mut self, at: SocketAddr, protocol: u8, backends: &[u32]) {
         self.add_entry(at, protocol, scope::OUTSIDE, backends);
+    }
+
+    /// Writes a frontend whose clients from outside get there by a tunnel.
+    pub fn add_tunnelled(&mut self, at: SocketAddr, protocol: u8, backends: &[u32], by: Format) {
+        self.add_service(at, protocol, backends);
+        self.set_flags(at, protocol, by.flag());
+    }
+
+    /// Writes the entry that a frontend has for what comes out of a tunnel alone.
+    pub fn add_out_of_tunnel(&mut self, at: SocketAddr, protocol: u8, backends: &[u32]) {
+        self.add_address(at.ip());
+        self.add_entry(at, protocol, scope::TUNNEL, backends);
+    }
+
+    /// An address is one of a node's.
+    pub fn add_node(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => drop(self.v4.nodes.insert(address.octets())),
+            IpAddr::V6(address) => drop(self.v6.nodes.insert(address.octets())),
+        }
     }
 
     fn add_entry(&mut self, at: SocketAddr, protocol: u8, scope: u8, backends: &[u32]) {

@@ -111,12 +111,12 @@ impl Life {
         self.say("no more faults");
         let settings = Settings::new(NODE, Node::default());
         let sound = oracle::maps_of(&self.server, settings)?;
-        let wanted = dump::services(&sound)?;
+        let wanted = dump::all(&sound)?;
         let over = Instant::now();
         let silence = Duration::from_secs(u64::from(self.pace.watch_s) + 5);
         let limit = silence + LONGEST_PAUSE + LIMIT;
         let store = self.store.clone();
-        let right = || Ok(dump::services(&store.lock().store)? == wanted);
+        let right = || Ok(dump::all(&store.lock().store)? == wanted);
         let noticed = self.agent.until(limit, over, right).await;
         let noticed = noticed.with_context(|| self.difference(&wanted))?;
         self.measured.over = over.elapsed();
@@ -134,7 +134,7 @@ impl Life {
         let found = || dump::backends(&self.store.lock().store).unwrap_or_default();
         freed.with_context(|| format!("backends:\n{}wanted:\n{left}", found()))?;
         wait::pass_on_runtime(self.pace.rest).await;
-        let later = dump::services(&self.store.lock().store)?;
+        let later = dump::all(&self.store.lock().store)?;
         ensure!(
             later == wanted,
             "no longer right: {}",
@@ -192,7 +192,7 @@ impl Life {
     }
 
     fn difference(&self, wanted: &str) -> String {
-        let found = dump::services(&self.store.lock().store);
+        let found = dump::all(&self.store.lock().store);
         let found = found.unwrap_or_else(|error| error.to_string());
         let status = self.agent.status();
         format!("found:\n{found}wanted:\n{wanted}status: {status:#?}")

@@ -17,6 +17,7 @@ const SCRATCH: &[&str] = &[
     "lb-common/src/frame.rs",
     "lb-common/src/parse.rs",
     "lb-common/src/select.rs",
+    "lb-common/src/service.rs",
     "lb-common/src/related.rs",
     "lb-common/src/tables.rs",
 ];

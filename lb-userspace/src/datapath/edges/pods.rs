@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `POD_LINKS`: which edges lead into pods, where direct delivery may put packets in at once.
 
-use crate::{causes::with_causes, datapath::load::POD_LINKS};
+use crate::{causes::with_causes, datapath::maps::POD_LINKS};
 use aya::{
     Ebpf,
     maps::{HashMap, MapData, MapError},

@@ -2,7 +2,7 @@
 //! `UPLINKS`: where clients from outside come in, and as whom they are shown to backends elsewhere.
 
 use super::addresses::Addresses;
-use crate::{causes::with_causes, clock, datapath::load::UPLINKS, maps::pod::Wire};
+use crate::{causes::with_causes, clock, datapath::maps::UPLINKS, maps::pod::Wire};
 use aya::{
     Ebpf,
     maps::{HashMap, MapData, MapError},

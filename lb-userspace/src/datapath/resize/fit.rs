@@ -2,7 +2,7 @@
 //! Whether what is in the maps fits into maps of other sizes.
 
 use super::{
-    super::load::Sizes,
+    super::maps::Sizes,
     copy::{self, CopyError},
 };
 use crate::maps::{Store as _, kernel::KernelStore};

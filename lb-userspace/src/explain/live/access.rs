@@ -45,7 +45,12 @@ where
             scope: key.scope,
         };
         self.note(Event::Service(frontend, found));
-        found
+        // Whether an uplink leads to the backend is the routing table's to say: here, none does.
+        let near = |service: Service| Service {
+            flags: service.flags & !(Service::IPIP | Service::GENEVE),
+            ..service
+        };
+        Ok(found?.map(near))
     }
 
     fn admits(&self, service_id: u32, client: &F::Address) -> bool {

@@ -64,7 +64,10 @@ impl<F: Family<Address: Into<IpAddr>>> Frontends<F> {
         frontend: Frontend,
         service: &Service,
     ) -> Result<(), StoreError> {
-        self.leave_trace(address)?;
+        self.leave_trace(End::Service, address)?;
+        if service.flags & (Service::IPIP | Service::GENEVE) != 0 {
+            self.leave_trace(End::Tunnelled, address)?;
+        }
         let key = key(address, frontend);
         let identity = fingerprint(&key);
         let service = Wire(Service {
@@ -76,8 +79,8 @@ impl<F: Family<Address: Into<IpAddr>>> Frontends<F> {
     }
 
     /// First of all: packets look for no frontend of an address without one.
-    fn leave_trace(&mut self, address: F::Address) -> Result<(), StoreError> {
-        let spot = spot::<F>(End::Service, &address);
+    fn leave_trace(&mut self, end: End, address: F::Address) -> Result<(), StoreError> {
+        let spot = spot::<F>(end, &address);
         let (page, at) = (spot / PAGE_SPOTS, spot % PAGE_SPOTS);
         let read = self.traces.get(&page, 0);
         let Wire(Page { mut spots }) = read.map_err(refused("addresses", READING))?;

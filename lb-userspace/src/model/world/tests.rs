@@ -171,6 +171,43 @@ fn only_facts_of_this_node_touch_everything() {
 }
 
 #[test]
+fn all_nodes_are_where_their_objects_say() {
+    let mut world = World::new("node-a");
+    let gone = |name: &str| Change::NodeGone(name.into());
+    let unreadable = Change::Unreadable(Kind::Node, Name::new("", "node-c"));
+    let [listing, listed] = [Change::Listing(Kind::Node), Change::Listed(Kind::Node)];
+    for (what, change, lasts, is_news) in [
+        ("ours", node("node-a", 1), &[1][..], true),
+        ("another", node("node-b", 2), &[1, 2], true),
+        ("it beats its heart", node("node-b", 2), &[1, 2], false),
+        ("it moves", node("node-b", 3), &[1, 3], true),
+        ("two are at one", node("node-c", 3), &[1, 3], true),
+        ("one of them goes", gone("node-b"), &[1, 3], true),
+        ("nobody goes", gone("node-b"), &[1, 3], false),
+        ("one comes back", node("node-b", 2), &[1, 2, 3], true),
+        ("a list begins", listing.clone(), &[1, 2, 3], false),
+        ("it names ours", node("node-a", 1), &[1, 2, 3], false),
+        (
+            "it has one that cannot be read",
+            unreadable,
+            &[1, 2, 3],
+            false,
+        ),
+        ("it has a new one", node("node-d", 4), &[1, 2, 3, 4], true),
+        ("it ends", listed.clone(), &[1, 3, 4], true),
+        ("another begins", listing, &[1, 3, 4], false),
+        ("it is empty", listed, &[], true),
+    ] {
+        let before = world.nodes().revision();
+        world.apply(change);
+        let addresses = lasts.iter().map(|last| IpAddr::from([192, 0, 2, *last]));
+        assert_eq!(world.nodes().addresses(), addresses.collect(), "{what}");
+        assert_eq!(world.nodes().revision() != before, is_news, "{what}");
+    }
+    assert!(!world.node_known());
+}
+
+#[test]
 fn the_node_is_leaving_as_long_as_it_says_so() {
     let told = |name: &str, leaving| {
         Change::Node(Arc::new(NodeObject {

@@ -3,7 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{External, Set, Table, TableKey};
+use crate::{
+    model::Forwarding,
+    plan::{External, Set, Table, TableKey},
+};
 use lb_common::wire::Service;
 
 /// One frontend that is no Cluster-IP, for one kind of clients.
@@ -19,6 +22,10 @@ pub struct Exposed {
     pub clients: String,
     /// `Cluster` or `Local`: which endpoints they get.
     pub endpoints: String,
+    /// How clients from outside get to those on other nodes: `dsr-ipip` or `dsr-geneve`; absent =
+    /// they are shown to them as this node, where that is needed.
+    #[serde(default)]
+    pub forwarding: Option<String>,
     /// How many share the new flows.
     pub backends: usize,
     /// What happens to a packet without a backend: `refused`, or `dropped` where there are some
@@ -31,6 +38,7 @@ pub struct Exposed {
 impl Exposed {
     pub(super) fn new(key: &TableKey, table: &Table, external: &External) -> Self {
         let ranges = external.ranges.as_ref();
+        let forwarding = table.forwarding;
         Self {
             service: table.label.to_string(),
             frontend: external.frontend.to_string(),
@@ -41,6 +49,7 @@ impl Exposed {
                 Set::Local => "Local",
             }
             .to_owned(),
+            forwarding: (forwarding != Forwarding::Snat).then(|| forwarding.to_string()),
             backends: table.backends.chosen().count(),
             otherwise: match table.flags & Service::ELSEWHERE {
                 0 => "refused",

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Into a tunnel to a backend's node, and out of one to this node: see [`crate::tunnel`].
+
+use super::{begin, give_up, holds};
+use crate::conntrack::{self, Choice};
+use crate::delivery;
+use crate::ends::{self, End};
+use crate::family::{Family, NETWORK_AT, Own};
+use crate::frame::Frame;
+use crate::packet::Packet;
+use crate::parse::parse;
+use crate::service;
+use crate::tables::{Tables, Torn};
+use crate::tunnel::{self, Format, errand};
+use crate::verdict::Reason;
+use crate::wire::{BackendState, FrontendKey, Takeover, Tunnelled, fingerprint, scope};
+use crate::{admit, affinity, select};
+
+/// Whether a packet of no flow goes into a tunnel, if its backend turns out to be elsewhere: it has
+/// come by an uplink, to a Service that wants that.
+#[inline(always)]
+pub(super) fn may_enter<F: Own, T: Tables<F>>(tables: &T, frame: &Frame<F::Address>) -> bool {
+    Format::of_flags(frame.destination.flags).is_some()
+        && frame.datagram.is_first == 0
+        && tables.is_uplink(frame.ifindex)
+}
+
+/// Whether an ICMP error about no flow of this node's may be about one that another node serves;
+/// then `frame.errand` says so.
+#[inline(always)]
+pub(super) fn may_be_of_another<F: Family, T: Tables<F>>(
+    tables: &T,
+    frame: &mut Frame<F::Address>,
+) -> bool {
+    let dialled = &frame.message.destination;
+    ends::may_be::<F, T>(tables, End::Tunnelled, dialled)
+        && tables.is_uplink(frame.ifindex)
+        && tunnel::has_errand(frame, errand::FOLLOW)
+}
+
+/// A packet of a flow that another node is known to serve, to that node; none of such a flow:
+/// [`Reason::NotReply`].
+#[inline(always)]
+pub(super) fn packet_of_known<F: Own, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &mut P,
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Result<Reason, Reason> {
+    let known = tables.tunnelled(&frame.datagram.tuple, &mut frame.tunnelled)?;
+    known.ok_or(Reason::NotReply)?;
+    let backend = tables.backend(frame.tunnelled.backend)?;
+    let epoch = frame.tunnelled.epoch;
+    let backend = backend.filter(|backend| backend.epoch == epoch);
+    let backend = backend.ok_or(Reason::NotReply)?;
+    let datagram = &frame.datagram;
+    let holds = match BackendState::from_byte(backend.state) {
+        BackendState::Active => true,
+        // Old flows stay, and new ones do not begin; of datagrams nobody knows which they are.
+        BackendState::Draining => !datagram.opens(),
+        BackendState::Quiet => datagram.is_tcp() && !datagram.opens(),
+        BackendState::Free => false,
+    };
+    if !holds {
+        return Err(Reason::NotReply);
+    }
+    frame.target.address = backend.address;
+    find_way(packet, tables, frame)?;
+    send::<F, P>(packet, frame)
+}
+
+/// A packet to [`Frame::destination`] of which no more is known: chooses a backend, as every node
+/// does, and goes there if that one is behind an uplink.
+#[inline(always)]
+pub(super) fn packet_of_unknown<F: Own, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &mut P,
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Result<Reason, Reason> {
+    let node = tables.node();
+    let format = Format::of_flags(frame.destination.flags).ok_or(Reason::Continued)?;
+    // What nobody serves is refused as always, and what may be netfilter's is left to it.
+    if frame.destination.slot_count == 0 || node.takeover != Takeover::Done.number() {
+        return Err(Reason::Continued);
+    }
+    select::mark::<F>(node.seed, frame);
+    let is_pinned = affinity::find(tables, frame)?;
+    let id = if is_pinned {
+        frame.affinity.backend
+    } else {
+        select::choose(tables, &frame.destination, &frame.mark, 0).ok_or(Reason::NoBackend)?
+    };
+    let backend = tables.backend(id)?.ok_or(Reason::NoBackend)?;
+    frame.target.address = backend.address;
+    frame.choice = Choice {
+        epoch: backend.epoch,
+        backend: backend.id,
+        service_id: frame.destination.service_id,
+    };
+    let since_ns = tables.now_ns();
+    frame.tunnelled = Tunnelled {
+        since_ns,
+        identity: fingerprint(&frame.datagram.tuple),
+        epoch: backend.epoch,
+        backend: backend.id,
+        format: format.flag(),
+        since_ns_end: since_ns,
+    };
+    find_way(packet, tables, frame)?;
+    tables.put_tunnelled(&frame.datagram.tuple, &frame.tunnelled);
+    // Who finds no room there has its flows go where their own hashes lead.
+    let _pinned = affinity::pin(tables, frame);
+    send::<F, P>(packet, frame)
+}
+
+/// The first packet of a flow that this node serves itself, or by a masquerade, though tunnels are
+/// wanted: ingress goes on with it as with any other.
+#[inline(always)]
+pub(super) fn flow_of_this_node<F: Own, P: Packet + ?Sized, T: Tables<F>>(
+    _packet: &mut P,
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Result<Reason, Reason> {
+    let node = tables.node();
+    begin(tables, frame, &node).map(|_begun| Reason::Continued)
+}
+
+/// Whether the packet gets to `frame.target` by a tunnel and fits; [`Reason::Continued`]: there is
+/// none for it.
+#[inline(always)]
+fn find_way<F: Own, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &P,
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Result<(), Reason> {
+    let arrival = packet.arrival().ok_or(Reason::Continued)?;
+    let way = (&mut frame.to, &mut frame.passage, &mut frame.uplink);
+    let to = (&frame.target.address, &arrival);
+    if !tunnel::find::<F, P, T>(packet, tables, to, way)?
+        || packet.needs_station() && !delivery::has_station(&frame.passage)
+    {
+        return Err(Reason::Continued);
+    }
+    let format = Format::of_flags(frame.tunnelled.format).ok_or(Reason::Continued)?;
+    let length = delivery::length::<F, P>(packet, &frame.datagram, &arrival);
+    frame.mtu = tunnel::mtu::<F>(&frame.passage, format);
+    if length.ok_or(Reason::Continued)? > frame.mtu {
+        return Err(Reason::TooLong);
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn send<F: Own, P: Packet + ?Sized>(
+    packet: &mut P,
+    frame: &Frame<F::Address>,
+) -> Result<Reason, Reason> {
+    let format = Format::of_flags(frame.tunnelled.format).ok_or(Reason::Continued)?;
+    let backend = F::narrow(frame.target.address);
+    let to = (&backend, &frame.passage);
+    tunnel::enter::<F, P>(packet, format, &frame.datagram.tuple, to)?;
+    delivery::pass_on(packet, &frame.passage)?;
+    Ok(Reason::Tunnelled)
+}
+
+/// A packet that may be one in a tunnel to this node: takes it out; [`Reason::NotReply`]: it is
+/// none, and as it was.
+#[inline(always)]
+pub(super) fn packet_in_tunnel<F: Own, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &mut P,
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Result<Reason, Reason> {
+    let room = tunnel::room_of::<F, P>(packet, frame).ok_or(Reason::NotReply)?;
+    let (inner, number) = (&mut frame.to, &mut frame.datagram.identification);
+    F::network(packet, NETWORK_AT + room.bytes, inner, number)
+        .map_err(|_unread| Reason::NotReply)?;
+    let dialled = frame.to.destination;
+    // A pod may have tunnels of its own, to wherever it likes.
+    if !service::is_address(tables, frame, dialled)? && !tables.is_node(&dialled) {
+        return Err(Reason::NotReply);
+    }
+    if !tables.is_node(&frame.datagram.tuple.source) {
+        return Err(Reason::Stranger);
+    }
+    packet.leave(room)?;
+    Ok(Reason::Forwarded)
+}
+
+/// A packet that has been taken out of a tunnel: begins its flow where it is of none, so that
+/// ingress goes on with it as with any.
+#[inline(always)]
+pub(super) fn packet_out_of_tunnel<F: Own, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &mut P,
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Result<Reason, Reason> {
+    // What has no ports follows what has some.
+    if parse::<F, P>(packet, &mut frame.datagram).is_err() {
+        return Ok(Reason::Continued);
+    }
+    let known = conntrack::find(tables, &frame.datagram.tuple, &mut frame.flow)?;
+    let (now_ns, node) = (tables.about_now_ns(), tables.node());
+    if let Some(known) = known
+        && holds(tables, frame, known.stage, &node, now_ns)?
+    {
+        return Ok(Reason::Continued);
+    }
+    give_up(tables, frame, known.map(|known| known.stage), &node, now_ns)?;
+    if !is_served(tables, frame)? {
+        return Err(Reason::Astray);
+    }
+    if admit::is_spoofed(packet, tables, frame, true)? {
+        return Err(Reason::Spoofed);
+    }
+    begin(tables, frame, &node).map(|_begun| Reason::Continued)
+}
+
+/// Looks for the Service that a packet out of a tunnel is for, by its entry for such.
+#[inline(always)]
+fn is_served<F: Own, T: Tables<F>>(
+    tables: &T,
+    frame: &mut Frame<F::Address>,
+) -> Result<bool, Torn> {
+    let tuple = &frame.datagram.tuple;
+    frame.frontend = FrontendKey {
+        address: tuple.destination,
+        port: tuple.destination_port,
+        protocol: tuple.protocol,
+        scope: scope::TUNNEL,
+    };
+    if service::look(tables, frame)? {
+        return Ok(true);
+    }
+    // By a port of the other node's.
+    frame.frontend.address = F::narrow([0; 16]);
+    service::look(tables, frame)
+}

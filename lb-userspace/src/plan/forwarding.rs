@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How clients from outside get to a table's backends on other nodes.
+
+use lb_common::wire::Service;
+
+use super::{Clients, Fault, Problems, Rules, endpoints::Endpoints, frontends::Group};
+use crate::model::{Forwarding, Kind, ServiceObject};
+
+/// What the Service wants, or else the node; but nobody takes a packet out of a tunnel where an
+/// endpoint is that is on no node.
+pub(super) fn choose(
+    service: &ServiceObject,
+    group: &Group<'_>,
+    endpoints: &Endpoints<'_>,
+    rules: &Rules,
+    problems: &mut Problems,
+) -> Forwarding {
+    let wanted = service.forwarding.unwrap_or(rules.forwarding);
+    let mut external = group.external.iter();
+    if wanted == Forwarding::Snat || !external.any(|it| it.clients == Clients::All) {
+        return Forwarding::Snat;
+    }
+    let mut places = endpoints.values().map(|endpoint| &endpoint.place);
+    if places.all(|place| place.node.is_some()) {
+        return wanted;
+    }
+    let fault = Fault::NoNodeName { wanted };
+    problems.add(Kind::Service, &service.name, fault);
+    Forwarding::Snat
+}
+
+/// The bit of [`Service::flags`] that says so.
+pub(super) const fn flag(forwarding: Forwarding) -> u32 {
+    match forwarding {
+        Forwarding::Snat => 0,
+        Forwarding::Ipip => Service::IPIP,
+        Forwarding::Geneve => Service::GENEVE,
+    }
+}
+
+/// What an entry with these [`Service::flags`] says.
+pub const fn said(flags: u32) -> Forwarding {
+    if flags & Service::IPIP != 0 {
+        Forwarding::Ipip
+    } else if flags & Service::GENEVE != 0 {
+        Forwarding::Geneve
+    } else {
+        Forwarding::Snat
+    }
+}
