@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Builds the tests' own BPF objects, which the harness embeds: `$OUT_DIR/road-bpf`, `source-bpf`,
-//! `sink-bpf`, `asker-bpf`, `empty-bpf` and `early-bpf`. It does as `lb-userspace/build.rs` does
-//! with that of `weiche`, which says why.
+//! `sink-bpf`, `asker-bpf`, `rewinder-bpf`, `empty-bpf` and `early-bpf`. It does as
+//! `lb-userspace/build.rs` does with that of `weiche`, which says why.
 
 use std::{env, fs, path::PathBuf};
 
@@ -15,6 +15,7 @@ fn main() -> Result<()> {
         "source-bpf",
         "sink-bpf",
         "asker-bpf",
+        "rewinder-bpf",
         "empty-bpf",
         "early-bpf",
     ] {

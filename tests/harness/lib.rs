@@ -4,6 +4,7 @@
 pub mod api_server;
 pub mod api_objects;
 pub mod asker;
+pub mod rewinder;
 pub mod backlog;
 pub mod chance;
 pub mod control;

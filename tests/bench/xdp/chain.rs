@@ -46,7 +46,7 @@ pub(super) struct Chain {
 
 /// What the node has at its uplink and who is next there, of either family; frames are sent to the
 /// station that the harness's are, over and over.
-const LINKS: &str = "\
+pub(super) const LINKS: &str = "\
     link set up0 up\n\
     addr add 192.0.2.10/24 dev up0\n\
     addr add 2001:db8::10/64 dev up0 nodad\n\

@@ -5,6 +5,7 @@
 pub mod fate;
 pub mod source;
 pub mod asker;
+pub mod rewinder;
 
 /// What each of the programs needs besides what it does.
 #[macro_export]
