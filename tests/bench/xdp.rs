@@ -143,7 +143,7 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
         plots: Vec::new(),
     };
     targets(&found, floor, bench.scale, report);
-    tunnel::measure(bench, &mut section, report)?;
+    tunnel::measure(bench, floor, &mut section, report)?;
     forward::measure(bench, &mut section, report)?;
     report.section(section);
     Ok(())

@@ -17,7 +17,7 @@ use tests::{
     tables::Memory,
 };
 
-use super::chain::LINKS;
+use super::{KATRANS_FLOOR, chain::LINKS};
 use crate::{
     Bench, Scale,
     estimate::{Budget, Estimate},
@@ -30,8 +30,6 @@ const BACKENDS: u32 = 100;
 /// Flows whose packets take turns where all of them are new: far more than the table holds then.
 const NEW: u32 = 65_536;
 const TABLE: u32 = 16_384;
-/// What Katran's runs took without Katran.
-const KATRANS_FLOOR: f64 = 27.0;
 
 /// A row: its target's id, family, flows (none: all are new), Services, the format; and what Katran
 /// takes beyond its floor, in nanoseconds.
@@ -65,8 +63,8 @@ const ROWS: [Row; 8] = [
 const TEXT: &str = "Into tunnels (direct server return): the same, measured with a program before \
      ours that makes each run's frame what it was, but of the next flow, and hands it on. What \
      that takes with an empty program behind it is taken off. New flows find a full table, so \
-     each takes another one's place. Limits are what Katran took, measured likewise, by the ratio \
-     of what the program before takes here and took there.";
+     each takes another one's place. Limits are what Katran took, measured likewise, scaled by \
+     what an empty program takes here.";
 
 /// The programs, with Services whose backends are behind an uplink.
 struct Tunnels {
@@ -160,9 +158,10 @@ fn counted(ip: Ip, number: u32) -> IpAddr {
     }
 }
 
-/// Measures all of it.
+/// Measures all of it; `empty` is what an empty program takes by itself.
 pub(super) fn measure(
     bench: &Bench,
+    empty: Estimate,
     section: &mut Section,
     report: &mut Report,
 ) -> anyhow::Result<()> {
@@ -192,7 +191,7 @@ pub(super) fn measure(
         if id.is_empty() || bench.scale == Scale::Smoke {
             continue;
         }
-        let limit = katrans * floor.value / KATRANS_FLOOR;
+        let limit = katrans * empty.value / KATRANS_FLOOR;
         let what = format!("XDP into a tunnel, {}", words(row));
         report.target(Target::at_most(id, what, (limit, "ns"), net));
     }
