@@ -22,7 +22,7 @@ use crate::frame::{Frame, Frames};
 use crate::packet::Packet;
 use crate::parse::{ethertype, parse};
 use crate::tables::{Side, Tables};
-use crate::tunnel::{errand, may_be_in_one};
+use crate::tunnel::{errand, met};
 use crate::verdict::{Reason, Verdict};
 use crate::{delivery, dns, refuse, rewrite};
 use aside::{is_unknown, request_to_itself, unknown_to_backend};
@@ -159,9 +159,7 @@ fn towards_backend<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     {
         end = to_node::<F, P, T>(packet, tables, frame);
     }
-    if may_be_in_one::<F, T>(tables, frame, end) {
-        return Reason::Untunnelled;
-    }
+    end = met::<F, T>(tables, frame, end);
     if is_unknown(end) {
         frame.end = end.number();
         end = aside::<F, P, T>(packet, tables, frame);

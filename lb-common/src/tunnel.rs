@@ -93,14 +93,11 @@ const NETWORK: [u8; 3] = *b"wei";
 /// The first of the ports that tunnels are dialled from: ephemeral ones (RFC 6335).
 const FIRST_PORT: u16 = 49_152;
 
-/// Whether a packet of which nothing else is known, and which has ended like that, may be one in a
-/// tunnel; then `frame.errand` says so.
+/// How a packet ends of which nothing else is known, and which has ended like that so far. Where it
+/// looks like one in a tunnel, it may be one to this node, which is an errand, or a forged one by
+/// somebody who is no node, and whom other nodes would believe.
 #[inline(always)]
-pub fn may_be_in_one<F: Own, T: Tables<F>>(
-    tables: &T,
-    frame: &mut Frame<F::Address>,
-    end: Reason,
-) -> bool {
+pub fn met<F: Own, T: Tables<F>>(tables: &T, frame: &mut Frame<F::Address>, end: Reason) -> Reason {
     let tuple = &frame.datagram.tuple;
     let looks_so = match end {
         Reason::OtherProtocol => tuple.protocol == F::IN_IP,
@@ -109,7 +106,22 @@ pub fn may_be_in_one<F: Own, T: Tables<F>>(
         }
         _ => false,
     };
-    looks_so && tables.is_uplink(frame.ifindex) && has_errand(frame, errand::LEAVE)
+    if !looks_so {
+        return end;
+    }
+    if !tables.is_uplink(frame.ifindex) {
+        // The host's stack drops such packets of IPv4 alone.
+        return if tables.is_node(&tuple.source) {
+            Reason::Stranger
+        } else {
+            end
+        };
+    }
+    if has_errand(frame, errand::LEAVE) {
+        Reason::Untunnelled
+    } else {
+        end
+    }
 }
 
 /// Gives a packet its errand, if it is met for the first time.

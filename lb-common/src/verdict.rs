@@ -230,7 +230,8 @@ reasons! {
     Tunnelled = 62, Deliver, "tunnelled";
     /// The same, but it does not fit: the client is told what does.
     TooLong = 63, Answer, "too_long";
-    /// In a tunnel to this node, to a Service, and no node of the cluster has sent it.
+    /// In a tunnel, to a Service, and no node of the cluster has sent it; or it has come by a link
+    /// that is no uplink, under a node's address.
     Stranger = 64, Drop, "stranger";
     /// Out of a tunnel, and for nothing that this node serves.
     Astray = 65, Drop, "astray";

@@ -277,6 +277,25 @@ fn errors_follow() {
     }
 }
 
+/// Other nodes would believe it.
+#[test]
+fn a_pod_cannot_pass_for_its_node() {
+    for format in FORMATS {
+        for mut row in Row::serving(UDP) {
+            let Cast {
+                client, service, ..
+            } = row.cast;
+            row.memory.uplinks.clear();
+            let inner = udp(client, service).bytes();
+            let [node, _] = row.nodes;
+            let forged = row.wrapped(node, &inner, format, 50_000);
+            assert_eq!(row.comes(forged).reason, Reason::Stranger);
+            let own = row.wrapped(client.ip(), &inner, format, 50_000);
+            assert_eq!(row.comes(own).reason.verdict(), Verdict::Pass);
+        }
+    }
+}
+
 /// The kernel takes them out as well, of whatever length; to put them in takes a route.
 #[test]
 fn the_kernel_takes_out_what_the_host_does() {
