@@ -83,6 +83,16 @@ fn flows_stay_where_they_are() {
         assert_eq!(row.comes_early(ack.clone()).reason, Reason::Tunnelled);
         let to = |end: &End| end.bytes[if service.is_ipv4() { 30..34 } else { 38..54 }].to_vec();
         let chosen = to(&row.comes_early(ack.clone()));
+        // Also where new ones are to go another way.
+        row.memory.set_flags(service, TCP, 0);
+        for is_early in [false, true] {
+            let end = if is_early {
+                row.comes_early(ack.clone())
+            } else {
+                row.comes(ack.clone())
+            };
+            assert_eq!((end.reason, to(&end)), (Reason::Tunnelled, chosen.clone()));
+        }
         row.memory.add_backend(2, pods[1], TCP);
         row.memory.add_tunnelled(service, TCP, &[2], Format::Ipip);
         assert_eq!(to(&row.comes_early(ack.clone())), chosen);

@@ -7,6 +7,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
 };
 
 use anyhow::{Context as _, bail};
@@ -39,8 +40,8 @@ pub(crate) struct Machine {
 
 /// All of it.
 pub(crate) struct Fleet {
-    /// Behind the router.
-    pub(crate) visitor: Namespace,
+    /// Behind the router; shared with whoever talks there while agents come and go.
+    pub(crate) visitor: Arc<Namespace>,
     /// Its link to the visitor is `out0`, those to the nodes `node0`, `node1` and so on.
     pub(crate) router: Namespace,
     pub(crate) machines: Vec<Machine>,
@@ -60,7 +61,7 @@ impl Fleet {
         fs::write(lab.dir().join("seed"), [7; 16])?;
         let weiche = Weiche::new(program()?.as_ref(), &lab)?;
         let mut fleet = Self {
-            visitor,
+            visitor: Arc::new(visitor),
             router,
             machines: Vec::new(),
             manifests,

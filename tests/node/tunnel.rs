@@ -10,6 +10,7 @@ mod large;
 use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -169,7 +170,7 @@ fn flows_go_on_without_an_agent() -> anyhow::Result<()> {
     let (say, said) = std::sync::mpsc::channel::<()>();
     let (done, is_done) = std::sync::mpsc::channel::<anyhow::Result<Answer>>();
     std::thread::scope(|scope| {
-        let visitor = &fleet.visitor;
+        let visitor = Arc::clone(&fleet.visitor);
         scope.spawn(move || {
             visitor.block_on(|| async move {
                 let mut connection = Connection::open(Protocol::Tcp, from, target, 1).await?;
@@ -189,12 +190,12 @@ fn flows_go_on_without_an_agent() -> anyhow::Result<()> {
             machine.kill_agent()?;
         }
         exchange("without agents")?;
+        fleet.write("service", &service("snat", "pod: pod-1"))?;
+        fleet.start_agents(BY_TC)?;
+        exchange("where new ones go another way")?;
         drop(say);
         anyhow::Ok(())
     })?;
-    // The Service is switched over while nobody runs; then new flows go the new way.
-    fleet.write("service", &service("snat", "pod: pod-1"))?;
-    fleet.start_agents(BY_TC)?;
     let answer = wait::until("the other way", Duration::from_secs(10), || {
         talk(&fleet.visitor, Protocol::Tcp, target).ok()
     })?;

@@ -17,11 +17,12 @@ use crate::wire::{BackendState, FrontendKey, Takeover, Tunnelled, fingerprint, s
 use crate::{admit, affinity, select};
 
 /// Whether a packet of no flow goes into a tunnel, if its backend turns out to be elsewhere: it has
-/// come by an uplink, to a Service that wants that.
+/// come by an uplink, to a Service at whose address that is wanted, or was before: flows stay where
+/// they are.
 #[inline(always)]
 pub(super) fn may_enter<F: Own, T: Tables<F>>(tables: &T, frame: &Frame<F::Address>) -> bool {
-    Format::of_flags(frame.destination.flags).is_some()
-        && frame.datagram.is_first == 0
+    frame.datagram.is_first == 0
+        && ends::may_be::<F, T>(tables, End::Tunnelled, &frame.datagram.tuple.destination)
         && tables.is_uplink(frame.ifindex)
 }
 
