@@ -56,8 +56,10 @@ pub struct Frame<A> {
     pub ifindex: u32,
     /// Whether the packet has begun a flow, or is of one that has just begun; 0 = no.
     pub is_begun: u8,
-    /// Whether the packet is met for the second time, and its errand came to nothing; 0 = no.
+    /// Whether the packet that `ingress` meets next is back from its errand; 0 = no.
     pub is_back: u8,
+    /// The same of the one that is under way.
+    pub was_back: u8,
     /// What `ingress` leaves to be done: one of [`crate::tunnel::errand`].
     pub errand: u8,
     /// How long a packet may be that is too long for a tunnel.

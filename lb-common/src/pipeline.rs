@@ -159,7 +159,7 @@ fn towards_backend<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     {
         end = to_node::<F, P, T>(packet, tables, frame);
     }
-    end = met::<F, T>(tables, frame, end);
+    end = met::<F>(frame, end);
     if is_unknown(end) {
         frame.end = end.number();
         end = aside::<F, P, T>(packet, tables, frame);
@@ -203,10 +203,10 @@ fn through_tunnel<F: Own, P: Packet + ?Sized, T: Tables<F>>(
             packet.answer_by_route();
         }
     }
-    if end.verdict() != Verdict::Pass {
+    if !matches!(end, Reason::Continued | Reason::NotReply) {
         return Some(end);
     }
-    frame.is_back = u8::from(end == Reason::NotReply || frame.errand == errand::FOLLOW);
+    frame.is_back = 1;
     None
 }
 
@@ -290,6 +290,7 @@ fn datagram_to_backend<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     frame.datagram.tuple.destination = F::narrow([0; 16]);
     frame.is_elsewhere = 0;
     frame.is_begun = 0;
+    (frame.was_back, frame.is_back) = (frame.is_back, 0);
     frame.ifindex = packet.ifindex();
     parse::<F, P>(packet, &mut frame.datagram)?;
     if ends::is_of_none::<F, T>(tables, frame) {

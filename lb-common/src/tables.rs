@@ -152,6 +152,8 @@ pub trait Tables<F: Family>: Environment {
     /// Writes such a flow down, in the place of what is there. Where there is no room, others or
     /// this are forgotten: its packets choose anew, and alike as long as the backends are the same.
     fn put_tunnelled(&mut self, _key: &Tuple<F::Address>, _tunnelled: &Tunnelled) {}
+    /// Removes such a flow; removing what is not there is fine.
+    fn remove_tunnelled(&mut self, _key: &Tuple<F::Address>) {}
     /// Whether an address is one of a node of the cluster's.
     fn is_node(&self, _address: &F::Address) -> bool {
         false

@@ -93,11 +93,10 @@ const NETWORK: [u8; 3] = *b"wei";
 /// The first of the ports that tunnels are dialled from: ephemeral ones (RFC 6335).
 const FIRST_PORT: u16 = 49_152;
 
-/// How a packet ends of which nothing else is known, and which has ended like that so far. Where it
-/// looks like one in a tunnel, it may be one to this node, which is an errand, or a forged one by
-/// somebody who is no node, and whom other nodes would believe.
+/// How a packet ends of which nothing else is known, and which has ended like that so far: one that
+/// looks as if it were in a tunnel has an errand.
 #[inline(always)]
-pub fn met<F: Own, T: Tables<F>>(tables: &T, frame: &mut Frame<F::Address>, end: Reason) -> Reason {
+pub fn met<F: Own>(frame: &mut Frame<F::Address>, end: Reason) -> Reason {
     let tuple = &frame.datagram.tuple;
     let looks_so = match end {
         Reason::OtherProtocol => tuple.protocol == F::IN_IP,
@@ -106,33 +105,18 @@ pub fn met<F: Own, T: Tables<F>>(tables: &T, frame: &mut Frame<F::Address>, end:
         }
         _ => false,
     };
-    if !looks_so {
-        return end;
-    }
-    if !tables.is_uplink(frame.ifindex) {
-        // The host's stack drops such packets of IPv4 alone.
-        return if tables.is_node(&tuple.source) {
-            Reason::Stranger
-        } else {
-            end
-        };
-    }
-    if has_errand(frame, errand::LEAVE) {
+    if looks_so && has_errand(frame, errand::LEAVE) {
         Reason::Untunnelled
     } else {
         end
     }
 }
 
-/// Gives a packet its errand, if it is met for the first time.
+/// Gives a packet its errand, unless it is back from one.
 #[inline(always)]
 pub(crate) fn has_errand<A>(frame: &mut Frame<A>, errand: u8) -> bool {
-    if frame.is_back != 0 {
-        frame.is_back = 0;
-        return false;
-    }
     frame.errand = errand;
-    true
+    frame.was_back == 0
 }
 
 /// Asks for the way to a backend's node, of a packet that has come like that: whether it leaves by
@@ -170,6 +154,10 @@ pub fn find<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     let Some(address) = uplink.address::<F>() else {
         return Ok(false);
     };
+    // Nobody believes what comes from another address.
+    if !tables.is_node(&F::narrow(address)) {
+        return Ok(false);
+    }
     route.source = address;
     passage.way = if routed == Routed::Onwards && uplink.takes_frames != 0 {
         Way::Station.number()
@@ -205,20 +193,19 @@ pub fn enter<F: Own, P: Packet + ?Sized>(
     // nobody would read it (RFC 6040, section 4.1, compatibility mode).
     let class = F::load_hops(packet)?.class;
     let inner = F::load_length(packet)?;
-    let room = format.room::<F>();
+    let [g0, g1, ..] = GENEVE.to_le_bytes();
+    let in_udp = inner
+        .checked_add(u16::from_le_bytes([g0, g1]))
+        .ok_or(OutOfPacket)?;
     let source = F::narrow(passage.answered.source);
-    packet.enter(room)?;
+    packet.enter(format.room::<F>())?;
     match format {
         Format::Ipip => begin::<F, P>(packet, (&source, backend), F::IN_IP, inner, class),
         Format::Geneve => {
-            let [l0, l1, ..] = GENEVE.to_le_bytes();
-            let length = inner
-                .checked_add(u16::from_le_bytes([l0, l1]))
-                .ok_or(OutOfPacket)?;
-            begin::<F, P>(packet, (&source, backend), protocol::UDP, length, class)?;
+            begin::<F, P>(packet, (&source, backend), protocol::UDP, in_udp, class)?;
             let [.., p0, p1] = fingerprint(flow).to_be_bytes();
             let [p0, p1] = (u16::from_be_bytes([p0, p1]) | FIRST_PORT).to_be_bytes();
-            let ([q0, q1], [l0, l1]) = (GENEVE_PORT, length.to_be_bytes());
+            let ([q0, q1], [l0, l1]) = (GENEVE_PORT, in_udp.to_be_bytes());
             let ([e0, e1], [n0, n1, n2]) = (F::ETHERTYPE.to_be_bytes(), NETWORK);
             // Without a checksum, which is over the other one's bytes: RFC 8926, section 3.3, and
             // RFC 6936 for IPv6.

@@ -291,6 +291,12 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
     }
 
     #[inline(always)]
+    fn remove_tunnelled(&mut self, key: &Tuple<F::Address>) {
+        // As with flows.
+        let _ = F::tunnelleds().remove(key);
+    }
+
+    #[inline(always)]
     fn is_node(&self, address: &F::Address) -> bool {
         F::nodes().get_ptr(address).is_some()
     }

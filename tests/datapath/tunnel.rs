@@ -13,7 +13,7 @@ use lb_common::{
     tunnel::Format,
     verdict::{Reason, Verdict},
     wire::{
-        BackendState,
+        BackendState, Takeover,
         protocol::{SCTP, TCP, UDP},
     },
 };
@@ -48,11 +48,7 @@ fn packets_enter_as_they_are() {
                     }
                     for frame in frames {
                         let inner = frame.bytes();
-                        let end = if is_early {
-                            row.comes_early(inner.clone())
-                        } else {
-                            row.comes(inner.clone())
-                        };
+                        let end = row.comes_to(is_early, inner.clone());
                         assert_eq!(end.reason, Reason::Tunnelled);
                         assert_eq!(end.sent, Some((Way::Station, UPLINK)));
                         let mut expected = row.wrapped(row.nodes[0], &inner, format, end.port());
@@ -86,11 +82,7 @@ fn flows_stay_where_they_are() {
         // Also where new ones are to go another way.
         row.memory.set_flags(service, TCP, 0);
         for is_early in [false, true] {
-            let end = if is_early {
-                row.comes_early(ack.clone())
-            } else {
-                row.comes(ack.clone())
-            };
+            let end = row.comes_to(is_early, ack.clone());
             assert_eq!((end.reason, to(&end)), (Reason::Tunnelled, chosen.clone()));
         }
         row.memory.add_backend(2, pods[1], TCP);
@@ -135,11 +127,7 @@ fn what_does_not_fit_is_told_so() {
                         .ack()
                         .payload(&vec![1; payload])
                         .bytes();
-                    let end = if is_early {
-                        row.comes_early(long)
-                    } else {
-                        row.comes(long)
-                    };
+                    let end = row.comes_to(is_early, long);
                     assert_eq!(end.reason, Reason::TooLong);
                     let kind = if client.is_ipv4() { [3, 4] } else { [2, 0] };
                     let at = if client.is_ipv4() { 34 } else { 54 };
@@ -169,10 +157,14 @@ fn without_a_tunnel_all_is_as_without_the_wish() {
         let Cast {
             client, service, ..
         } = row.cast;
-        if client.is_ipv4() {
-            let first = udp(client, service).fragment(0, true);
-            assert_eq!(row.comes(first.bytes()).reason, Reason::Forwarded);
-        }
+        // Also where a whole one has gone into a tunnel.
+        assert_eq!(
+            row.comes_early(udp(client, service).bytes()).reason,
+            Reason::Tunnelled
+        );
+        let first = udp(client, service).fragment(0, true).bytes();
+        assert_eq!(row.comes_early(first.clone()).reason, Reason::Continued);
+        assert_eq!(row.comes(first).reason, Reason::Forwarded);
     }
 }
 
@@ -287,22 +279,66 @@ fn errors_follow() {
     }
 }
 
-/// Other nodes would believe it.
+/// Other nodes would believe it, if it is shown as its node on the way.
 #[test]
-fn a_pod_cannot_pass_for_its_node() {
+fn a_pod_cannot_pass_for_a_node() {
     for format in FORMATS {
         for mut row in Row::serving(UDP) {
             let Cast {
-                client, service, ..
+                client,
+                service,
+                pods,
+                ..
             } = row.cast;
             row.memory.uplinks.clear();
             let inner = udp(client, service).bytes();
             let [node, _] = row.nodes;
-            let forged = row.wrapped(node, &inner, format, 50_000);
-            assert_eq!(row.comes(forged).reason, Reason::Stranger);
+            for from in [node, client.ip()] {
+                let forged = row.wrapped(from, &inner, format, 50_000);
+                assert_eq!(row.comes(forged).reason, Reason::Stranger);
+            }
+            // Its own tunnels, to wherever it likes.
+            let inner = udp(client, pods[1]).bytes();
             let own = row.wrapped(client.ip(), &inner, format, 50_000);
-            assert_eq!(row.comes(own).reason.verdict(), Verdict::Pass);
+            let end = row.comes(own.clone());
+            assert_eq!(end.reason.verdict(), Verdict::Pass);
+            assert_eq!(end.bytes, own);
         }
+    }
+}
+
+/// What netfilter may have is left to it.
+#[test]
+fn nothing_enters_while_another_proxy_serves() {
+    for mut row in Row::entering(UDP, Format::Ipip) {
+        let Cast {
+            client, service, ..
+        } = row.cast;
+        row.memory.node.takeover = Takeover::Observing.number();
+        let whole = udp(client, service).bytes();
+        let end = row.comes(whole.clone());
+        assert_eq!((end.reason, end.bytes), (Reason::Foreign, whole));
+    }
+}
+
+/// A flow that goes on here is not taken away by what was known of an earlier one.
+#[test]
+fn what_was_chosen_before_does_not_come_back() {
+    for mut row in Row::entering(TCP, Format::Ipip) {
+        let Cast {
+            client, service, ..
+        } = row.cast;
+        let syn = tcp(client, service).syn().bytes();
+        assert_eq!(row.comes(syn.clone()).reason, Reason::Tunnelled);
+        row.memory.set_backend(1, BackendState::Quiet);
+        row.memory.now_ns += 1_000_000_000;
+        row.leaves_by = 9;
+        assert_eq!(row.comes_early(syn.clone()).reason, Reason::Continued);
+        assert_eq!(row.comes(syn).reason, Reason::Forwarded);
+        row.memory.set_backend(1, BackendState::Active);
+        row.leaves_by = UPLINK;
+        let ack = tcp(client, service).ack().bytes();
+        assert_eq!(row.comes_early(ack).reason, Reason::Continued);
     }
 }
 

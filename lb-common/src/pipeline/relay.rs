@@ -15,6 +15,7 @@ use crate::frame::Frame;
 use crate::packet::Packet;
 use crate::parse::parse;
 use crate::tables::{Side, Stage, Tables};
+use crate::tunnel::errand;
 use crate::verdict::Reason;
 use crate::wire::Mask;
 use crate::{delivery, dns, masquerade, rewrite};
@@ -28,6 +29,7 @@ pub(super) fn answer_to_client<F: Own, P: Packet + ?Sized, T: Tables<F>>(
 ) -> Result<Reason, Reason> {
     frame.ifindex = packet.ifindex();
     frame.is_begun = 0;
+    frame.was_back = 0;
     parse::<F, P>(packet, &mut frame.datagram)?;
     if !ends::may_be::<F, T>(tables, End::Behind, &frame.datagram.tuple.source)
         || !masquerade::find(tables, frame, Mask::DESTINATION)?
@@ -116,6 +118,7 @@ pub(super) fn first_request<F: Own, P: Packet + ?Sized, T: Tables<F>>(
         return Err(Reason::Continued);
     }
     if tunnel::may_enter(tables, frame) {
+        frame.errand = errand::ENTER;
         return Err(Reason::Untunnelled);
     }
     let node = tables.node();

@@ -8,7 +8,7 @@ use crate::ends::{self, End};
 use crate::family::{Family, NETWORK_AT, Own};
 use crate::frame::Frame;
 use crate::packet::Packet;
-use crate::parse::parse;
+use crate::parse::{Datagram, parse};
 use crate::service;
 use crate::tables::{Tables, Torn};
 use crate::tunnel::{self, Format, errand};
@@ -22,6 +22,7 @@ use crate::{admit, affinity, select};
 #[inline(always)]
 pub(super) fn may_enter<F: Own, T: Tables<F>>(tables: &T, frame: &Frame<F::Address>) -> bool {
     frame.datagram.is_first == 0
+        && frame.was_back == 0
         && ends::may_be::<F, T>(tables, End::Tunnelled, &frame.datagram.tuple.destination)
         && tables.is_uplink(frame.ifindex)
 }
@@ -39,6 +40,12 @@ pub(super) fn may_be_of_another<F: Family, T: Tables<F>>(
         && tunnel::has_errand(frame, errand::FOLLOW)
 }
 
+/// Whether it is a segment from the middle of a connection, which only its ends can move.
+#[inline(always)]
+pub(super) fn is_under_way<A>(datagram: &Datagram<A>) -> bool {
+    datagram.is_tcp() && !datagram.opens() && datagram.is_first == 0
+}
+
 /// A packet of a flow that another node is known to serve, to that node; none of such a flow:
 /// [`Reason::NotReply`].
 #[inline(always)]
@@ -53,15 +60,19 @@ pub(super) fn packet_of_known<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     let epoch = frame.tunnelled.epoch;
     let backend = backend.filter(|backend| backend.epoch == epoch);
     let backend = backend.ok_or(Reason::NotReply)?;
-    let datagram = &frame.datagram;
+    let is_under_way = is_under_way(&frame.datagram);
     let holds = match BackendState::from_byte(backend.state) {
         BackendState::Active => true,
         // Old flows stay, and new ones do not begin; of datagrams nobody knows which they are.
-        BackendState::Draining => !datagram.opens(),
-        BackendState::Quiet => datagram.is_tcp() && !datagram.opens(),
+        BackendState::Draining => !frame.datagram.opens(),
+        BackendState::Quiet => is_under_way,
         BackendState::Free => false,
     };
-    if !holds {
+    // What may be new goes where its Service wants it now.
+    let is_wanted = is_under_way
+        || frame.errand == errand::FOLLOW
+        || Format::of_flags(frame.destination.flags).is_some();
+    if !holds || !is_wanted {
         return Err(Reason::NotReply);
     }
     frame.target.address = backend.address;
@@ -106,7 +117,11 @@ pub(super) fn packet_of_unknown<F: Own, P: Packet + ?Sized, T: Tables<F>>(
         format: format.flag(),
         since_ns_end: since_ns,
     };
-    find_way(packet, tables, frame)?;
+    if let Err(end) = find_way(packet, tables, frame) {
+        // What was chosen before is not to come back.
+        tables.remove_tunnelled(&frame.datagram.tuple);
+        return Err(end);
+    }
     tables.put_tunnelled(&frame.datagram.tuple, &frame.tunnelled);
     // Who finds no room there has its flows go where their own hashes lead.
     let _pinned = affinity::pin(tables, frame);
@@ -180,7 +195,9 @@ pub(super) fn packet_in_tunnel<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     if !service::is_address(tables, frame, dialled)? && !tables.is_node(&dialled) {
         return Err(Reason::NotReply);
     }
-    if !tables.is_node(&frame.datagram.tuple.source) {
+    // Nodes are behind uplinks. Others may be shown as one on their way, if they get there.
+    let is_of_node = tables.is_node(&frame.datagram.tuple.source);
+    if !is_of_node || !tables.is_uplink(frame.ifindex) {
         return Err(Reason::Stranger);
     }
     packet.leave(room)?;

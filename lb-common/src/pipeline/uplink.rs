@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! XDP at an uplink, as a whole: the steps are out of line, where all of them are.
 
+use super::tunnel::is_under_way;
 use super::{put_in, put_in_first, relay, relay_back, relay_begun, relay_first};
 use crate::ends::{self, End};
 use crate::family::{Family as _, Own, V4, V6};
@@ -38,6 +39,7 @@ fn between_uplinks<F: Own, P: Packet + ?Sized, T: Tables<F>>(
 ) -> Reason {
     let mut end = relay_back::<F, P, T>(packet, tables, frame);
     if end == Reason::NotReply
+        && is_under_way(&frame.datagram)
         && ends::may_be::<F, T>(tables, End::Tunnelled, &frame.datagram.tuple.destination)
     {
         end = put_in::<F, P, T>(packet, tables, frame);
@@ -49,7 +51,10 @@ fn between_uplinks<F: Own, P: Packet + ?Sized, T: Tables<F>>(
         end = relay_begun::<F, P, T>(packet, tables, frame);
     }
     if end == Reason::Untunnelled {
-        end = put_in_first::<F, P, T>(packet, tables, frame);
+        end = put_in::<F, P, T>(packet, tables, frame);
+        if end == Reason::NotReply {
+            end = put_in_first::<F, P, T>(packet, tables, frame);
+        }
     }
     if end == Reason::Forwarded {
         end = relay_first::<F, P, T>(packet, tables, frame);

@@ -107,6 +107,9 @@ impl Tunnels {
         let addresses = ["192.0.2.10", "2001:db8::10"];
         let addresses = addresses.map(|text| text.parse().expect("an address"));
         memory.add_uplink(uplink, addresses);
+        for address in addresses {
+            memory.add_node(address);
+        }
         memory.node.direct_until_ns = u64::MAX;
         kernel.copy_from(&memory)?;
         let frame = tcp(ip.client(), (counted(ip, 0), 80).into());

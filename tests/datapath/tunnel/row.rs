@@ -184,6 +184,15 @@ impl Row {
         End::of(reason, packet)
     }
 
+    /// A packet comes to one of the two.
+    pub(super) fn comes_to(&mut self, is_early: bool, bytes: Vec<u8>) -> End {
+        if is_early {
+            self.comes_early(bytes)
+        } else {
+            self.comes(bytes)
+        }
+    }
+
     /// What a frame is in a tunnel from an address to the backend, by a port that is not for us to
     /// say.
     pub(super) fn wrapped(&self, from: IpAddr, inner: &[u8], format: Format, port: u16) -> Vec<u8> {

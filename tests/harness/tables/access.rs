@@ -242,6 +242,10 @@ where
         self.entries_mut().tunnelled.insert(*key, *tunnelled);
     }
 
+    fn remove_tunnelled(&mut self, key: &Tuple<F::Address>) {
+        self.entries_mut().tunnelled.remove(key);
+    }
+
     fn is_node(&self, address: &F::Address) -> bool {
         self.entries().nodes.contains(address)
     }

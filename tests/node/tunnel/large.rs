@@ -113,8 +113,15 @@ fn backends_learn_the_mtu_of_the_way_to_the_client() -> anyhow::Result<()> {
 
 #[test]
 fn datagrams_in_fragments_get_there() -> anyhow::Result<()> {
-    let (mut fleet, _) = two_nodes("dsr-ipip", BY_TC)?;
-    let ends = ends(&mut fleet)?;
+    for flags in [BY_TC, BY_XDP] {
+        let (mut fleet, _takes) = two_nodes("dsr-ipip", flags)?;
+        pass_in_fragments(&mut fleet)?;
+    }
+    Ok(())
+}
+
+fn pass_in_fragments(fleet: &mut Fleet) -> anyhow::Result<()> {
+    let ends = ends(fleet)?;
     for (service, pod_end) in ends {
         let pod = &fleet.machines[1].pod.namespace;
         let backend = pod.run(|| UdpSocket::bind(pod_end))??;
@@ -133,7 +140,7 @@ fn datagrams_in_fragments_get_there() -> anyhow::Result<()> {
             // It ends by a datagram without bytes.
             socket.send(&[])?;
             let passed = passed.with_context(|| format!("to {service}"));
-            passed.with_context(|| last_words(&fleet))
+            passed.with_context(|| last_words(fleet))
         })?;
     }
     Ok(())
