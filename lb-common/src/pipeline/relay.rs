@@ -15,7 +15,7 @@ use crate::frame::Frame;
 use crate::packet::Packet;
 use crate::parse::parse;
 use crate::tables::{Side, Stage, Tables};
-use crate::tunnel::errand;
+use crate::tunnel::{Format, errand};
 use crate::verdict::Reason;
 use crate::wire::Mask;
 use crate::{delivery, dns, masquerade, rewrite};
@@ -117,7 +117,9 @@ pub(super) fn first_request<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     if !dialled(packet, tables, frame)? {
         return Err(Reason::Continued);
     }
-    if tunnel::may_enter(tables, frame) {
+    // What is under way in a tunnel has been looked for before.
+    let is_wanted = Format::of_flags(frame.destination.flags).is_some();
+    if is_wanted && tunnel::may_enter(tables, frame) {
         frame.errand = errand::ENTER;
         return Err(Reason::Untunnelled);
     }

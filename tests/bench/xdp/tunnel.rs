@@ -170,9 +170,15 @@ pub(super) fn measure(
 ) -> anyhow::Result<()> {
     let (seconds, rows) = match bench.scale {
         Scale::Full => (60, &ROWS[..]),
-        Scale::Quick => (8, &ROWS[..]),
+        Scale::Quick => (0, &[][..]),
         Scale::Smoke => (0, &ROWS[..1]),
     };
+    if rows.is_empty() {
+        for (id, ..) in ROWS.into_iter().filter(|(id, ..)| !id.is_empty()) {
+            report.absent(id, "only a full run puts packets into tunnels");
+        }
+        return Ok(());
+    }
     let mut budget = Budget::of_seconds(seconds, u32::try_from(rows.len() + 1)?);
     bench.progress.now("xdp: into tunnels");
     let mut pass = Early::load(Does::Pass)?;
