@@ -3,6 +3,7 @@
 
 use super::{Holds, Memory};
 use lb_common::{
+    ends::{self, End},
     family::{Family, V4},
     tables::{Environment, Found, InsertError, Side, Stage, Tables, Torn, Touch, Word},
     wire::{
@@ -231,6 +232,18 @@ where
 
     fn forget_fragment(&mut self, key: &FragmentKey<F::Address>) {
         self.entries_mut().fragments.remove(key);
+    }
+
+    fn has_trace(&self, end: End, spot: u32) -> bool {
+        // Of others it is enough that they may be there; these are at few addresses.
+        let entries = self.entries();
+        let wants = |service: &Service| service.flags & (Service::IPIP | Service::GENEVE) != 0;
+        let frontends = entries.frontends.iter();
+        let wanted = frontends.filter(|(_, service)| wants(service));
+        let wanted = wanted.map(|(key, _)| key.address);
+        let known = entries.tunnelled.keys().map(|key| key.destination);
+        let mut addresses = wanted.chain(known);
+        end != End::Tunnelled || addresses.any(|address| ends::spot::<F>(end, &address) == spot)
     }
 
     fn tunnelled(&self, key: &Tuple<F::Address>, into: &mut Tunnelled) -> Found<()> {
