@@ -15,13 +15,15 @@ use lb_userspace::{datapath::OBJECT, plan::maglev};
 use crate::cluster::Cluster;
 
 /// Maps that a [`lb_userspace::maps::kernel::KernelStore`] opens.
-const MAPS: [&str; 12] = [
+const MAPS: [&str; 14] = [
     "FRONTENDS_V4",
     "FRONTENDS_V6",
     "ADDRESSES_V4",
     "ADDRESSES_V6",
     "ADMITTED_V4",
     "ADMITTED_V6",
+    "NODES_V4",
+    "NODES_V6",
     "BACKENDS",
     "SLOTS",
     "COUNTER",
@@ -31,7 +33,7 @@ const MAPS: [&str; 12] = [
 ];
 
 /// What packets fill: beside it is what Services cost.
-const OF_FLOWS: [&str; 8] = [
+const OF_FLOWS: [&str; 9] = [
     "FLOWS_",
     "ENDS_",
     "REVERSE_",
@@ -40,6 +42,7 @@ const OF_FLOWS: [&str; 8] = [
     "EXPIRY_",
     "FOREIGN_",
     "FRAGMENTS_",
+    "TUNNELLED_",
 ];
 
 /// A folder of pinned maps; the maps go with the value.
