@@ -112,7 +112,7 @@ pub fn find<F: Own, P: Packet + ?Sized, T: Environment>(
     }
     // What would leave as it came is the stack's, which tells the sender of the shorter way.
     let route = &mut passage.answered;
-    *route = passage.asked;
+    route.set(&passage.asked);
     if packet.route(route) != Routed::Onwards || route.ifindex == passage.asked.ifindex {
         return None;
     }
@@ -157,7 +157,7 @@ pub fn find_onwards<F: Own, P: Packet + ?Sized, T: Environment>(
         return None;
     }
     let (asked, answered) = (&passage.asked, &mut passage.answered);
-    *answered = *asked;
+    answered.set(asked);
     if packet.route(answered) != Routed::Onwards {
         return None;
     }
@@ -335,6 +335,8 @@ pub(crate) fn length<F: Own, P: Packet + ?Sized>(
     u16::try_from(end.saturating_sub(NETWORK_AT)).ok()
 }
 
+/// Makes a question of it. Stations are only in answers, and stay what they are: of what is asked,
+/// nothing, as the frame was before the first packet.
 #[inline(always)]
 pub(crate) fn ask<F: Own>(
     route: &mut Route,
@@ -343,20 +345,15 @@ pub(crate) fn ask<F: Own>(
     class: [u8; 4],
     length: u16,
 ) {
-    *route = Route {
-        family: F::NUMBER,
-        protocol: tuple.protocol,
-        source_port: [0; 2],
-        destination_port: [0; 2],
-        length,
-        ifindex,
-        class,
-        source: F::widen(tuple.source),
-        destination: F::widen(tuple.destination),
-        vlan: [0; 4],
-        from_station: [0; 6],
-        to_station: [0; 6],
-    };
+    route.family = F::NUMBER;
+    route.protocol = tuple.protocol;
+    route.source_port = [0; 2];
+    route.destination_port = [0; 2];
+    route.length = length;
+    route.ifindex = ifindex;
+    route.class = class;
+    route.source = F::widen(tuple.source);
+    route.destination = F::widen(tuple.destination);
 }
 
 #[cfg(test)]

@@ -237,8 +237,10 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn widen([a, b, c, d]: [u8; 4]) -> WideAddress {
-        [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    fn widen(address: [u8; 4]) -> WideAddress {
+        // As words, for the reason that `Route::set` has.
+        let word: u32 = transmute!(address);
+        transmute!([word, 0, 0, 0])
     }
 
     #[inline(always)]

@@ -143,9 +143,9 @@ pub trait Packet {
         Err(OutOfPacket)
     }
 
-    /// Has the answer that the packet becomes sent where the host's routes lead, and not back where
-    /// it came from: who has sent it is not who is answered.
-    fn answer_by_route(&mut self) {}
+    /// Has the answer that the packet becomes sent this way, and not back where it came from: who
+    /// has sent it is not who is answered.
+    fn answer_by_route(&mut self, _route: &Route) {}
 
     /// Makes it a packet of this length, to be written anew: what its bytes are afterwards depends
     /// on who does it. What a sender or a NIC has left half made of checksums is forgotten.

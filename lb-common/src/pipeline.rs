@@ -34,7 +34,8 @@ use known::{give_up, holds, resume};
 use outside::{answered_to_node, begun_from_outside, sent_as_node};
 use relay::{answer_to_client, first_request, first_to_backend, request_to_backend};
 use tunnel::{
-    flow_of_this_node, packet_in_tunnel, packet_of_known, packet_of_unknown, packet_out_of_tunnel,
+    flow_of_this_node, is_under_way, may_enter, packet_in_tunnel, packet_of_known,
+    packet_of_unknown, packet_out_of_tunnel, to_who_is_answered,
 };
 
 /// TC ingress at an edge: a client's packet on its way to a Service's backend.
@@ -188,7 +189,7 @@ fn through_tunnel<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     } else {
         put_in::<F, P, T>(packet, tables, frame)
     };
-    if end == Reason::NotReply && frame.errand == errand::ENTER {
+    if end == Reason::NotReply && matches!(frame.errand, errand::ENTER | errand::GO_ON) {
         end = put_in_first::<F, P, T>(packet, tables, frame);
     }
     if end == Reason::Continued && frame.errand == errand::ENTER {
@@ -199,9 +200,9 @@ fn through_tunnel<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     }
     if end.verdict() == Verdict::Answer {
         end = refuse::answer::<F, P, T>(packet, tables, frame, end);
-        if frame.errand == errand::LEAVE {
-            packet.answer_by_route();
-        }
+    }
+    if end.verdict() == Verdict::Answer && frame.errand == errand::LEAVE {
+        end = to_who_is_answered::<F, P>(packet, frame, end);
     }
     if !matches!(end, Reason::Continued | Reason::NotReply) {
         return Some(end);
@@ -312,11 +313,16 @@ fn datagram_to_backend<F: Own, P: Packet + ?Sized, T: Tables<F>>(
             resume(tables, frame, &known, &node, now_ns)?
         }
         known => {
-            let alone = give_up(tables, frame, known.map(|known| known.stage), &node, now_ns)?;
+            let stage = known.map(|known| known.stage);
+            let alone = give_up(tables, frame, stage, &node, now_ns)?;
+            if stage.is_none() && is_under_way(&frame.datagram) && may_enter(tables, frame) {
+                frame.errand = errand::GO_ON;
+                return Err(Reason::Untunnelled);
+            }
             if !dialled(packet, tables, frame)? {
                 return Err(alone);
             }
-            if tunnel::may_enter(tables, frame) {
+            if may_enter(tables, frame) {
                 frame.errand = errand::ENTER;
                 return Err(Reason::Untunnelled);
             }

@@ -24,7 +24,7 @@ use crate::delivery::{self, Arrival, FRESH_NS, Memory, Routed, Way};
 use crate::family::{NETWORK_AT, Own, WideAddress};
 use crate::frame::Frame;
 use crate::packet::{OutOfPacket, Packet, Room};
-use crate::tables::{Tables, Torn};
+use crate::tables::Tables;
 use crate::verdict::Reason;
 use crate::wire::{Passage, Service, Tuple, Uplink, fingerprint, protocol};
 
@@ -36,6 +36,9 @@ pub mod errand {
     pub const FOLLOW: u8 = 1;
     /// A packet may be one in a tunnel to this node.
     pub const LEAVE: u8 = 2;
+    /// A segment from the middle of a connection may go on in a tunnel. Its Service has not been
+    /// asked for: a connection outlives it, and who has been let in stays.
+    pub const GO_ON: u8 = 3;
 }
 
 /// How packets are put into others.
@@ -121,21 +124,26 @@ pub(crate) fn has_errand<A>(frame: &mut Frame<A>, errand: u8) -> bool {
 
 /// Asks for the way to a backend's node, of a packet that has come like that: whether it leaves by
 /// an uplink. Then `passage` says by which, whose address is the source of what it answers, and how
-/// long a packet may be.
+/// long a packet may be. [`Reason::NoWay`]: no route leads there.
 #[inline(always)]
 pub fn find<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     packet: &P,
     tables: &mut T,
     (backend, arrival): (&WideAddress, &Arrival),
     (tuple, passage, uplink): (&mut Tuple<F::Address>, &mut Passage, &mut Uplink),
-) -> Result<bool, Torn> {
+) -> Result<bool, Reason> {
     let none = F::narrow([0; 16]);
     F::set_addresses(tuple, none, F::narrow(*backend));
     tuple.set_ports([0; 2], [0; 2], F::IN_IP);
     // How long it may be is what the answer says.
     delivery::ask::<F>(&mut passage.asked, tuple, arrival.ifindex, [0; 4], 1);
-    // That a frame was sent to this node's station is found out once for all that were.
-    passage.asked.to_station = delivery::sent_to(packet).unwrap_or_default();
+    // That a frame was sent to this node's station is found out once for all that were: where the
+    // question has room, since no other one has anything there.
+    if let Some([s0, s1, s2, s3, s4, s5]) = delivery::sent_to(packet) {
+        passage.asked.source_port = [s0, s1];
+        passage.asked.destination_port = [s2, s3];
+        passage.asked.class = [0, 0, s4, s5];
+    }
     let now_ns = tables.about_now_ns();
     let place = delivery::place::<F>(tuple, [0; 4]);
     let memory = delivery::recall(tables, place, passage, now_ns);
@@ -146,9 +154,14 @@ pub fn find<F: Own, P: Packet + ?Sized, T: Tables<F>>(
         return Ok(false);
     }
     let route = &mut passage.answered;
-    *route = passage.asked;
+    route.set(&passage.asked);
+    (route.source_port, route.destination_port) = ([0; 2], [0; 2]);
+    route.class = [0; 4];
     let routed = packet.route(route);
-    if routed == Routed::Nowhere || tables.uplink(route.ifindex, uplink)?.is_none() {
+    if routed == Routed::Nowhere {
+        return Err(Reason::NoWay);
+    }
+    if tables.uplink(route.ifindex, uplink)?.is_none() {
         return Ok(false);
     }
     let Some(address) = uplink.address::<F>() else {

@@ -237,6 +237,9 @@ reasons! {
     Astray = 65, Drop, "astray";
     /// On its way into a tunnel or out of one, and the program that does that is not there.
     Untunnelled = 66, Drop, "untunnelled";
+    /// From the middle of a connection that another node serves, to which no route leads: what is
+    /// sent again may find one.
+    NoWay = 67, Drop, "no_way";
 }
 
 /// Room for reasons in the counters of one hook.

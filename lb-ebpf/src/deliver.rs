@@ -8,11 +8,10 @@ use aya_ebpf::{
         __sk_buff,
         xdp_action::{XDP_DROP, XDP_PASS, XDP_TX},
     },
-    helpers::generated::{bpf_redirect, bpf_redirect_neigh},
+    helpers::generated::bpf_redirect,
     programs::{TcContext, XdpContext},
 };
 use aya_log_ebpf::warn;
-use core::ptr::null_mut;
 use lb_common::verdict::{REASON_SLOTS, Reason, Verdict};
 
 /// Where the program runs; its counters' place.
@@ -34,7 +33,8 @@ const DROP: i32 = 2;
 /// `TC_ACT_REDIRECT`, `TCX_REDIRECT`: where to has been noted (`Packet::send`).
 const REDIRECT: i32 = 7;
 
-/// Counts the reason and does what it says; where `is_routed`, what answers goes where routes lead.
+/// Counts the reason and does what it says; where `is_routed`, it has been noted where an answer
+/// goes.
 #[inline(always)]
 pub(crate) fn deliver(ctx: &TcContext, hook: Hook, end: Option<Reason>, is_routed: bool) -> i32 {
     // Never: every processor has its frames. The verifier cannot know.
@@ -45,8 +45,8 @@ pub(crate) fn deliver(ctx: &TcContext, hook: Hook, end: Option<Reason>, is_route
     match reason.verdict() {
         Verdict::Pass => NEXT,
         Verdict::Drop => DROP,
-        Verdict::Answer => back(ctx, is_routed),
-        Verdict::Deliver => REDIRECT,
+        Verdict::Answer if !is_routed => back(ctx),
+        Verdict::Answer | Verdict::Deliver => REDIRECT,
     }
 }
 
@@ -79,16 +79,12 @@ fn count<C: EbpfContext>(ctx: &C, hook: Hook, reason: Reason) {
     }
 }
 
-/// Sends the packet out through the interface that it came in by, to whom it came from or by its
-/// own destination. Programs at that interface's egress see it, ours too.
+/// Sends the packet out through the interface that it came in by. Programs at that interface's
+/// egress see it, ours too.
 #[inline(always)]
-fn back(ctx: &TcContext, is_routed: bool) -> i32 {
+fn back(ctx: &TcContext) -> i32 {
     // SAFETY: the kernel hands every TC program a valid context.
     let ifindex = unsafe { (*ctx.as_ptr().cast::<__sk_buff>()).ifindex };
-    if is_routed {
-        // SAFETY: the helper only notes where to, and finds the next hop itself.
-        return (unsafe { bpf_redirect_neigh(ifindex, null_mut(), 0, 0) }) as i32;
-    }
     // SAFETY: the helper only notes where to, and says what the hook is to return.
     (unsafe { bpf_redirect(ifindex, 0) }) as i32
 }

@@ -31,7 +31,7 @@ use lb_common::{
 /// A packet at a TC hook.
 pub(crate) struct Skb {
     skb: *mut __sk_buff,
-    /// Whether what it becomes as an answer goes where routes lead.
+    /// Whether it has been noted where it goes as an answer.
     pub(crate) is_routed: bool,
 }
 
@@ -196,7 +196,8 @@ impl Packet for Skb {
     }
 
     #[inline(always)]
-    fn answer_by_route(&mut self) {
+    fn answer_by_route(&mut self, route: &Route) {
+        hop::send(Way::Neighbour, route);
         self.is_routed = true;
     }
 

@@ -2,6 +2,7 @@
 //! Into a tunnel where a client's packets come in, and out of it where they are served. On the host
 //! alone, as what XDP sends on: what the kernel says is the node suite's.
 
+mod lasting;
 mod row;
 
 use crate::{
@@ -17,7 +18,7 @@ use lb_common::{
         protocol::{SCTP, TCP, UDP},
     },
 };
-use row::{End, MTU, NODES, Row, STATIONS, UPLINK, in_tunnel};
+use row::{End, MTU, NODES, POD, Row, STATIONS, UPLINK, in_tunnel};
 use std::net::{IpAddr, SocketAddr};
 use tests::{
     kernel::Hook,
@@ -148,7 +149,7 @@ fn without_a_tunnel_all_is_as_without_the_wish() {
         let Cast {
             client, service, ..
         } = row.cast;
-        row.leaves_by = 9;
+        row.road.leaves_by = POD;
         let whole = udp(client, service);
         assert_eq!(row.comes_early(whole.bytes()).reason, Reason::Continued);
         assert_eq!(row.comes(whole.bytes()).reason, Reason::Forwarded);
@@ -246,7 +247,8 @@ fn what_is_served_nowhere_ends_here() {
         let ack = tcp(client, service).ack().bytes();
         let wrapped = row.wrapped(row.nodes[1], &ack, Format::Ipip, 0);
         let end = row.comes(wrapped);
-        assert_eq!((end.reason, end.is_routed), (Reason::Reset, true));
+        assert_eq!(end.reason, Reason::Reset);
+        assert_eq!(end.answers, Some((client.ip(), POD)));
     }
 }
 
@@ -332,11 +334,11 @@ fn what_was_chosen_before_does_not_come_back() {
         assert_eq!(row.comes(syn.clone()).reason, Reason::Tunnelled);
         row.memory.set_backend(1, BackendState::Quiet);
         row.memory.now_ns += 1_000_000_000;
-        row.leaves_by = 9;
+        row.road.leaves_by = POD;
         assert_eq!(row.comes_early(syn.clone()).reason, Reason::Continued);
         assert_eq!(row.comes(syn).reason, Reason::Forwarded);
         row.memory.set_backend(1, BackendState::Active);
-        row.leaves_by = UPLINK;
+        row.road.leaves_by = UPLINK;
         let ack = tcp(client, service).ack().bytes();
         assert_eq!(row.comes_early(ack).reason, Reason::Continued);
     }

@@ -26,9 +26,9 @@ use crate::{
     wait,
 };
 
-/// For tcpdump to start, to write what it has, and to answer.
 /// Answers in a row that say the same, 10 ms apart at least: nothing more is on its way.
 const SETTLED: u32 = 30;
+/// For tcpdump to start, to write what it has, and to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running tcpdump.

@@ -43,6 +43,7 @@ pub struct Frame {
     tags: Vec<[u16; 2]>,
     ipv4_options: Vec<u8>,
     fragment: Option<(u16, bool)>,
+    is_unbreakable: bool,
     identification: u16,
     hops: u8,
     is_answer: bool,
@@ -171,6 +172,7 @@ fn frame(source: SocketAddr, destination: SocketAddr, transport: Transport) -> F
         tags: Vec::new(),
         ipv4_options: Vec::new(),
         fragment: None,
+        is_unbreakable: false,
         identification: 0x1234,
         hops: 64,
         is_answer: false,
@@ -246,6 +248,13 @@ impl Frame {
             return self;
         }
         self.extension(Extension::Fragment(offset, more))
+    }
+
+    /// Forbids routers to break it up, as IPv6 does anyway.
+    #[must_use]
+    pub fn unbreakable(mut self) -> Self {
+        self.is_unbreakable = true;
+        self
     }
 
     /// Another number for what it is a fragment of than all others have.

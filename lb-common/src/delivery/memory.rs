@@ -35,7 +35,7 @@ pub(crate) fn recall<T: Environment>(
     if passage.asked.length > known.answered.length {
         return Memory::Other;
     }
-    passage.answered = known.answered;
+    passage.answered.set(&known.answered);
     passage.way = known.way;
     Memory::Same
 }

@@ -31,6 +31,8 @@ pub trait Own: Family {
     const TOO_LONG: [u8; 2];
     /// Protocol number of a packet of this family in an IP packet (RFC 2003, RFC 2473).
     const IN_IP: u8;
+    /// The least that a link's MTU may be (RFC 791, RFC 8200 section 5).
+    const LEAST_MTU: u16;
     /// Whether ICMP's checksum covers a pseudo-header (RFC 4443, section 2.3).
     const ICMP_HAS_PSEUDO_HEADER: bool;
 
@@ -73,6 +75,8 @@ pub trait Own: Family {
         let Hops { left, .. } = Self::load_hops(packet)?;
         Self::store_hops(packet, left, HOPS)
     }
+    /// Whether routers may break a packet up that is too long, instead of telling its sender.
+    fn may_be_broken<P: Packet + ?Sized>(packet: &P) -> Result<bool, OutOfPacket>;
     /// Whether an address is that of one host, which may be answered.
     fn is_host(address: &Self::Address) -> bool;
 }
@@ -85,6 +89,7 @@ impl Own for V4 {
     const PORT_UNREACHABLE: [u8; 2] = [3, 3];
     const TOO_LONG: [u8; 2] = [3, 4];
     const IN_IP: u8 = 4;
+    const LEAST_MTU: u16 = 68;
     const ICMP_HAS_PSEUDO_HEADER: bool = false;
 
     #[inline(always)]
@@ -159,9 +164,9 @@ impl Own for V4 {
 
     #[inline(always)]
     fn load_hops<P: Packet + ?Sized>(packet: &P) -> Result<Hops, OutOfPacket> {
-        let mut header = [0; 9];
-        packet.load(NETWORK_AT, &mut header)?;
-        let [_, class, .., left] = header;
+        let mut header = [0; 12];
+        packet.load_header(NETWORK_AT, &mut header)?;
+        let [_, class, _, _, _, _, _, _, left, ..] = header;
         let class = [class & !CONGESTION, 0, 0, 0];
         Ok(Hops { left, class })
     }
@@ -171,6 +176,15 @@ impl Own for V4 {
         let change = Change::between(&[old, 0, 0, 0], &[new, 0, 0, 0]);
         packet.correct_header_checksum(NETWORK_AT + 10, change)?;
         packet.store(NETWORK_AT + 8, &[new])
+    }
+
+    #[inline(always)]
+    fn may_be_broken<P: Packet + ?Sized>(packet: &P) -> Result<bool, OutOfPacket> {
+        let mut flags = [0; 1];
+        packet.load(NETWORK_AT + 6, &mut flags)?;
+        let [flags] = flags;
+        // "Don't fragment" (RFC 791, section 3.1).
+        Ok(flags & 0x40 == 0)
     }
 
     #[inline(always)]
@@ -188,6 +202,7 @@ impl Own for V6 {
     const PORT_UNREACHABLE: [u8; 2] = [1, 4];
     const TOO_LONG: [u8; 2] = [2, 0];
     const IN_IP: u8 = 41;
+    const LEAST_MTU: u16 = 1_280;
     const ICMP_HAS_PSEUDO_HEADER: bool = true;
 
     #[inline(always)]
@@ -258,7 +273,7 @@ impl Own for V6 {
     #[inline(always)]
     fn load_hops<P: Packet + ?Sized>(packet: &P) -> Result<Hops, OutOfPacket> {
         let mut header = [0; 8];
-        packet.load(NETWORK_AT, &mut header)?;
+        packet.load_header(NETWORK_AT, &mut header)?;
         let [c0, c1, _, _, _, _, _, left] = header;
         // Without the version (`ip6_flowinfo`), and without the label, which each flow has its own
         // of.
@@ -273,6 +288,11 @@ impl Own for V6 {
         new: u8,
     ) -> Result<(), OutOfPacket> {
         packet.store_uncovered(NETWORK_AT + 7, &[new])
+    }
+
+    #[inline(always)]
+    fn may_be_broken<P: Packet + ?Sized>(_packet: &P) -> Result<bool, OutOfPacket> {
+        Ok(false)
     }
 
     #[inline(always)]

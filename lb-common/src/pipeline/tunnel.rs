@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Into a tunnel to a backend's node, and out of one to this node: see [`crate::tunnel`].
 
-use super::{begin, give_up, holds};
+use super::{begin, dialled, give_up, holds};
 use crate::conntrack::{self, Choice};
-use crate::delivery;
+use crate::delivery::{self, Routed};
 use crate::ends::{self, End};
 use crate::family::{Family, NETWORK_AT, Own};
 use crate::frame::Frame;
@@ -88,6 +88,12 @@ pub(super) fn packet_of_unknown<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     tables: &mut T,
     frame: &mut Frame<F::Address>,
 ) -> Result<Reason, Reason> {
+    if frame.errand == errand::GO_ON {
+        if !dialled(packet, tables, frame)? {
+            return Err(Reason::NotReply);
+        }
+        frame.errand = errand::ENTER;
+    }
     let node = tables.node();
     let format = Format::of_flags(frame.destination.flags).ok_or(Reason::Continued)?;
     // What nobody serves is refused as always, and what may be netfilter's is left to it.
@@ -141,7 +147,7 @@ pub(super) fn flow_of_this_node<F: Own, P: Packet + ?Sized, T: Tables<F>>(
 }
 
 /// Whether the packet gets to `frame.target` by a tunnel and fits; [`Reason::Continued`]: there is
-/// none for it.
+/// none for it, and a masquerade may do.
 #[inline(always)]
 fn find_way<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     packet: &P,
@@ -151,16 +157,30 @@ fn find_way<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     let arrival = packet.arrival().ok_or(Reason::Continued)?;
     let way = (&mut frame.to, &mut frame.passage, &mut frame.uplink);
     let to = (&frame.target.address, &arrival);
-    if !tunnel::find::<F, P, T>(packet, tables, to, way)?
-        || packet.needs_station() && !delivery::has_station(&frame.passage)
-    {
+    let is_early = packet.needs_station();
+    let goes_on = is_under_way(&frame.datagram);
+    let found = tunnel::find::<F, P, T>(packet, tables, to, way);
+    if found == Err(Reason::NoWay) && (is_early || !goes_on) {
+        return Err(Reason::Continued);
+    }
+    if !found? || is_early && !delivery::has_station(&frame.passage) {
         return Err(Reason::Continued);
     }
     let format = Format::of_flags(frame.tunnelled.format).ok_or(Reason::Continued)?;
     let length = delivery::length::<F, P>(packet, &frame.datagram, &arrival);
     frame.mtu = tunnel::mtu::<F>(&frame.passage, format);
+    // Nobody can be told of an MTU that is too small for a link.
+    if frame.mtu < F::LEAST_MTU {
+        return Err(Reason::Continued);
+    }
     if length.ok_or(Reason::Continued)? > frame.mtu {
-        return Err(Reason::TooLong);
+        // Who has not asked for an error will not listen to one.
+        let may_be_told = frame.datagram.is_tcp() || !F::may_be_broken(packet)?;
+        return Err(if may_be_told {
+            Reason::TooLong
+        } else {
+            Reason::Continued
+        });
     }
     Ok(())
 }
@@ -200,8 +220,42 @@ pub(super) fn packet_in_tunnel<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     if !is_of_node || !tables.is_uplink(frame.ifindex) {
         return Err(Reason::Stranger);
     }
+    if is_for_another::<F, P, T>(packet, tables, frame)? {
+        return Err(Reason::NotReply);
+    }
     packet.leave(room)?;
     Ok(Reason::Forwarded)
+}
+
+/// Whether a packet is only on its way through this node, as the routing table says.
+#[inline(always)]
+fn is_for_another<F: Own, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &P,
+    tables: &T,
+    frame: &mut Frame<F::Address>,
+) -> Result<bool, Torn> {
+    let route = &mut frame.passage.answered;
+    delivery::ask::<F>(route, &frame.datagram.tuple, frame.ifindex, [0; 4], 1);
+    Ok(packet.route(route) != Routed::Nowhere
+        && tables.uplink(route.ifindex, &mut frame.uplink)?.is_some())
+}
+
+/// Sends what a packet out of a tunnel has become, as an answer, where routes lead: who has sent it
+/// here is not who is to get it.
+#[inline(always)]
+pub(super) fn to_who_is_answered<F: Own, P: Packet + ?Sized>(
+    packet: &mut P,
+    frame: &mut Frame<F::Address>,
+    end: Reason,
+) -> Reason {
+    let route = &mut frame.passage.answered;
+    let answer = frame.datagram.tuple.turned();
+    delivery::ask::<F>(route, &answer, frame.ifindex, [0; 4], 1);
+    if packet.route(route) == Routed::Nowhere {
+        return Reason::Unanswerable;
+    }
+    packet.answer_by_route(route);
+    end
 }
 
 /// A packet that has been taken out of a tunnel: begins its flow where it is of none, so that
@@ -224,7 +278,10 @@ pub(super) fn packet_out_of_tunnel<F: Own, P: Packet + ?Sized, T: Tables<F>>(
         return Ok(Reason::Continued);
     }
     give_up(tables, frame, known.map(|known| known.stage), &node, now_ns)?;
-    if !is_served(tables, frame)? {
+    // Who sends it may have heard of a backend before this node has: then it comes again, and a
+    // client that is refused does not.
+    let is_served = is_served(tables, frame)?;
+    if !is_served || frame.destination.slot_count == 0 && !is_under_way(&frame.datagram) {
         return Err(Reason::Astray);
     }
     if admit::is_spoofed(packet, tables, frame, true)? {

@@ -2,7 +2,9 @@
 //! `struct bpf_fib_lookup` of `uapi/linux/bpf.h`: how the host's routing table is asked.
 
 use crate::family::WideAddress;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, transmute};
+use zerocopy::{
+    FromBytes, Immutable, IntoBytes, KnownLayout, transmute, transmute_mut, transmute_ref,
+};
 
 /// A question to the host's routing table, and the answer in its place. 64 bytes.
 #[repr(C)]
@@ -35,6 +37,24 @@ pub struct Route {
 }
 
 impl Route {
+    /// Becomes the same as another one.
+    ///
+    /// Word by word, as all that a packet has made zero or copied is: of a whole the linker makes a
+    /// call that goes byte by byte, which here took as long as all else that is done with one.
+    #[inline(always)]
+    pub fn set(&mut self, other: &Self) {
+        let from: &[u32; 16] = transmute_ref!(other);
+        let to: &mut [u32; 16] = transmute_mut!(self);
+        let [t0, t1, t2, t3, t4, t5, t6, t7, to @ ..] = to;
+        let [f0, f1, f2, f3, f4, f5, f6, f7, from @ ..] = from;
+        (*t0, *t1, *t2, *t3) = (*f0, *f1, *f2, *f3);
+        (*t4, *t5, *t6, *t7) = (*f4, *f5, *f6, *f7);
+        let [t0, t1, t2, t3, t4, t5, t6, t7] = to;
+        let [f0, f1, f2, f3, f4, f5, f6, f7] = from;
+        (*t0, *t1, *t2, *t3) = (*f0, *f1, *f2, *f3);
+        (*t4, *t5, *t6, *t7) = (*f4, *f5, *f6, *f7);
+    }
+
     /// Whether this question is another one of a packet that may have another length.
     #[inline(always)]
     pub fn is_like(&self, other: &Self) -> bool {

@@ -5,6 +5,7 @@ use crate::play::{Cast, cast};
 use etherparse::Ipv4HeaderSlice;
 use lb_common::{
     delivery::{Arrival, Routed, Way},
+    family::{Family as _, Own as _, V4, V6},
     frame::Frames,
     packet::{OutOfPacket, Packet, Room},
     pipeline,
@@ -19,6 +20,8 @@ use tests::{
 };
 
 pub(super) const UPLINK: u32 = 7;
+/// An interface that leads to a pod of this node.
+pub(super) const POD: u32 = 9;
 pub(super) const NODES: [[&str; 2]; 2] = [
     ["192.0.2.10", "2001:db8::10"],
     ["192.0.2.11", "2001:db8::11"],
@@ -32,11 +35,20 @@ struct Passing {
     bytes: Vec<u8>,
     /// Payload of each of its segments.
     segment: u32,
-    /// The interface that the backend is behind.
-    leaves_by: u32,
+    road: Road,
     is_early: bool,
     sent: Option<(Way, u32)>,
-    is_routed: bool,
+    /// Whom it answers, and by which interface.
+    answers: Option<(IpAddr, u32)>,
+}
+
+/// What the routing table says, whatever it is asked.
+#[derive(Clone, Copy)]
+pub(super) struct Road {
+    pub(super) routed: Routed,
+    /// The interface that whatever is asked for is behind.
+    pub(super) leaves_by: u32,
+    pub(super) mtu: u16,
 }
 
 impl Packet for Passing {
@@ -66,10 +78,10 @@ impl Packet for Passing {
     }
 
     fn route(&self, question: &mut Route) -> Routed {
-        question.ifindex = self.leaves_by;
+        question.ifindex = self.road.leaves_by;
         [question.to_station, question.from_station] = STATIONS;
-        question.length = MTU;
-        Routed::Onwards
+        question.length = self.road.mtu;
+        self.road.routed
     }
 
     fn send(&mut self, way: Way, route: &Route) {
@@ -91,8 +103,12 @@ impl Packet for Passing {
         Ok(())
     }
 
-    fn answer_by_route(&mut self) {
-        self.is_routed = true;
+    fn answer_by_route(&mut self, route: &Route) {
+        let to = match route.family {
+            V4::NUMBER => IpAddr::from(V4::narrow(route.destination)),
+            _ => IpAddr::from(V6::narrow(route.destination)),
+        };
+        self.answers = Some((to, route.ifindex));
     }
 }
 
@@ -101,7 +117,7 @@ pub(super) struct End {
     pub(super) reason: Reason,
     pub(super) sent: Option<(Way, u32)>,
     pub(super) bytes: Vec<u8>,
-    pub(super) is_routed: bool,
+    pub(super) answers: Option<(IpAddr, u32)>,
 }
 
 /// One node with a Service of one backend.
@@ -110,7 +126,7 @@ pub(super) struct Row {
     pub(super) cast: Cast,
     /// The address of this node, and of another one.
     pub(super) nodes: [IpAddr; 2],
-    pub(super) leaves_by: u32,
+    pub(super) road: Road,
     pub(super) segment: u32,
 }
 
@@ -129,10 +145,8 @@ impl Row {
         })
         .map(|mut row| {
             row.memory.node.direct_until_ns = 0;
-            Self {
-                leaves_by: 9,
-                ..row
-            }
+            row.road.leaves_by = POD;
+            row
         })
     }
 
@@ -152,7 +166,11 @@ impl Row {
                 memory,
                 cast,
                 nodes: [ours[at], theirs[at]],
-                leaves_by: UPLINK,
+                road: Road {
+                    routed: Routed::Onwards,
+                    leaves_by: UPLINK,
+                    mtu: MTU,
+                },
                 segment: 0,
             }
         })
@@ -162,10 +180,10 @@ impl Row {
         Passing {
             bytes,
             segment: self.segment,
-            leaves_by: self.leaves_by,
+            road: self.road,
             is_early,
             sent: None,
-            is_routed: false,
+            answers: None,
         }
     }
 
@@ -243,7 +261,7 @@ impl End {
             reason,
             sent: packet.sent,
             bytes: packet.bytes,
-            is_routed: packet.is_routed,
+            answers: packet.answers,
         }
     }
 

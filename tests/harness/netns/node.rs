@@ -20,6 +20,19 @@ pub enum RpFilter {
     Loose,
 }
 
+impl RpFilter {
+    /// Sets it, also for links to come: they take the default when they are made.
+    pub fn set(self, namespace: &Namespace) -> anyhow::Result<()> {
+        let value = match self {
+            Self::Off => "0",
+            Self::Strict => "1",
+            Self::Loose => "2",
+        };
+        namespace.sysctl("net/ipv4/conf/all/rp_filter", value)?;
+        namespace.sysctl("net/ipv4/conf/default/rp_filter", value)
+    }
+}
+
 /// A node: a forwarding namespace whose pod links are called `veth…` and whose uplink is `eth0`.
 #[derive(Debug)]
 pub struct Node {
@@ -90,21 +103,9 @@ impl Node {
                 namespace: lab.namespace("outside")?,
             },
         };
-        let rp_filter = match rp_filter {
-            RpFilter::Off => "0",
-            RpFilter::Strict => "1",
-            RpFilter::Loose => "2",
-        };
-        // Links take the defaults when they are made, so this comes first.
-        let settings = [
-            ("net/ipv4/conf/all/rp_filter", rp_filter),
-            ("net/ipv4/conf/default/rp_filter", rp_filter),
-            ("net/ipv4/ip_forward", "1"),
-            ("net/ipv6/conf/all/forwarding", "1"),
-        ];
-        for (key, value) in settings {
-            node.namespace.sysctl(key, value)?;
-        }
+        rp_filter.set(&node.namespace)?;
+        node.namespace.sysctl("net/ipv4/ip_forward", "1")?;
+        node.namespace.sysctl("net/ipv6/conf/all/forwarding", "1")?;
         node.connect_uplink()?;
         Ok(node)
     }

@@ -194,7 +194,8 @@ fn ipv4(frame: &Frame, next: u8, source: [u8; 4], destination: [u8; 4], body: &[
     let mut header = vec![0x40 | narrow(5 + options.len() / 4), 0];
     header.extend(word(20 + options.len() + body.len()).to_be_bytes());
     header.extend(frame.identification.to_be_bytes());
-    header.extend((u16::from(more) << 13 | offset).to_be_bytes());
+    let flags = u16::from(frame.is_unbreakable) << 14 | u16::from(more) << 13;
+    header.extend((flags | offset).to_be_bytes());
     header.extend([frame.hops, next, 0, 0]);
     header.extend(source);
     header.extend(destination);
