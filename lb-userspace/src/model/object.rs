@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, fmt, net::IpAddr, ops::Deref, sync::Arc};
 
 use ipnet::IpNet;
+use lb_common::tunnel::Format;
 use serde::{Deserialize, Serialize};
 
 use super::NodeFacts;
@@ -183,6 +184,24 @@ pub enum Forwarding {
 impl Forwarding {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Snat, Self::Ipip, Self::Geneve];
+
+    /// The tunnel that it is by, if it is by one.
+    pub const fn format(self) -> Option<Format> {
+        match self {
+            Self::Snat => None,
+            Self::Ipip => Some(Format::Ipip),
+            Self::Geneve => Some(Format::Geneve),
+        }
+    }
+
+    /// The one by this tunnel, or by none.
+    pub const fn by(format: Option<Format>) -> Self {
+        match format {
+            None => Self::Snat,
+            Some(Format::Ipip) => Self::Ipip,
+            Some(Format::Geneve) => Self::Geneve,
+        }
+    }
 
     /// As the flag and the annotation say it.
     pub const fn name(self) -> &'static str {

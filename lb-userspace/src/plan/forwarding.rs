@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! How clients from outside get to a table's backends on other nodes.
 
+use lb_common::tunnel::Format;
+#[cfg(doc)]
 use lb_common::wire::Service;
 
 use super::{Clients, Fault, Problems, Rules, endpoints::Endpoints, frontends::Group};
@@ -30,21 +32,11 @@ pub(super) fn choose(
 }
 
 /// The bit of [`Service::flags`] that says so.
-pub(super) const fn flag(forwarding: Forwarding) -> u32 {
-    match forwarding {
-        Forwarding::Snat => 0,
-        Forwarding::Ipip => Service::IPIP,
-        Forwarding::Geneve => Service::GENEVE,
-    }
+pub(super) fn flag(forwarding: Forwarding) -> u32 {
+    forwarding.format().map_or(0, Format::flag)
 }
 
 /// What an entry with these [`Service::flags`] says.
-pub const fn said(flags: u32) -> Forwarding {
-    if flags & Service::IPIP != 0 {
-        Forwarding::Ipip
-    } else if flags & Service::GENEVE != 0 {
-        Forwarding::Geneve
-    } else {
-        Forwarding::Snat
-    }
+pub fn said(flags: u32) -> Forwarding {
+    Forwarding::by(Format::of_flags(flags))
 }
