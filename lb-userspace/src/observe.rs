@@ -23,6 +23,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -91,6 +92,9 @@ pub struct Sync {
     pub exposed: Vec<Exposed>,
     /// What load balancers may ask this node about Services.
     pub probes: Vec<Probe>,
+    /// The addresses of this node's Node object.
+    #[serde(default)]
+    pub node_addresses: Vec<IpAddr>,
     /// Writes that failed and are tried again; not all of them when there are very many.
     pub failures: Vec<String>,
     /// When the maps were last compared and written, in seconds since 1970; 0 = not yet.
@@ -155,6 +159,7 @@ impl From<&Report> for Sync {
             problem_count: report.problem_count,
             exposed: report.exposed.to_vec(),
             probes: report.probes.clone(),
+            node_addresses: report.node_addresses.clone(),
             failures: report.failures.iter().map(failure).collect(),
             last_s: report.last_sync_ns / 1_000_000_000,
         }

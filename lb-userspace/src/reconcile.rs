@@ -237,6 +237,7 @@ impl Reconciler {
             chunks_free: self.actual.runs.free(),
             node_leaving: self.world.node_leaving(),
             node_known: self.world.node_known(),
+            node_addresses: self.world.node().addresses.clone(),
             changes: self.changes,
             ..Report::default()
         }

@@ -14,7 +14,7 @@ use anyhow::{Context as _, bail};
 use rustix::process::Signal;
 use serde_json::Value;
 use tests::{
-    netns::{Lab, Namespace, Pod, Process},
+    netns::{Lab, Namespace, Pod, Process, RpFilter},
     traffic::Server,
     wait,
     weiche::{Frontend, Weiche},
@@ -50,8 +50,8 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// Makes so many nodes; no agent runs yet.
-    pub(crate) fn set(count: u8) -> anyhow::Result<Self> {
+    /// Makes so many nodes, with this setting of `rp_filter`; no agent runs yet.
+    pub(crate) fn set(count: u8, rp_filter: RpFilter) -> anyhow::Result<Self> {
         let lab = Lab::new("fleet")?;
         let [router, visitor] = [lab.namespace("router")?, lab.namespace("visitor")?];
         forwards(&router)?;
@@ -69,6 +69,9 @@ impl Fleet {
         };
         for number in 0..count {
             fleet.add_machine(number, &weiche)?;
+        }
+        for machine in &fleet.machines {
+            rp_filter.set(&machine.namespace)?;
         }
         Ok(fleet)
     }
@@ -140,6 +143,12 @@ impl Fleet {
         Ok(())
     }
 
+    /// Everything that the agents say, for a test that fails.
+    pub(crate) fn last_words(&self) -> String {
+        let words = self.machines.iter().map(Machine::last_words);
+        words.collect::<Vec<_>>().join("\n")
+    }
+
     /// Has the router send these networks to a node, whoever had them before.
     pub(crate) fn lead(&self, networks: &[&str], to: usize) -> anyhow::Result<()> {
         let [v4, v6] = self.machines[to].addresses;
@@ -174,6 +183,14 @@ impl Machine {
             Ok(()) => Ok(()),
             Err(status) => bail!("the agent has ended with {status}: {}", self.last_words()),
         }
+    }
+
+    /// The state of each of its flows and the backend, as `weiche flow list` says them.
+    pub(crate) fn flows(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let rows: Vec<Value> = self.weiche.list(&["flow", "list"])?;
+        let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
+        let both = |row| (text(row, "state"), text(row, "backend"));
+        Ok(rows.iter().map(both).collect())
     }
 
     /// Kills its agent as a crash would.

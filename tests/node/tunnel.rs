@@ -17,14 +17,14 @@ use std::{
 use anyhow::{Context as _, ensure};
 use tests::{
     early::{Does, Early},
-    netns::Namespace,
+    netns::{Namespace, RpFilter},
     observer::Observer,
     traffic::{Answer, Connection, Protocol},
     wait,
 };
 
 use crate::{
-    fleet::{Fleet, Machine},
+    fleet::Fleet,
     region::VISITOR,
     scene::{POD_PORT, PORT},
 };
@@ -66,7 +66,7 @@ pub(crate) fn service(forwarding: &str, selector: &str) -> String {
 ///
 /// On veth links, XDP takes whole checksums from who sends, and XDP at who receives.
 fn two_nodes(forwarding: &str, flags: &[&str]) -> anyhow::Result<(Fleet, Option<Early>)> {
-    let mut fleet = Fleet::set(2)?;
+    let mut fleet = Fleet::set(2, RpFilter::Off)?;
     fleet.write("service", &service(forwarding, "pod: pod-1"))?;
     fleet.lead(&NETWORKS, 0)?;
     fleet.start_agents(flags)?;
@@ -121,12 +121,6 @@ fn try_all(fleet: &Fleet) -> anyhow::Result<u64> {
     Ok(tried)
 }
 
-/// Everything that the agents say, for a test that fails.
-fn last_words(fleet: &Fleet) -> String {
-    let words = fleet.machines.iter().map(Machine::last_words);
-    words.collect::<Vec<_>>().join("\n")
-}
-
 #[test]
 fn backends_see_the_client_and_answer_it_themselves() -> anyhow::Result<()> {
     for (forwarding, filter) in FORMATS {
@@ -140,7 +134,7 @@ fn backends_see_the_client_and_answer_it_themselves() -> anyhow::Result<()> {
             let back = Observer::start(lab, &first.namespace, "eth0", &ports)?;
             let cell = || format!("{forwarding} {flags:?}");
             let tried = try_all(&fleet).with_context(cell);
-            let tried = tried.with_context(|| last_words(&fleet))?;
+            let tried = tried.with_context(|| fleet.last_words())?;
             let callers = at_pod.stop()?.packets()?;
             let callers: BTreeSet<IpAddr> = callers.iter().map(|seen| seen.source).collect();
             ensure!(
@@ -186,6 +180,10 @@ fn flows_go_on_without_an_agent() -> anyhow::Result<()> {
             answer.with_context(|| what.to_owned())?.map(drop)
         };
         exchange("at first")?;
+        let [first, second] = [0, 1].map(|at| fleet.machines[at].flows());
+        let backend = SocketAddr::new(fleet.machines[1].pod.v4.into(), POD_PORT).to_string();
+        let listed = |state: &str| vec![(state.to_owned(), backend.clone())];
+        ensure!(first? == listed("tunnelled") && second? == listed("tracked"));
         for machine in &mut fleet.machines {
             machine.kill_agent()?;
         }

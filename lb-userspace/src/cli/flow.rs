@@ -11,14 +11,14 @@ use lb_common::{
     conntrack::{Age, age},
     family::WideAddress,
     tables::Stage,
-    wire::{Flow, Timeouts},
+    wire::{Backend, Flow, Timeouts},
 };
 use lb_userspace::{
     clock,
     datapath::pin::Pins,
     maps::{
-        Store as _,
-        kernel::{FlowEntry, KernelFlows, KernelStore},
+        Store as _, backend_address,
+        kernel::{FlowEntry, KernelFlows, KernelStore, TunnelEntry},
     },
 };
 use serde::Serialize;
@@ -29,7 +29,8 @@ use std::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum FlowCommand {
-    /// Connections that are tracked, half-open ones included.
+    /// Connections that are tracked, half-open ones included, and those that go through tunnels to
+    /// other nodes (direct server return), which are tracked there.
     #[command(after_long_help = "Example: weiche flow list --service default/web -o json")]
     List(ListArgs),
 }
@@ -43,6 +44,9 @@ pub(super) struct ListArgs {
     listing: Listing,
 }
 
+/// In nanoseconds.
+const SECOND: u64 = 1_000_000_000;
+
 /// One flow, as it is listed.
 #[derive(Debug, Serialize)]
 struct Row {
@@ -53,8 +57,9 @@ struct Row {
     backend: String,
     state: &'static str,
     age_s: u64,
-    /// How long it may still be silent; how long a tombstone is still there.
-    expires_s: u64,
+    /// How long it may still be silent; how long a tombstone is still there. None for a flow that
+    /// another node serves: that one knows.
+    expires_s: Option<u64>,
 }
 
 pub(super) fn execute(command: &FlowCommand) -> anyhow::Result<()> {
@@ -70,15 +75,24 @@ pub(super) fn execute(command: &FlowCommand) -> anyhow::Result<()> {
     let timeouts = store.node()?.timeouts;
     let now_ns = clock::monotonic_ns();
     let mut rows = Vec::new();
-    for entry in KernelFlows::open(&maps)?.list()? {
-        let id = entry.flow.service_id;
-        let label = labels.get(&id).cloned().unwrap_or_else(|| format!("#{id}"));
-        if args
-            .service
-            .as_ref()
-            .is_none_or(|typed| meant(typed, &label))
-        {
+    let label = |id: u32| labels.get(&id).cloned().unwrap_or_else(|| format!("#{id}"));
+    let flows = KernelFlows::open(&maps)?;
+    for entry in flows.list()? {
+        let label = label(entry.flow.service_id);
+        if is_asked_for(args, &label) {
             rows.extend(row(&entry, label, now_ns, &timeouts));
+        }
+    }
+    let backends: BTreeMap<_, _> = store.backends()?.into_iter().collect();
+    for entry in flows.tunnelled()? {
+        // As packets see it: where the backend is gone, they choose anew.
+        let backend = backends.get(&entry.tunnelled.backend);
+        let Some(backend) = backend.filter(|it| it.epoch == entry.tunnelled.epoch) else {
+            continue;
+        };
+        let label = label(backend.service_id);
+        if is_asked_for(args, &label) {
+            rows.push(row_of_tunnel(&entry, backend, label, now_ns));
         }
     }
     output::rows(
@@ -103,7 +117,8 @@ pub(super) fn execute(command: &FlowCommand) -> anyhow::Result<()> {
                 row.backend.clone(),
                 row.state.to_owned(),
                 format!("{} s", row.age_s),
-                format!("{} s", row.expires_s),
+                row.expires_s
+                    .map_or("-".to_owned(), |left| format!("{left} s")),
             ]
         },
     )
@@ -112,7 +127,6 @@ pub(super) fn execute(command: &FlowCommand) -> anyhow::Result<()> {
 /// Nothing for a flow that is over, whose entry the kernel has not taken away yet: packets do not
 /// see it either.
 fn row(entry: &FlowEntry, service: String, now_ns: u64, timeouts: &Timeouts) -> Option<Row> {
-    const SECOND: u64 = 1_000_000_000;
     let age = age(&entry.flow, now_ns, timeouts);
     if age == Age::Gone {
         return None;
@@ -140,8 +154,27 @@ fn row(entry: &FlowEntry, service: String, now_ns: u64, timeouts: &Timeouts) -> 
             Stage::Established => "tracked",
         },
         age_s: now_ns.saturating_sub(born_ns) / SECOND,
-        expires_s: until_ns.saturating_sub(now_ns) / SECOND,
+        expires_s: Some(until_ns.saturating_sub(now_ns) / SECOND),
     })
+}
+
+/// One that goes to another node through a tunnel.
+fn row_of_tunnel(entry: &TunnelEntry, backend: &Backend, service: String, now_ns: u64) -> Row {
+    Row {
+        service,
+        protocol: protocol(entry.protocol),
+        client: entry.client.to_string(),
+        address: entry.service.to_string(),
+        backend: backend_address(backend).to_string(),
+        state: "tunnelled",
+        age_s: now_ns.saturating_sub(entry.tunnelled.since_ns) / SECOND,
+        expires_s: None,
+    }
+}
+
+fn is_asked_for(args: &ListArgs, label: &str) -> bool {
+    let typed = args.service.as_ref();
+    typed.is_none_or(|typed| meant(typed, label))
 }
 
 /// A wide address, in the family of another one.
@@ -160,7 +193,6 @@ mod tests {
 
     #[test]
     fn flows_are_listed_until_they_are_over() {
-        const SECOND: u64 = 1_000_000_000;
         let timeouts = Timeouts {
             tombstone_ns: 60 * SECOND,
             ..Timeouts::default()
@@ -184,7 +216,7 @@ mod tests {
             (Stage::HalfOpen, 70, None),
         ] {
             let row = row(&entry(stage), String::new(), now_s * SECOND, &timeouts);
-            let row = row.map(|row| (row.state, row.expires_s));
+            let row = row.and_then(|row| Some((row.state, row.expires_s?)));
             assert_eq!(row, said, "{stage:?} at {now_s} s");
         }
     }

@@ -30,6 +30,7 @@ use lb_userspace::{
     takeover::Progress,
 };
 use serde::Serialize;
+use std::net::IpAddr;
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
@@ -103,8 +104,7 @@ fn describe(report: &Report, now_s: u64) -> String {
     }
     let obstacles = status.direct.obstacles.iter().map(ToString::to_string);
     text.list("in the way of direct delivery", obstacles);
-    let nobody = status.edges.is_empty().then(|| NO_EDGE.to_owned());
-    text.list("edges", status.edges.iter().map(edge).chain(nobody));
+    text.list("edges", edges(status));
     let not_served = report.not_served.iter().map(ToString::to_string);
     text.list("clients that this version does not serve", not_served);
     text.list("foreign programs", status.edges.iter().flat_map(foreign));
@@ -255,7 +255,14 @@ fn takeover(progress: &Progress) -> Option<String> {
     (*flows > 0).then(|| format!("{flows} connections are still netfilter's: {some}{more}"))
 }
 
-fn edge(edge: &EdgeState) -> String {
+fn edges(status: &Status) -> impl Iterator<Item = String> {
+    let nobody = status.edges.is_empty().then(|| NO_EDGE.to_owned());
+    let edges = status.edges.iter();
+    let edges = edges.map(|it| edge(it, &status.sync.node_addresses));
+    edges.chain(nobody)
+}
+
+fn edge(edge: &EdgeState, node: &[IpAddr]) -> String {
     let role = match edge.role {
         Role::Edge => "edge",
         Role::Uplink => "uplink",
@@ -271,8 +278,18 @@ fn edge(edge: &EdgeState) -> String {
         (None, "") => String::new(),
         (None, why) => format!(", without XDP: {why}"),
     };
+    // Where no Node is known, nor is any other.
+    let unknown = edge.addresses.iter();
+    let unknown = unknown.filter(|address| !node.is_empty() && !node.contains(address));
+    let unknown: Vec<String> = unknown.map(ToString::to_string).collect();
+    let strange = if unknown.is_empty() {
+        String::new()
+    } else {
+        let unknown = unknown.join(" and ");
+        format!("; no tunnels from {unknown}, which its Node does not have among its addresses")
+    };
     format!(
-        "{} ({role}, index {}): {state}{xdp}",
+        "{} ({role}, index {}): {state}{xdp}{strange}",
         edge.name, edge.ifindex
     )
 }
@@ -307,5 +324,43 @@ impl Text {
             self.0.push('\n');
         }
         self.0.push_str(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Backend, EdgeState, Role, edge};
+    use std::net::IpAddr;
+
+    #[test]
+    fn an_uplink_of_which_its_node_says_nothing_is_said() {
+        let uplink = EdgeState {
+            name: "eth0".to_owned(),
+            ifindex: 2,
+            role: Role::Uplink,
+            backend: Some(Backend::Tcx),
+            problem: String::new(),
+            xdp: None,
+            xdp_problem: String::new(),
+            addresses: ["192.0.2.10", "2001:db8::10"]
+                .map(|text| text.parse().expect("an address"))
+                .to_vec(),
+            foreign: Vec::new(),
+        };
+        let [v4, v6] = uplink.addresses[..] else {
+            unreachable!()
+        };
+        let plain = "eth0 (uplink, index 2): serving by tcx";
+        let rows: [(&[IpAddr], &str); 3] = [
+            (&[], ""),
+            (&[v6, v4], ""),
+            (
+                &[v4],
+                "; no tunnels from 2001:db8::10, which its Node does not have among its addresses",
+            ),
+        ];
+        for (node, more) in rows {
+            assert_eq!(edge(&uplink, node), format!("{plain}{more}"));
+        }
     }
 }

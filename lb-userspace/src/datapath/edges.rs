@@ -30,6 +30,7 @@ use pods::PodLinks;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     time::Duration,
 };
 use uplinks::{Known, Uplinks};
@@ -57,6 +58,9 @@ pub struct EdgeState {
     pub xdp: Option<Early>,
     /// Why it does not, as a sentence; empty = nobody wants it to, or it does.
     pub xdp_problem: String,
+    /// As what others know the node there, of an uplink.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
     /// Programs on the hooks that are not ours, as `hook: name (id N)`.
     pub foreign: Vec<String>,
 }
@@ -331,6 +335,7 @@ impl Edges {
                 problem: result.err().unwrap_or_default(),
                 xdp,
                 xdp_problem,
+                addresses: choice.addresses_of_uplink(),
                 foreign: self.foreign_at(*ifindex, choice),
             })
         };

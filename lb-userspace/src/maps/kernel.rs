@@ -14,7 +14,7 @@ mod overheard;
 mod reasons;
 mod write;
 
-pub use flows::{FlowEntry, KernelFlows, Usage};
+pub use flows::{FlowEntry, KernelFlows, TunnelEntry, Usage};
 pub use foreign::{Ends, KernelForeign};
 pub use lookup::{FamilyTables, KernelTables, Table};
 pub use names::KernelNames;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What people may know of the reconciler's work.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,8 @@ pub struct Report {
     pub node_leaving: bool,
     /// There is a Node object of this node's name.
     pub node_known: bool,
+    /// The addresses of that Node.
+    pub node_addresses: Vec<IpAddr>,
     /// Changes of Services that were seen so far, and of slices.
     pub changes: [u64; 2],
     /// When the last change was taken in, in nanoseconds since 1970; 0 = never.

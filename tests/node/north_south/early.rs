@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The same clients by XDP at the uplink: what goes on to the other node goes on there, and
-//! everything else reaches TC as it came. Who sees whom is tcpdump's to say.
+//! Flows of clients from outside by XDP at the uplink, and by TC after it.
 
 use std::{
-    collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
@@ -13,54 +11,24 @@ use std::{
 use anyhow::{Context as _, ensure};
 use tests::{
     early::{Does, Early},
-    netns::{Namespace, RpFilter},
-    observer::Observer,
+    netns::Namespace,
     traffic::{Connection, Protocol},
     wait,
 };
 
-use super::{Exposure, Region, addresses, from_outside, port, region, try_all};
-use crate::{
-    region::{NODE, VISITOR},
-    scene::POD_PORT,
-};
+use super::{Exposure, Region, addresses, port, region};
+use crate::region::VISITOR;
 
 const FLAGS: [&str; 2] = ["--xdp=native", "--direct-delivery=on"];
 
 /// The region, with XDP at our node's uplink. On veth links, that takes whole checksums from who
 /// sends, and XDP at who receives (`veth_xdp_flush`).
-fn fast_region(rp_filter: RpFilter) -> anyhow::Result<(Region, Early)> {
-    let region = region(rp_filter, &FLAGS)?;
+fn fast_region() -> anyhow::Result<(Region, Early)> {
+    let region = region(&FLAGS)?;
     let router = &region.scene.node.outside.namespace;
     router.tx_offload_off("eth0")?;
     let pass = Early::open(Does::Pass, router, "eth0")?;
     Ok((region, pass))
-}
-
-#[test]
-fn backends_see_the_same_by_xdp() -> anyhow::Result<()> {
-    for rp_filter in [RpFilter::Off, RpFilter::Strict] {
-        let (region, _pass) = fast_region(rp_filter)?;
-        let filter = format!("dst port {POD_PORT}");
-        let pods = [&region.near, &region.far];
-        let observers =
-            pods.map(|pod| Observer::start(&region.scene.lab, &pod.namespace, "eth0", &filter));
-        let tried = try_all(&region.visitor, VISITOR, from_outside);
-        let tried = tried.with_context(|| format!("rp_filter {rp_filter:?}"));
-        tried.with_context(|| region.scene.last_words())?;
-        for (observer, expected) in observers.into_iter().zip([VISITOR, NODE]) {
-            let packets = observer?.stop()?.packets()?;
-            let callers: BTreeSet<IpAddr> = packets.iter().map(|seen| seen.source).collect();
-            assert_eq!(callers, BTreeSet::from(expected));
-        }
-        for reason in ["relayed", "relayed_back", "continued"] {
-            let count = region.scene.counted("xdp", reason)?;
-            assert!(count > 20, "{reason}: {count}");
-        }
-        // What XDP has sent on, TC has not seen.
-        assert_eq!(region.scene.counted("egress", "masqueraded")?, 0);
-    }
-    Ok(())
 }
 
 /// Talks over a flow until told to stop; how often.
@@ -91,7 +59,7 @@ fn go_on(
 /// maps.
 #[test]
 fn xdp_comes_and_goes_under_open_flows() -> anyhow::Result<()> {
-    let (region, _pass) = fast_region(RpFilter::Off)?;
+    let (region, _pass) = fast_region()?;
     let Region {
         visitor,
         mut scene,

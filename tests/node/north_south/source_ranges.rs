@@ -7,7 +7,7 @@ use std::{net::SocketAddr, thread, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use tests::{
-    netns::{Namespace, RpFilter},
+    netns::Namespace,
     traffic::{Connection, Protocol},
     wait,
 };
@@ -127,7 +127,7 @@ fn wrong(cells: &[Cell<'_>]) -> Vec<String> {
 
 #[test]
 fn nobody_gets_past_source_ranges() -> anyhow::Result<()> {
-    let mut region = region(RpFilter::Off, &[])?;
+    let mut region = region(&[])?;
     let mut next = 20_000;
     for (spec, lets_in) in LISTS {
         for row in &ROWS {

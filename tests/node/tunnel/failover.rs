@@ -6,11 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context as _, ensure};
 use tests::{
-    netns::Namespace,
+    netns::{Namespace, RpFilter},
     traffic::{Connection, Protocol},
 };
 
-use super::{BALANCED, BY_TC, FORMATS, NETWORKS, last_words, service};
+use super::{BALANCED, BY_TC, FORMATS, NETWORKS, service};
 use crate::{fleet::Fleet, region::VISITOR, scene::PORT};
 
 const FLOWS: u64 = 1_000;
@@ -46,7 +46,7 @@ fn move_flows(
 #[test]
 fn another_node_takes_over() -> anyhow::Result<()> {
     for (forwarding, _) in FORMATS {
-        let mut fleet = Fleet::set(3)?;
+        let mut fleet = Fleet::set(3, RpFilter::Off)?;
         fleet.write("service", &service(forwarding, "app: web"))?;
         fleet.start_agents(BY_TC)?;
         for address in BALANCED {
@@ -55,7 +55,7 @@ fn another_node_takes_over() -> anyhow::Result<()> {
             let target = SocketAddr::new(address, PORT);
             let moved = move_flows(&fleet.visitor, target, || fleet.lead(&NETWORKS, 1));
             let moved = moved.with_context(|| format!("{forwarding} to {target}"));
-            let (went_on, told) = moved.with_context(|| last_words(&fleet))?;
+            let (went_on, told) = moved.with_context(|| fleet.last_words())?;
             ensure!(went_on * 1_000 >= FLOWS * 999, "only {went_on} went on");
             ensure!(went_on + told == FLOWS, "{went_on} and {told}");
             println!("{forwarding} {target}: {went_on} of {FLOWS} went on, {told} were reset");
@@ -68,7 +68,7 @@ fn another_node_takes_over() -> anyhow::Result<()> {
 /// there if it would choose it, and everybody else is told at once.
 #[test]
 fn who_cannot_go_on_is_told() -> anyhow::Result<()> {
-    let mut fleet = Fleet::set(3)?;
+    let mut fleet = Fleet::set(3, RpFilter::Off)?;
     fleet.write("service", &service("dsr-ipip", "app: web"))?;
     fleet.start_agents(BY_TC)?;
     for address in BALANCED {
@@ -80,7 +80,7 @@ fn who_cannot_go_on_is_told() -> anyhow::Result<()> {
             fleet.machines[1].wait_for_backends(1)?;
             fleet.lead(&NETWORKS, 1)
         });
-        let (went_on, told) = moved.with_context(|| last_words(&fleet))?;
+        let (went_on, told) = moved.with_context(|| fleet.last_words())?;
         ensure!(went_on + told == FLOWS, "{went_on} and {told}");
         ensure!(went_on > 200 && told > 200, "{went_on} and {told}");
         fleet.write("service", &service("dsr-ipip", "app: web"))?;

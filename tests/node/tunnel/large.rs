@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail, ensure};
 use rustix::io::Errno;
 use tests::netns::Namespace;
 
-use super::{BALANCED, BY_TC, BY_XDP, FORMATS, last_words, two_nodes};
+use super::{BALANCED, BY_TC, BY_XDP, FORMATS, two_nodes};
 use crate::{
     fleet::Fleet,
     region::VISITOR,
@@ -75,7 +75,7 @@ fn senders_learn_what_fits_into_the_tunnel() -> anyhow::Result<()> {
                 let connected = connect(&fleet.visitor, service, &listener);
                 let [mut client, mut backend] = connected.with_context(what)?;
                 let sent = send(&mut client, &mut backend, BYTES).with_context(what);
-                sent.with_context(|| last_words(&fleet))?;
+                sent.with_context(|| fleet.last_words())?;
                 let learnt = mtu(&client, service.ip())?;
                 ensure!(learnt == 1_500 - room[family], "{}: MTU {learnt}", what());
             }
@@ -103,7 +103,7 @@ fn backends_learn_the_mtu_of_the_way_to_the_client() -> anyhow::Result<()> {
             let [mut client, mut backend] = connect(&fleet.visitor, service, &listener)?;
             let sent = send(&mut backend, &mut client, BYTES);
             let sent = sent.with_context(|| format!("{forwarding} {service}"));
-            sent.with_context(|| last_words(&fleet))?;
+            sent.with_context(|| fleet.last_words())?;
             let learnt = mtu(&backend, service.ip())?;
             ensure!(learnt == SMALL_MTU, "{forwarding} {service}: MTU {learnt}");
         }
@@ -140,7 +140,7 @@ fn pass_in_fragments(fleet: &mut Fleet) -> anyhow::Result<()> {
             // It ends by a datagram without bytes.
             socket.send(&[])?;
             let passed = passed.with_context(|| format!("to {service}"));
-            passed.with_context(|| last_words(fleet))
+            passed.with_context(|| fleet.last_words())
         })?;
     }
     Ok(())

@@ -4,7 +4,7 @@
 
 use super::{super::early::Early, addresses::Addresses, glob::Glob};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 /// What an interface is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +78,16 @@ pub(super) struct Choice {
     pub(super) nic: Nic,
     /// Why it cannot be served although it matches.
     pub(super) refusal: Option<Refusal>,
+}
+
+impl Choice {
+    /// As what others know the node at an uplink.
+    pub(super) fn addresses_of_uplink(&self) -> Vec<IpAddr> {
+        let Addresses { v4, v6 } = self.addresses;
+        let (v4, v6) = (v4.map(IpAddr::from), v6.map(IpAddr::from));
+        let all = v4.into_iter().chain(v6);
+        all.filter(|_| self.role == Role::Uplink).collect()
+    }
 }
 
 /// Why an interface that matches is not served.

@@ -11,7 +11,7 @@ use lb_common::{
     conntrack::seen,
     family::{Family, V4, V6},
     tables::Stage,
-    wire::{Affinity, Flow, Tuple},
+    wire::{Affinity, Flow, Tunnelled, Tuple},
 };
 use std::{
     collections::BTreeMap,
@@ -33,6 +33,19 @@ pub struct FlowEntry {
     pub stage: Stage,
     /// The rest.
     pub flow: Flow,
+}
+
+/// One that another node serves, as far as this one knows of it.
+#[derive(Clone, Copy, Debug)]
+pub struct TunnelEntry {
+    /// The client.
+    pub client: SocketAddr,
+    /// What it dialled.
+    pub service: SocketAddr,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// The rest.
+    pub tunnelled: Tunnelled,
 }
 
 /// How full a map is.
@@ -59,11 +72,14 @@ pub struct KernelFlows {
     v6: [Table<V6>; 2],
     affinities_v4: Affinities<V4>,
     affinities_v6: Affinities<V6>,
+    tunnels_v4: Tunnels<V4>,
+    tunnels_v6: Tunnels<V6>,
     /// Of established and of half-open ones, and of affinities.
     capacity: [u32; 3],
 }
 
 type Affinities<F> = HashMap<MapData, Wire<Tuple<<F as Family>::Address>>, Wire<Affinity>>;
+type Tunnels<F> = HashMap<MapData, Wire<Tuple<<F as Family>::Address>>, Wire<Tunnelled>>;
 type Table<F> = HashMap<MapData, Wire<Tuple<<F as Family>::Address>>, Wire<Flow>>;
 
 impl KernelFlows {
@@ -74,6 +90,8 @@ impl KernelFlows {
             v6: [open(maps, "FLOWS_V6")?, open(maps, "HALF_OPEN_V6")?],
             affinities_v4: open(maps, "AFFINITY_V4")?,
             affinities_v6: open(maps, "AFFINITY_V6")?,
+            tunnels_v4: open(maps, "TUNNELLED_V4")?,
+            tunnels_v6: open(maps, "TUNNELLED_V6")?,
             capacity: [
                 entries(maps, "FLOWS_V4")?,
                 entries(maps, "HALF_OPEN_V4")?,
@@ -87,6 +105,14 @@ impl KernelFlows {
         let mut all = Vec::new();
         list::<V4>(&self.v4, &mut all)?;
         list::<V6>(&self.v6, &mut all)?;
+        Ok(all)
+    }
+
+    /// All flows that go through tunnels to other nodes, likewise.
+    pub fn tunnelled(&self) -> Result<Vec<TunnelEntry>, StoreError> {
+        let mut all = Vec::new();
+        list_tunnels::<V4>(&self.tunnels_v4, &mut all)?;
+        list_tunnels::<V6>(&self.tunnels_v6, &mut all)?;
         Ok(all)
     }
 
@@ -173,23 +199,54 @@ fn list<F: Family<Address: Into<IpAddr>>>(
         (Stage::Established, established),
         (Stage::HalfOpen, half_open),
     ] {
-        // A key that goes while we stand on it sends the kernel back to the first one, so keys may
-        // come twice.
-        let mut entries = BTreeMap::new();
-        for entry in table {
-            let (Wire(key), Wire(flow)) = entry.map_err(refused("flows", READING))?;
-            entries.insert(key, flow);
-        }
+        let entries = sorted(table)?;
         all.extend(entries.into_iter().map(|(key, flow)| FlowEntry {
-            client: SocketAddr::new(key.source.into(), u16::from_be_bytes(key.source_port)),
-            service: SocketAddr::new(
-                key.destination.into(),
-                u16::from_be_bytes(key.destination_port),
-            ),
+            client: client::<F>(&key),
+            service: dialled::<F>(&key),
             protocol: key.protocol,
             stage,
             flow,
         }));
     }
     Ok(())
+}
+
+fn list_tunnels<F: Family<Address: Into<IpAddr>>>(
+    table: &Tunnels<F>,
+    all: &mut Vec<TunnelEntry>,
+) -> Result<(), StoreError> {
+    let entries = sorted(table)?.into_iter();
+    all.extend(entries.map(|(key, tunnelled)| TunnelEntry {
+        client: client::<F>(&key),
+        service: dialled::<F>(&key),
+        protocol: key.protocol,
+        tunnelled,
+    }));
+    Ok(())
+}
+
+/// A key that goes while we stand on it sends the kernel back to the first one, so keys may come
+/// twice.
+fn sorted<K: Ord + Copy, V: Copy>(
+    table: &HashMap<MapData, Wire<K>, Wire<V>>,
+) -> Result<BTreeMap<K, V>, StoreError>
+where
+    Wire<K>: Pod,
+    Wire<V>: Pod,
+{
+    let mut entries = BTreeMap::new();
+    for entry in table {
+        let (Wire(key), Wire(value)) = entry.map_err(refused("flows", READING))?;
+        entries.insert(key, value);
+    }
+    Ok(entries)
+}
+
+fn client<F: Family<Address: Into<IpAddr>>>(key: &Tuple<F::Address>) -> SocketAddr {
+    SocketAddr::new(key.source.into(), u16::from_be_bytes(key.source_port))
+}
+
+fn dialled<F: Family<Address: Into<IpAddr>>>(key: &Tuple<F::Address>) -> SocketAddr {
+    let port = u16::from_be_bytes(key.destination_port);
+    SocketAddr::new(key.destination.into(), port)
 }
