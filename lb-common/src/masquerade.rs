@@ -44,7 +44,8 @@ pub fn begin<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     if !tables.is_uplink(frame.ifindex) {
         return Ok(false);
     }
-    let route = &mut frame.passage.asked;
+    // What is asked bears no answer: see `delivery::ask`.
+    let route = &mut frame.passage.answered;
     ask::<F>(route, &frame.to, frame.ifindex);
     if packet.route(route) == Routed::Nowhere {
         return Ok(false);

@@ -159,7 +159,13 @@ pub fn find<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     route.class = [0; 4];
     let routed = packet.route(route);
     if routed == Routed::Nowhere {
-        return Err(Reason::NoWay);
+        // The table says the same of an address of this host's own.
+        let is_node = tables.is_node(&F::narrow(*backend));
+        return if is_node {
+            Ok(false)
+        } else {
+            Err(Reason::NoWay)
+        };
     }
     if tables.uplink(route.ifindex, uplink)?.is_none() {
         return Ok(false);

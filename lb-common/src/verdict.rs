@@ -237,8 +237,8 @@ reasons! {
     Astray = 65, Drop, "astray";
     /// On its way into a tunnel or out of one, and the program that does that is not there.
     Untunnelled = 66, Drop, "untunnelled";
-    /// From the middle of a connection that another node serves, to which no route leads: what is
-    /// sent again may find one.
+    /// From the middle of a connection by way of a tunnel, and no route leads to its backend: what
+    /// is sent again may find one.
     NoWay = 67, Drop, "no_way";
 }
 

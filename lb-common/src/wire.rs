@@ -56,7 +56,7 @@ pub use uplink::Uplink;
 
 /// Version of the layout of all maps together. A change to any type in here, to a map's kind or to
 /// the meaning of a field raises it; pins of other layouts live in folders of their own.
-pub const LAYOUT: u32 = 10;
+pub const LAYOUT: u32 = 11;
 
 /// IP protocol numbers that have ports (IANA protocol numbers).
 pub mod protocol {

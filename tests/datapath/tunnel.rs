@@ -96,11 +96,12 @@ fn flows_stay_where_they_are() {
         let other = to(&row.comes(syn.clone()));
         assert_ne!(other, chosen);
         assert_eq!(to(&row.comes_early(ack.clone())), other);
-        // And one whose backend is gone is another's to judge.
+        // Nor does it move when that one is gone; who begins anew does.
         row.memory.backends.remove(&2);
         row.memory.set_backend(1, BackendState::Active);
         row.memory.add_tunnelled(service, TCP, &[1], Format::Ipip);
-        assert_eq!(to(&row.comes_early(ack)), chosen);
+        assert_eq!(to(&row.comes_early(ack)), other);
+        assert_eq!(to(&row.comes_early(syn)), chosen);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::service;
 use crate::tables::{Tables, Torn};
 use crate::tunnel::{self, Format, errand};
 use crate::verdict::Reason;
-use crate::wire::{BackendState, FrontendKey, Takeover, Tunnelled, fingerprint, scope};
+use crate::wire::{BackendState, FrontendKey, Takeover, Tunnelled, fingerprint, protocol, scope};
 use crate::{admit, affinity, select};
 
 /// Whether a packet of no flow goes into a tunnel, if its backend turns out to be elsewhere: it has
@@ -59,14 +59,16 @@ pub(super) fn packet_of_known<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     let backend = tables.backend(frame.tunnelled.backend)?;
     let epoch = frame.tunnelled.epoch;
     let backend = backend.filter(|backend| backend.epoch == epoch);
-    let backend = backend.ok_or(Reason::NotReply)?;
+    let state = backend.map_or(BackendState::Free, |backend| {
+        BackendState::from_byte(backend.state)
+    });
     let is_under_way = is_under_way(&frame.datagram);
-    let holds = match BackendState::from_byte(backend.state) {
+    let holds = match state {
         BackendState::Active => true,
         // Old flows stay, and new ones do not begin; of datagrams nobody knows which they are.
         BackendState::Draining => !frame.datagram.opens(),
-        BackendState::Quiet => is_under_way,
-        BackendState::Free => false,
+        // As other connections do, though the backend is gone: only the two ends can end it.
+        BackendState::Quiet | BackendState::Free => is_under_way,
     };
     // What may be new goes where its Service wants it now.
     let is_wanted = is_under_way
@@ -75,7 +77,7 @@ pub(super) fn packet_of_known<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     if !holds || !is_wanted {
         return Err(Reason::NotReply);
     }
-    frame.target.address = backend.address;
+    frame.target.address = frame.tunnelled.address;
     find_way(packet, tables, frame)?;
     send::<F, P>(packet, frame)
 }
@@ -119,6 +121,7 @@ pub(super) fn packet_of_unknown<F: Own, P: Packet + ?Sized, T: Tables<F>>(
         since_ns,
         identity: fingerprint(&frame.datagram.tuple),
         epoch: backend.epoch,
+        address: backend.address,
         backend: backend.id,
         format: format.flag(),
         since_ns_end: since_ns,
@@ -169,13 +172,14 @@ fn find_way<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     let format = Format::of_flags(frame.tunnelled.format).ok_or(Reason::Continued)?;
     let length = delivery::length::<F, P>(packet, &frame.datagram, &arrival);
     frame.mtu = tunnel::mtu::<F>(&frame.passage, format);
-    // Nobody can be told of an MTU that is too small for a link.
-    if frame.mtu < F::LEAST_MTU {
+    // Nobody can be told of an MTU that is too small for a link; what is under way may fit.
+    if frame.mtu < F::LEAST_MTU && !goes_on {
         return Err(Reason::Continued);
     }
     if length.ok_or(Reason::Continued)? > frame.mtu {
-        // Who has not asked for an error will not listen to one.
-        let may_be_told = frame.datagram.is_tcp() || !F::may_be_broken(packet)?;
+        // Who has not asked for an error will not listen to one; but associations do not move.
+        let is_udp = frame.datagram.tuple.protocol == protocol::UDP;
+        let may_be_told = !is_udp || !F::may_be_broken(packet)?;
         return Err(if may_be_told {
             Reason::TooLong
         } else {
@@ -220,24 +224,27 @@ pub(super) fn packet_in_tunnel<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     if !is_of_node || !tables.is_uplink(frame.ifindex) {
         return Err(Reason::Stranger);
     }
-    if is_for_another::<F, P, T>(packet, tables, frame)? {
+    if is_for_another::<F, P, T>(packet, tables, frame) {
         return Err(Reason::NotReply);
     }
     packet.leave(room)?;
     Ok(Reason::Forwarded)
 }
 
-/// Whether a packet is only on its way through this node, as the routing table says.
+/// Whether a packet is only on its way through this node, to another one, as the routing table
+/// says. Where that would send it somewhere else, its pod was here and has just gone.
 #[inline(always)]
 fn is_for_another<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     packet: &P,
     tables: &T,
     frame: &mut Frame<F::Address>,
-) -> Result<bool, Torn> {
+) -> bool {
     let route = &mut frame.passage.answered;
     delivery::ask::<F>(route, &frame.datagram.tuple, frame.ifindex, [0; 4], 1);
-    Ok(packet.route(route) != Routed::Nowhere
-        && tables.uplink(route.ifindex, &mut frame.uplink)?.is_some())
+    let leads_on = packet.route(route) != Routed::Nowhere
+        && route.family == F::NUMBER
+        && tables.is_node(&F::narrow(route.destination));
+    leads_on && tables.is_uplink(route.ifindex)
 }
 
 /// Sends what a packet out of a tunnel has become, as an answer, where routes lead: who has sent it

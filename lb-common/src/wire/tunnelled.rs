@@ -3,10 +3,11 @@
 //! [`crate::tunnel`].
 
 use super::seal::sealed;
+use crate::family::WideAddress;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// A flow that another node serves, keyed by the [`super::Tuple`] that the client sends. Nothing in
-/// it changes: what becomes of the flow is known where it is served. 40 bytes.
+/// it changes: what becomes of the flow is known where it is served. 56 bytes.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -18,6 +19,8 @@ pub struct Tunnelled {
     pub identity: u64,
     /// Epoch of the backend when it was chosen.
     pub epoch: u64,
+    /// Its address, narrow ones first: it stays when the backend goes.
+    pub address: WideAddress,
     /// Id of the backend.
     pub backend: u32,
     /// A [`crate::tunnel::Format`], as the bit of [`super::Service::flags`].
@@ -28,4 +31,4 @@ pub struct Tunnelled {
 
 sealed!(Tunnelled: since_ns, since_ns_end);
 
-const _: () = assert!(size_of::<Tunnelled>() == 40);
+const _: () = assert!(size_of::<Tunnelled>() == 56);

@@ -85,12 +85,9 @@ pub(super) fn execute(command: &FlowCommand) -> anyhow::Result<()> {
     }
     let backends: BTreeMap<_, _> = store.backends()?.into_iter().collect();
     for entry in flows.tunnelled()? {
-        // As packets see it: where the backend is gone, they choose anew.
         let backend = backends.get(&entry.tunnelled.backend);
-        let Some(backend) = backend.filter(|it| it.epoch == entry.tunnelled.epoch) else {
-            continue;
-        };
-        let label = label(backend.service_id);
+        let backend = backend.filter(|backend| backend.epoch == entry.tunnelled.epoch);
+        let label = backend.map_or("-".to_owned(), |backend| label(backend.service_id));
         if is_asked_for(args, &label) {
             rows.push(row_of_tunnel(&entry, backend, label, now_ns));
         }
@@ -158,14 +155,21 @@ fn row(entry: &FlowEntry, service: String, now_ns: u64, timeouts: &Timeouts) -> 
     })
 }
 
-/// One that goes to another node through a tunnel.
-fn row_of_tunnel(entry: &TunnelEntry, backend: &Backend, service: String, now_ns: u64) -> Row {
+/// One that goes to another node through a tunnel. Where its backend is gone, only the address is
+/// known.
+fn row_of_tunnel(
+    entry: &TunnelEntry,
+    backend: Option<&Backend>,
+    service: String,
+    now_ns: u64,
+) -> Row {
+    let address = like(entry.client, entry.tunnelled.address);
     Row {
         service,
         protocol: protocol(entry.protocol),
         client: entry.client.to_string(),
         address: entry.service.to_string(),
-        backend: backend_address(backend).to_string(),
+        backend: backend.map_or(address.to_string(), |it| backend_address(it).to_string()),
         state: "tunnelled",
         age_s: now_ns.saturating_sub(entry.tunnelled.since_ns) / SECOND,
         expires_s: None,

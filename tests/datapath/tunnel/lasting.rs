@@ -2,7 +2,7 @@
 //! What becomes of connections in tunnels, and of those that begin, while the cluster around them
 //! changes.
 
-use super::row::{Row, UPLINK};
+use super::row::{Row, STATIONS, UPLINK};
 use crate::play::Cast;
 use lb_common::{
     delivery::Routed,
@@ -10,7 +10,7 @@ use lb_common::{
     verdict::Reason,
     wire::{
         Service,
-        protocol::{TCP, UDP},
+        protocol::{SCTP, TCP, UDP},
     },
 };
 use tests::packet::{opening, tcp, udp};
@@ -36,11 +36,14 @@ fn connections_outlive_their_service() {
             assert_eq!(row.comes(syn).reason, Reason::NotAdmitted);
             let other = tcp(client, service).ack().numbers(9, 9);
             row.memory.remove_service(service, TCP);
-            assert_eq!(row.comes_to(is_early, ack).reason, Reason::Tunnelled);
-            assert_eq!(
-                row.comes_to(is_early, other.bytes()).reason,
-                Reason::Tunnelled
-            );
+            row.memory.backends.clear();
+            for segment in [ack, other.bytes()] {
+                let end = row.comes_to(is_early, segment.clone());
+                assert_eq!(end.reason, Reason::Tunnelled);
+                let mut expected = row.wrapped(row.nodes[0], &segment, Format::Ipip, 0);
+                expected[..12].copy_from_slice(STATIONS.as_flattened());
+                assert_eq!(end.bytes, expected);
+            }
         }
     }
 }
@@ -110,6 +113,48 @@ fn what_may_be_broken_needs_no_tunnel() {
     }
 }
 
+/// Only UDP may come from elsewhere in the middle of something.
+#[test]
+fn who_is_under_way_is_told_what_fits() {
+    for mut row in Row::entering(SCTP, Format::Ipip) {
+        let Cast {
+            client, service, ..
+        } = row.cast;
+        let long = opening(SCTP, client, service).payload(&[1; 1_480]);
+        assert_eq!(row.comes(long.bytes()).reason, Reason::TooLong);
+    }
+    for mut row in Row::entering(TCP, Format::Ipip) {
+        let Cast {
+            client, service, ..
+        } = row.cast;
+        let syn = tcp(client, service).syn().bytes();
+        assert_eq!(row.comes(syn).reason, Reason::Tunnelled);
+        row.memory.now_ns += 1_000_000_000;
+        row.road.mtu = 1_300;
+        let fits = tcp(client, service).ack().bytes();
+        assert_eq!(row.comes(fits).reason, Reason::Tunnelled);
+        let long = tcp(client, service).ack().payload(&[1; 1_300]).bytes();
+        assert_eq!(row.comes(long).reason, Reason::TooLong);
+    }
+}
+
+/// A backend on this node's own network, whose flow nobody knows here.
+#[test]
+fn what_this_node_does_not_know_is_reset() {
+    for mut row in Row::entering(TCP, Format::Ipip) {
+        let Cast {
+            client,
+            service,
+            pods,
+            ..
+        } = row.cast;
+        row.memory.add_node(pods[0].ip());
+        row.road.routed = Routed::Nowhere;
+        let ack = tcp(client, service).ack().bytes();
+        assert_eq!(row.comes(ack).reason, Reason::Reset);
+    }
+}
+
 /// IPv6 has no smaller packets than links of the least MTU carry.
 #[test]
 fn no_sender_is_told_of_an_mtu_that_it_cannot_use() {
@@ -137,13 +182,19 @@ fn what_is_for_another_node_goes_on() {
                 client, service, ..
             } = row.cast;
             row.road.leaves_by = UPLINK;
+            row.road.next = Some(row.nodes[1]);
             let inner = tcp(client, service).syn().bytes();
             let wrapped = row.wrapped(row.nodes[1], &inner, format, 50_000);
             let end = row.comes(wrapped.clone());
             assert!([Reason::OtherProtocol, Reason::NotService].contains(&end.reason));
             assert_eq!(end.bytes, wrapped);
+            // A route to whoever routes for all is left over where a pod of this node's has gone.
+            row.road.next = Some(client.ip());
+            assert_eq!(row.comes(wrapped).reason, Reason::Forwarded);
             // The node's own address is no route onwards.
             row.road.routed = Routed::Nowhere;
+            let inner = tcp(client, service).ack().bytes();
+            let wrapped = row.wrapped(row.nodes[1], &inner, format, 50_000);
             assert_eq!(row.comes(wrapped).reason, Reason::Forwarded);
         }
     }

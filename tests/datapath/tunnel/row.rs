@@ -49,6 +49,8 @@ pub(super) struct Road {
     /// The interface that whatever is asked for is behind.
     pub(super) leaves_by: u32,
     pub(super) mtu: u16,
+    /// The next hop; none: what is asked for itself.
+    pub(super) next: Option<IpAddr>,
 }
 
 impl Packet for Passing {
@@ -81,6 +83,12 @@ impl Packet for Passing {
         question.ifindex = self.road.leaves_by;
         [question.to_station, question.from_station] = STATIONS;
         question.length = self.road.mtu;
+        if let Some(next) = self.road.next {
+            question.destination = match next {
+                IpAddr::V4(address) => V4::widen(address.octets()),
+                IpAddr::V6(address) => V6::widen(address.octets()),
+            };
+        }
         self.road.routed
     }
 
@@ -170,6 +178,7 @@ impl Row {
                     routed: Routed::Onwards,
                     leaves_by: UPLINK,
                     mtu: MTU,
+                    next: None,
                 },
                 segment: 0,
             }
