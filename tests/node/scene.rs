@@ -37,7 +37,7 @@ pub(crate) const PORT: u16 = 80;
 /// The pods' port.
 pub(crate) const POD_PORT: u16 = 8080;
 /// For the agent to do what it was told; under emulation (tests/kernels) that takes long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Where a pod is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
