@@ -13,7 +13,7 @@ use std::{
 };
 
 /// From power-on to power-off.
-const PATIENCE: Duration = Duration::from_secs(1_200);
+const PATIENCE: Duration = Duration::from_mins(20);
 
 /// What became of a guest.
 pub(crate) struct Outcome {
