@@ -13,8 +13,8 @@ use crate::select::Mark;
 use crate::service::Destination;
 use crate::tables::Touch;
 use crate::wire::{
-    Affinity, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Mask, Passage, Reverse,
-    Tunnelled, Tuple, Uplink,
+    Affinity, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Mask, Passage, PathMtu,
+    Reverse, Tunnelled, Tuple, Uplink,
 };
 use zerocopy::{FromBytes, FromZeros as _, Immutable, KnownLayout};
 
@@ -68,6 +68,8 @@ pub struct Frame<A> {
     pub destination: Destination,
     /// A flow that another node serves, as found or as being made.
     pub tunnelled: Tunnelled,
+    /// What a router has said of the way there, as found or as being kept.
+    pub path: PathMtu,
     /// Where a client's packet goes.
     pub target: Target,
     /// What the packet changes in the flow.

@@ -58,5 +58,6 @@ pub mod masquerade;
 
 pub mod delivery;
 pub mod tunnel;
+pub mod path_mtu;
 
 pub mod expiry;

@@ -34,8 +34,8 @@ use known::{give_up, holds, resume};
 use outside::{answered_to_node, begun_from_outside, sent_as_node};
 use relay::{answer_to_client, first_request, first_to_backend, request_to_backend};
 use tunnel::{
-    flow_of_this_node, is_under_way, may_enter, packet_in_tunnel, packet_of_known,
-    packet_of_unknown, packet_out_of_tunnel, to_who_is_answered,
+    error_on_the_way, flow_of_this_node, is_under_way, may_enter, packet_in_tunnel,
+    packet_of_known, packet_of_unknown, packet_out_of_tunnel, to_who_is_answered,
 };
 
 /// TC ingress at an edge: a client's packet on its way to a Service's backend.
@@ -184,11 +184,14 @@ fn through_tunnel<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     tables: &mut T,
     frame: &mut Frame<F::Address>,
 ) -> Option<Reason> {
-    let mut end = if frame.errand == errand::LEAVE {
-        take_out::<F, P, T>(packet, tables, frame)
-    } else {
-        put_in::<F, P, T>(packet, tables, frame)
+    let mut end = match frame.errand {
+        errand::LEAVE => take_out::<F, P, T>(packet, tables, frame),
+        errand::HEED => Reason::NotReply,
+        _ => put_in::<F, P, T>(packet, tables, frame),
     };
+    if end == Reason::NotReply && matches!(frame.errand, errand::FOLLOW | errand::HEED) {
+        end = heed::<F, P, T>(packet, tables, frame);
+    }
     if end == Reason::NotReply && matches!(frame.errand, errand::ENTER | errand::GO_ON) {
         end = put_in_first::<F, P, T>(packet, tables, frame);
     }
@@ -276,6 +279,7 @@ out_of_line! {
     put_in_first = packet_of_unknown;
     begin_here = flow_of_this_node;
     take_out = packet_in_tunnel;
+    heed = error_on_the_way;
     serve = packet_out_of_tunnel;
 }
 

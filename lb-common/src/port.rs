@@ -26,6 +26,9 @@ pub fn propose(node: &Node, mark: &Mark, attempt: u16) -> Option<[u8; 2]> {
 pub const SHOWN_ATTEMPTS: u16 = 12;
 const QUIET_ATTEMPTS: u16 = 6;
 
+/// How many turns ahead each further proposal is.
+const AHEAD: u64 = 701;
+
 /// First word of what is hashed here, so that no other use of the seed hashes the same.
 const PURPOSE: u64 = u64::from_le_bytes(*b"shown\0\0\0");
 
@@ -45,26 +48,28 @@ const BUSY: u64 = 28_229;
 ///
 /// One after the other has its turn, in an order that the seed makes, and so each comes again only
 /// when all others have been given out: however many clients one backend has, the first proposal
-/// is free until there are as many as ports. Those that sockets of the host get come last.
+/// is free until there are as many as ports, but for what others have. Instead of that, turns to
+/// come are tried, which are as free. Those that sockets of the host get come last.
 #[inline(always)]
 pub fn shown(node: &Node, turn: u64, attempt: u16) -> [u8; 2] {
     let order = hash(node.seed, &[PURPOSE]);
     // A count is never zero, so there is always a rest.
     let rest = |number: u64, count: u64| number.checked_rem(count).unwrap_or(0);
-    let place = |count: u64| {
+    let place = |tried: u16, count: u64| {
         let stride = 1 + rest(order >> 32, count - 1);
+        let turn = turn.wrapping_add(u64::from(tried) * AHEAD);
         let turns = rest(turn, count) * stride;
-        rest(turns + (order & 0xffff_ffff) + u64::from(attempt), count)
+        rest(turns + (order & 0xffff_ffff), count)
     };
     let port = if attempt < QUIET_ATTEMPTS {
-        let place = FIRST + place(QUIET);
+        let place = FIRST + place(attempt, QUIET);
         if place < SOCKETS {
             place
         } else {
             place - SOCKETS + BEHIND
         }
     } else {
-        SOCKETS + place(BUSY)
+        SOCKETS + place(attempt - QUIET_ATTEMPTS, BUSY)
     };
     let [low, high, ..] = port.to_le_bytes();
     [high, low]

@@ -101,6 +101,7 @@ fn quoted<F: Family, P: Packet + ?Sized>(
         &mut datagram.identification,
     )?;
     core::mem::swap(&mut tuple.source, &mut tuple.destination);
+    tuple.protocol = protocol;
     if piece == Piece::Later {
         return Err(Reason::RelatedFragment);
     }

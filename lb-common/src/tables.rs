@@ -10,8 +10,8 @@ pub use environment::{Environment, Word};
 use crate::ends::End;
 use crate::family::Family;
 use crate::wire::{
-    Affinity, Backend, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Mask, Range,
-    Reverse, Service, Tunnelled, Tuple,
+    Affinity, Backend, Expiry, Flow, Foreign, Fragment, FragmentKey, FrontendKey, Mask, PathMtu,
+    Range, Reverse, Service, Tunnelled, Tuple,
 };
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
@@ -154,6 +154,13 @@ pub trait Tables<F: Family>: Environment {
     fn put_tunnelled(&mut self, _key: &Tuple<F::Address>, _tunnelled: &Tunnelled) {}
     /// Removes such a flow; removing what is not there is fine.
     fn remove_tunnelled(&mut self, _key: &Tuple<F::Address>) {}
+    /// Copies what is known of the way to a backend's node; likewise.
+    fn path(&self, _backend: &F::Address, _into: &mut PathMtu) -> Found<()> {
+        Ok(None)
+    }
+    /// Writes that down, in the place of what is there. Where there is no room, others or this are
+    /// forgotten: routers say it again.
+    fn put_path(&mut self, _backend: &F::Address, _path: &PathMtu) {}
     /// Whether an address is one of a node of the cluster's.
     fn is_node(&self, _address: &F::Address) -> bool {
         false

@@ -24,9 +24,10 @@ use crate::delivery::{self, Arrival, FRESH_NS, Memory, Routed, Way};
 use crate::family::{NETWORK_AT, Own, WideAddress};
 use crate::frame::Frame;
 use crate::packet::{OutOfPacket, Packet, Room};
+use crate::path_mtu;
 use crate::tables::Tables;
 use crate::verdict::Reason;
-use crate::wire::{Passage, Service, Tuple, Uplink, fingerprint, protocol};
+use crate::wire::{Passage, PathMtu, Service, Tuple, Uplink, fingerprint, protocol};
 
 /// What ingress leaves to be done, in [`Frame::errand`].
 pub mod errand {
@@ -39,6 +40,8 @@ pub mod errand {
     /// A segment from the middle of a connection may go on in a tunnel. Its Service has not been
     /// asked for: a connection outlives it, and who has been let in stays.
     pub const GO_ON: u8 = 3;
+    /// An ICMP error may be about a packet of this node's in a tunnel.
+    pub const HEED: u8 = 4;
 }
 
 /// How packets are put into others.
@@ -102,9 +105,8 @@ const FIRST_PORT: u16 = 49_152;
 pub fn met<F: Own>(frame: &mut Frame<F::Address>, end: Reason) -> Reason {
     let tuple = &frame.datagram.tuple;
     let looks_so = match end {
-        Reason::OtherProtocol => tuple.protocol == F::IN_IP,
-        Reason::NotService => {
-            tuple.protocol == protocol::UDP && tuple.destination_port == GENEVE_PORT
+        Reason::OtherProtocol | Reason::NotService => {
+            has_form::<F>(tuple.protocol, tuple.destination_port)
         }
         _ => false,
     };
@@ -113,6 +115,12 @@ pub fn met<F: Own>(frame: &mut Frame<F::Address>, end: Reason) -> Reason {
     } else {
         end
     }
+}
+
+/// Whether a packet of a protocol to a port may be one in a tunnel.
+#[inline(always)]
+pub(crate) fn has_form<F: Own>(protocol: u8, port: [u8; 2]) -> bool {
+    protocol == F::IN_IP || protocol == protocol::UDP && port == GENEVE_PORT
 }
 
 /// Gives a packet its errand, unless it is back from one.
@@ -124,13 +132,14 @@ pub(crate) fn has_errand<A>(frame: &mut Frame<A>, errand: u8) -> bool {
 
 /// Asks for the way to a backend's node, of a packet that has come like that: whether it leaves by
 /// an uplink. Then `passage` says by which, whose address is the source of what it answers, and how
-/// long a packet may be. [`Reason::NoWay`]: no route leads there.
+/// long a packet may be, there and on the way beyond. [`Reason::NoWay`]: no route leads there.
 #[inline(always)]
 pub fn find<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     packet: &P,
     tables: &mut T,
     (backend, arrival): (&WideAddress, &Arrival),
-    (tuple, passage, uplink): (&mut Tuple<F::Address>, &mut Passage, &mut Uplink),
+    (tuple, passage): (&mut Tuple<F::Address>, &mut Passage),
+    (uplink, path): (&mut Uplink, &mut PathMtu),
 ) -> Result<bool, Reason> {
     let none = F::narrow([0; 16]);
     F::set_addresses(tuple, none, F::narrow(*backend));
@@ -186,7 +195,10 @@ pub fn find<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     if routed != Routed::Onwards {
         // The kernel has not come to the MTU.
         route.length = u16::MAX;
-    } else if memory == Memory::Nothing {
+    }
+    let at_most = path_mtu::at_most(tables, &tuple.destination, path, now_ns)?;
+    route.length = route.length.min(at_most);
+    if routed == Routed::Onwards && memory == Memory::Nothing {
         passage.until_ns = now_ns.saturating_add(FRESH_NS);
         tables.remember(place, passage);
     }
@@ -257,8 +269,18 @@ pub fn room_of<F: Own, P: Packet + ?Sized>(packet: &P, frame: &Frame<F::Address>
     if datagram.tuple.protocol == F::IN_IP {
         return Some(Format::Ipip.room::<F>());
     }
+    let is_ours = is_geneve::<F, P>(packet, F::TRANSPORT_AT + 8).ok()?;
+    is_ours.then_some(Format::Geneve.room::<F>())
+}
+
+/// Whether Geneve's header there is one of ours.
+#[inline(always)]
+pub(crate) fn is_geneve<F: Own, P: Packet + ?Sized>(
+    packet: &P,
+    at: usize,
+) -> Result<bool, OutOfPacket> {
     let mut header = [0; 8];
-    packet.load(F::TRANSPORT_AT + 8, &mut header).ok()?;
+    packet.load(at, &mut header)?;
     let ([e0, e1], [n0, n1, n2]) = (F::ETHERTYPE.to_be_bytes(), NETWORK);
-    (header == [0, 0, e0, e1, n0, n1, n2, 0]).then_some(Format::Geneve.room::<F>())
+    Ok(header == [0, 0, e0, e1, n0, n1, n2, 0])
 }

@@ -240,6 +240,9 @@ reasons! {
     /// From the middle of a connection by way of a tunnel, and no route leads to its backend: what
     /// is sent again may find one.
     NoWay = 67, Drop, "no_way";
+    /// An ICMP error about a packet that this node has sent through a tunnel: the next ones on that
+    /// way are to be shorter.
+    Narrowed = 68, Pass, "narrowed";
 }
 
 /// Room for reasons in the counters of one hook.

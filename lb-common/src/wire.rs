@@ -20,6 +20,7 @@ mod mask;
 mod names;
 mod node;
 mod passage;
+mod path_mtu;
 mod range;
 mod route;
 mod seal;
@@ -45,6 +46,7 @@ pub use names::{
 };
 pub use node::{Manner, Node, Refusals, Takeover, Timeouts};
 pub use passage::{PASSAGES, Passage};
+pub use path_mtu::PathMtu;
 pub use range::Range;
 pub use route::Route;
 pub use seal::{Sealed, fingerprint};

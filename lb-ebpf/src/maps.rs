@@ -14,8 +14,8 @@ use lb_common::{
     wire::{
         Account, Admitted, Affinity, Backend, Chunk, Expiry, Flow, Foreign, Fragment, FragmentKey,
         FrontendKey, Labels, MASQUERADES, Mask, NameEntry, Node, PAGES, PASSAGES as PLACES, Page,
-        Passage, Range, Resolver, Reverse, Round, Service, ShortLabels, Sweep, Tunnelled, Tuple,
-        Uplink,
+        Passage, PathMtu, Range, Resolver, Reverse, Round, Service, ShortLabels, Sweep, Tunnelled,
+        Tuple, Uplink,
     },
 };
 
@@ -39,6 +39,8 @@ type Masks<A> =
 type Fragments<A> = LruHashMap<FragmentKey<A>, Fragment, 16384>;
 /// Flows that other nodes serve; who has sent nothing for longest gives way. Nobody sets this size.
 type Tunnelleds<A> = LruHashMap<Tuple<A>, Tunnelled, 131_072>;
+/// Ways to backends that routers have said something of. Nobody sets this size.
+type Paths<A> = LruHashMap<A, PathMtu, 8192>;
 /// Addresses of nodes, made as they come.
 type Nodes<A> = HashMap<A, u32, 16_384, { BPF_F_NO_PREALLOC as usize }>;
 type HalfReverses<A> = LruHashMap<Tuple<A>, Reverse, 1024>;
@@ -103,6 +105,10 @@ static MASKS_V6: Masks<A6> = HashMap::new();
 static TUNNELLED_V4: Tunnelleds<A4> = LruHashMap::new();
 #[btf_map]
 static TUNNELLED_V6: Tunnelleds<A6> = LruHashMap::new();
+#[btf_map]
+static PATHS_V4: Paths<A4> = LruHashMap::new();
+#[btf_map]
+static PATHS_V6: Paths<A6> = LruHashMap::new();
 #[btf_map]
 static NODES_V4: Nodes<A4> = HashMap::new();
 #[btf_map]
@@ -238,6 +244,8 @@ pub(crate) trait FamilyMaps: Family {
     fn masks() -> &'static Masks<Self::Address>;
     /// Flows that other nodes serve.
     fn tunnelleds() -> &'static Tunnelleds<Self::Address>;
+    /// How long packets to backends' nodes may be.
+    fn paths() -> &'static Paths<Self::Address>;
     /// Addresses of nodes.
     fn nodes() -> &'static Nodes<Self::Address>;
     /// What first fragments have taught.
@@ -257,8 +265,9 @@ pub(crate) trait FamilyMaps: Family {
 /// The maps of a family by their names.
 macro_rules! family_maps {
     ($family:ident: $frontends:ident $admitted:ident $flows:ident $reverses:ident $opens:ident
-     $half:ident $affinities:ident $foreigns:ident $masks:ident $tunnelleds:ident $nodes:ident
-     $fragments:ident $expiries:ident $ends:ident $addresses:ident $frame:ident $range:literal) => {
+     $half:ident $affinities:ident $foreigns:ident $masks:ident $tunnelleds:ident $paths:ident
+     $nodes:ident $fragments:ident $expiries:ident $ends:ident $addresses:ident $frame:ident
+     $range:literal) => {
         impl FamilyMaps for $family {
             const RANGE: u32 = $range;
 
@@ -313,6 +322,11 @@ macro_rules! family_maps {
             }
 
             #[inline(always)]
+            fn paths() -> &'static Paths<Self::Address> {
+                &$paths
+            }
+
+            #[inline(always)]
             fn nodes() -> &'static Nodes<Self::Address> {
                 &$nodes
             }
@@ -346,8 +360,8 @@ macro_rules! family_maps {
 }
 
 family_maps!(V4: FRONTENDS_V4 ADMITTED_V4 FLOWS_V4 REVERSE_V4 HALF_OPEN_V4 HALF_REVERSE_V4
-    AFFINITY_V4 FOREIGN_V4 MASKS_V4 TUNNELLED_V4 NODES_V4 FRAGMENTS_V4 EXPIRY_V4 ENDS_V4
-    ADDRESSES_V4 narrow 0);
+    AFFINITY_V4 FOREIGN_V4 MASKS_V4 TUNNELLED_V4 PATHS_V4 NODES_V4 FRAGMENTS_V4 EXPIRY_V4
+    ENDS_V4 ADDRESSES_V4 narrow 0);
 family_maps!(V6: FRONTENDS_V6 ADMITTED_V6 FLOWS_V6 REVERSE_V6 HALF_OPEN_V6 HALF_REVERSE_V6
-    AFFINITY_V6 FOREIGN_V6 MASKS_V6 TUNNELLED_V6 NODES_V6 FRAGMENTS_V6 EXPIRY_V6 ENDS_V6
-    ADDRESSES_V6 wide 1);
+    AFFINITY_V6 FOREIGN_V6 MASKS_V6 TUNNELLED_V6 PATHS_V6 NODES_V6 FRAGMENTS_V6 EXPIRY_V6
+    ENDS_V6 ADDRESSES_V6 wide 1);

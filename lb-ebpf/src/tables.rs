@@ -20,8 +20,8 @@ use lb_common::{
     tables::{Found, InsertError, Side, Stage, Tables, Touch},
     wire::{
         Admitted, Affinity, Backend, BackendState, CHUNK_SLOTS, Expiry, Flow, Foreign, Fragment,
-        FragmentKey, FrontendKey, Mask, Node, Range, Reverse, Service, Slot, Tunnelled, Tuple,
-        fingerprint,
+        FragmentKey, FrontendKey, Mask, Node, PathMtu, Range, Reverse, Service, Slot, Tunnelled,
+        Tuple, fingerprint,
     },
 };
 
@@ -294,6 +294,20 @@ impl<F: FamilyMaps> Tables<F> for KernelTables {
     fn remove_tunnelled(&mut self, key: &Tuple<F::Address>) {
         // As with flows.
         let _ = F::tunnelleds().remove(key);
+    }
+
+    #[inline(always)]
+    fn path(&self, backend: &F::Address, into: &mut PathMtu) -> Found<()> {
+        const WORDS: usize = words::<PathMtu>();
+        let look = || F::paths().get_ptr_mut(backend);
+        let found = whole::<_, WORDS>(look, fingerprint(backend), into);
+        Ok(found?.map(|_| ()))
+    }
+
+    #[inline(always)]
+    fn put_path(&mut self, backend: &F::Address, path: &PathMtu) {
+        // Where the kernel finds no room, routers say it again.
+        let _ = lru::insert(F::paths(), backend, path, ANY);
     }
 
     #[inline(always)]

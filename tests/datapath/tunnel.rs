@@ -3,6 +3,7 @@
 //! alone, as what XDP sends on: what the kernel says is the node suite's.
 
 mod lasting;
+mod narrow;
 mod row;
 
 use crate::{

@@ -19,8 +19,8 @@ use lb_common::{
     tables::Stage,
     wire::{
         Account, Affinity, Backend, Chunk, Expiry, Flow, Foreign, Fragment, FragmentKey,
-        FrontendKey, Labels, Mask, NameEntry, Node, Range, Resolver, Reverse, Round, Service,
-        Tunnelled, Tuple, Uplink,
+        FrontendKey, Labels, Mask, NameEntry, Node, PathMtu, Range, Resolver, Reverse, Round,
+        Service, Tunnelled, Tuple, Uplink,
     },
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -85,6 +85,8 @@ pub struct Entries<F: Family> {
     pub masks: BTreeMap<Tuple<F::Address>, Mask>,
     /// `TUNNELLED`: flows that other nodes serve.
     pub tunnelled: BTreeMap<Tuple<F::Address>, Tunnelled>,
+    /// `PATHS`: how long packets to backends' nodes may be.
+    pub paths: BTreeMap<F::Address, PathMtu>,
     /// `NODES`: addresses of nodes.
     pub nodes: BTreeSet<F::Address>,
     /// `FRAGMENTS`.
@@ -149,6 +151,7 @@ impl<F: Family> Default for Entries<F> {
             foreigns: BTreeMap::new(),
             masks: BTreeMap::new(),
             tunnelled: BTreeMap::new(),
+            paths: BTreeMap::new(),
             nodes: BTreeSet::new(),
             fragments: BTreeMap::new(),
             expiries: VecDeque::new(),

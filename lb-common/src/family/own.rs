@@ -33,6 +33,10 @@ pub trait Own: Family {
     const IN_IP: u8;
     /// The least that a link's MTU may be (RFC 791, RFC 8200 section 5).
     const LEAST_MTU: u16;
+    /// The least that a router between two nodes is believed to have room for. In any tunnel it
+    /// leaves as much as every sender can make do with, so that whoever forges its word takes the
+    /// way from nobody.
+    const LEAST_PATH_MTU: u16;
     /// Whether ICMP's checksum covers a pseudo-header (RFC 4443, section 2.3).
     const ICMP_HAS_PSEUDO_HEADER: bool;
 
@@ -90,6 +94,9 @@ impl Own for V4 {
     const TOO_LONG: [u8; 2] = [3, 4];
     const IN_IP: u8 = 4;
     const LEAST_MTU: u16 = 68;
+    // That is 576 bytes: what everybody takes (RFC 791), ICMP errors keep to (RFC 1812, section
+    // 4.3.2.3), and Linux believes in as a sender (552, `net.ipv4.route.min_pmtu`).
+    const LEAST_PATH_MTU: u16 = 576 + 20 + 16;
     const ICMP_HAS_PSEUDO_HEADER: bool = false;
 
     #[inline(always)]
@@ -203,6 +210,7 @@ impl Own for V6 {
     const TOO_LONG: [u8; 2] = [2, 0];
     const IN_IP: u8 = 41;
     const LEAST_MTU: u16 = 1_280;
+    const LEAST_PATH_MTU: u16 = Self::LEAST_MTU + 40 + 16;
     const ICMP_HAS_PSEUDO_HEADER: bool = true;
 
     #[inline(always)]

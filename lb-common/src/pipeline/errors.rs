@@ -5,7 +5,7 @@
 use super::{aim_at_backend, aim_at_client, tunnel};
 use crate::conntrack::{self, Age, Target};
 use crate::ends::{self, End};
-use crate::family::Family;
+use crate::family::{Family, Own};
 use crate::frame::Frame;
 use crate::packet::Packet;
 use crate::tables::{Tables, Torn};
@@ -15,7 +15,7 @@ use crate::{hairpin, masquerade, related};
 
 /// An ICMP error about what a client was sent, to the backend.
 #[inline(always)]
-pub(super) fn error_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
+pub(super) fn error_to_backend<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     packet: &mut P,
     tables: &mut T,
     frame: &mut Frame<F::Address>,
@@ -24,6 +24,11 @@ pub(super) fn error_to_backend<F: Family, P: Packet + ?Sized, T: Tables<F>>(
     let is_known = quoted.is_ok() && is_of_flow(tables, frame)?;
     if !is_known {
         if quoted.is_ok() && tunnel::may_be_of_another(tables, frame) {
+            return Err(Reason::Untunnelled);
+        }
+        // What has other ports than ours, or none, has been read all the same.
+        let is_whole = matches!(quoted, Ok(()) | Err(Reason::NotRelated));
+        if is_whole && tunnel::may_be_about_one(tables, frame) {
             return Err(Reason::Untunnelled);
         }
         if quoted != Err(Reason::OtherProtocol) {

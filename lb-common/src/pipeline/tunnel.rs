@@ -10,11 +10,11 @@ use crate::frame::Frame;
 use crate::packet::Packet;
 use crate::parse::{Datagram, parse};
 use crate::service;
-use crate::tables::{Tables, Torn};
+use crate::tables::{Side, Tables, Torn};
 use crate::tunnel::{self, Format, errand};
 use crate::verdict::Reason;
 use crate::wire::{BackendState, FrontendKey, Takeover, Tunnelled, fingerprint, protocol, scope};
-use crate::{admit, affinity, select};
+use crate::{admit, affinity, path_mtu, related, select};
 
 /// Whether a packet of no flow goes into a tunnel, if its backend turns out to be elsewhere: it has
 /// come by an uplink, to a Service at whose address that is wanted, or was before: flows stay where
@@ -38,6 +38,18 @@ pub(super) fn may_be_of_another<F: Family, T: Tables<F>>(
     ends::may_be::<F, T>(tables, End::Tunnelled, dialled)
         && tables.is_uplink(frame.ifindex)
         && tunnel::has_errand(frame, errand::FOLLOW)
+}
+
+/// Whether an ICMP error about no flow of this node's may be about a packet that it has sent into a
+/// tunnel; likewise.
+#[inline(always)]
+pub(super) fn may_be_about_one<F: Own, T: Tables<F>>(
+    tables: &T,
+    frame: &mut Frame<F::Address>,
+) -> bool {
+    path_mtu::looks_so::<F>(frame)
+        && tables.is_uplink(frame.ifindex)
+        && tunnel::has_errand(frame, errand::HEED)
 }
 
 /// Whether it is a segment from the middle of a connection, which only its ends can move.
@@ -158,11 +170,12 @@ fn find_way<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     frame: &mut Frame<F::Address>,
 ) -> Result<(), Reason> {
     let arrival = packet.arrival().ok_or(Reason::Continued)?;
-    let way = (&mut frame.to, &mut frame.passage, &mut frame.uplink);
+    let way = (&mut frame.to, &mut frame.passage);
+    let known = (&mut frame.uplink, &mut frame.path);
     let to = (&frame.target.address, &arrival);
     let is_early = packet.needs_station();
     let goes_on = is_under_way(&frame.datagram);
-    let found = tunnel::find::<F, P, T>(packet, tables, to, way);
+    let found = tunnel::find::<F, P, T>(packet, tables, to, way, known);
     if found == Err(Reason::NoWay) && (is_early || !goes_on) {
         return Err(Reason::Continued);
     }
@@ -200,6 +213,29 @@ fn send<F: Own, P: Packet + ?Sized>(
     tunnel::enter::<F, P>(packet, format, &frame.datagram.tuple, to)?;
     delivery::pass_on(packet, &frame.passage)?;
     Ok(Reason::Tunnelled)
+}
+
+/// An ICMP error that may be about a packet in a tunnel: keeps what it says of the way;
+/// [`Reason::NotReply`]: it is none.
+#[inline(always)]
+pub(super) fn error_on_the_way<F: Own, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &mut P,
+    tables: &mut T,
+    frame: &mut Frame<F::Address>,
+) -> Result<Reason, Reason> {
+    if !path_mtu::looks_so::<F>(frame) {
+        return Err(Reason::NotReply);
+    }
+    let told = path_mtu::told::<F, P>(packet, frame)?;
+    let told = told.ok_or(Reason::NotReply)?;
+    frame.to = frame.datagram.tuple;
+    related::give_up::<F>(frame);
+    let is_told = admit::is_the_hosts::<F, P>(packet, frame, Side::Backend);
+    if !is_told || admit::is_spoofed(packet, tables, frame, true)? {
+        return Err(Reason::NotReply);
+    }
+    path_mtu::keep(tables, frame, told)?;
+    Ok(Reason::Narrowed)
 }
 
 /// A packet that may be one in a tunnel to this node: takes it out; [`Reason::NotReply`]: it is

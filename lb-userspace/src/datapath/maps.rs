@@ -62,7 +62,7 @@ pub(super) enum Sizing {
 }
 
 /// Every pinned map, and what decides its size.
-pub(super) const MAPS: [(&str, Sizing); 47] = [
+pub(super) const MAPS: [(&str, Sizing); 49] = [
     ("FRONTENDS_V4", Sizing::Frontends),
     ("FRONTENDS_V6", Sizing::Frontends),
     ("ADMITTED_V4", Sizing::Fixed),
@@ -81,6 +81,8 @@ pub(super) const MAPS: [(&str, Sizing); 47] = [
     ("FOREIGN_V6", Sizing::Flows),
     ("FRAGMENTS_V4", Sizing::Fixed),
     ("FRAGMENTS_V6", Sizing::Fixed),
+    ("PATHS_V4", Sizing::Fixed),
+    ("PATHS_V6", Sizing::Fixed),
     ("EXPIRY_V4", Sizing::Expiries),
     ("EXPIRY_V6", Sizing::Expiries),
     ("SWEEP", Sizing::Fixed),

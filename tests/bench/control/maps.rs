@@ -33,7 +33,7 @@ const MAPS: [&str; 14] = [
 ];
 
 /// What packets fill: beside it is what Services cost.
-const OF_FLOWS: [&str; 9] = [
+const OF_FLOWS: [&str; 11] = [
     "FLOWS_",
     "ENDS_",
     "REVERSE_",
@@ -43,6 +43,8 @@ const OF_FLOWS: [&str; 9] = [
     "FOREIGN_",
     "FRAGMENTS_",
     "TUNNELLED_",
+    "PATHS_",
+    "MASKS_",
 ];
 
 /// A folder of pinned maps; the maps go with the value.

@@ -28,7 +28,7 @@ pub(crate) struct Tally {
 
 /// Reasons that one processor alone cannot meet: another one must be opening the same flow, or the
 /// kernel must refuse to change a packet that it has let us read; or that take a routing table.
-const OUT_OF_REACH: [Reason; 17] = [
+const OUT_OF_REACH: [Reason; 18] = [
     // What `names::compare` is for.
     Reason::NameFound,
     Reason::NameEmpty,
@@ -48,6 +48,7 @@ const OUT_OF_REACH: [Reason; 17] = [
     // What `tunnel` is for.
     Reason::Stranger,
     Reason::Astray,
+    Reason::Narrowed,
     Reason::Untunnelled,
 ];
 

@@ -36,6 +36,8 @@ struct Passing {
     /// Payload of each of its segments.
     segment: u32,
     road: Road,
+    /// The node's own address.
+    host: IpAddr,
     is_early: bool,
     sent: Option<(Way, u32)>,
     /// Whom it answers, and by which interface.
@@ -96,6 +98,10 @@ impl Packet for Passing {
         self.sent = Some((way, route.ifindex));
     }
 
+    fn is_for_host(&self, family: u8, _source: &[u8; 16], destination: &[u8; 16]) -> bool {
+        address(family, *destination) == self.host
+    }
+
     fn needs_station(&self) -> bool {
         self.is_early
     }
@@ -112,11 +118,15 @@ impl Packet for Passing {
     }
 
     fn answer_by_route(&mut self, route: &Route) {
-        let to = match route.family {
-            V4::NUMBER => IpAddr::from(V4::narrow(route.destination)),
-            _ => IpAddr::from(V6::narrow(route.destination)),
-        };
+        let to = address(route.family, route.destination);
         self.answers = Some((to, route.ifindex));
+    }
+}
+
+fn address(family: u8, address: [u8; 16]) -> IpAddr {
+    match family {
+        V4::NUMBER => V4::narrow(address).into(),
+        _ => V6::narrow(address).into(),
     }
 }
 
@@ -190,6 +200,7 @@ impl Row {
             bytes,
             segment: self.segment,
             road: self.road,
+            host: self.nodes[0],
             is_early,
             sent: None,
             answers: None,

@@ -8,8 +8,8 @@ use lb_common::{
     tables::{Environment, Found, InsertError, Side, Stage, Tables, Torn, Touch, Word},
     wire::{
         Affinity, Backend, BackendState, CHUNK_SLOTS, Expiry, Flow, Foreign, Fragment, FragmentKey,
-        FrontendKey, Labels, Mask, NameEntry, Node, Range, Resolver, Reverse, Sealed, Service,
-        Tunnelled, Tuple, Uplink, fingerprint,
+        FrontendKey, Labels, Mask, NameEntry, Node, PathMtu, Range, Resolver, Reverse, Sealed,
+        Service, Tunnelled, Tuple, Uplink, fingerprint,
     },
 };
 use std::{collections::BTreeMap, net::IpAddr, ops::Deref};
@@ -257,6 +257,15 @@ where
 
     fn remove_tunnelled(&mut self, key: &Tuple<F::Address>) {
         self.entries_mut().tunnelled.remove(key);
+    }
+
+    fn path(&self, backend: &F::Address, into: &mut PathMtu) -> Found<()> {
+        let found = whole(self.entries().paths.get(backend), fingerprint(backend))?;
+        Ok(found.map(|path| *into = path))
+    }
+
+    fn put_path(&mut self, backend: &F::Address, path: &PathMtu) {
+        self.entries_mut().paths.insert(*backend, *path);
     }
 
     fn is_node(&self, address: &F::Address) -> bool {
