@@ -2,6 +2,7 @@
 //! Clients from outside the cluster: each kind of address, each policy, near and far backends; and
 //! whom the backend sees.
 
+mod crowd;
 mod early;
 mod large;
 mod matrix;
@@ -132,7 +133,11 @@ fn pod(pod: &Pod, node: &str) -> String {
 
 /// The region with all Services, programmed.
 fn region(flags: &[&str]) -> anyhow::Result<Region> {
-    let mut region = Region::set(RpFilter::Off)?;
+    serve(Region::set(RpFilter::Off)?, flags)
+}
+
+/// The same of a region that is there.
+fn serve(mut region: Region, flags: &[&str]) -> anyhow::Result<Region> {
     let scene = &region.scene;
     for row in &ROWS {
         scene.write(row.0, &service(row))?;
@@ -257,8 +262,15 @@ fn forger(region: &Region) -> anyhow::Result<PacketSocket> {
 
 #[test]
 fn nobody_outside_passes_for_a_service_or_for_the_node() -> anyhow::Result<()> {
-    let region = region(&[])?;
-    let socket = forger(&region)?;
+    let by_tc = region(&[])?;
+    believes_no_lie(&by_tc).context("by TC")?;
+    drop(by_tc);
+    let (by_xdp, _takes) = early::fast_region()?;
+    believes_no_lie(&by_xdp).context("by XDP")
+}
+
+fn believes_no_lie(region: &Region) -> anyhow::Result<()> {
+    let socket = forger(region)?;
     let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
     let forged = [
         addresses(ClusterIp, 3),
@@ -318,7 +330,8 @@ fn nobody_outside_passes_for_a_service_or_for_the_node() -> anyhow::Result<()> {
         .collect();
     assert!(delivered.is_empty(), "{delivered:?}");
     // Those from loopback to a pod are the host's to drop.
-    let spoofed = region.scene.counted("ingress", "spoofed")?;
+    let [at_tc, at_xdp] = ["ingress", "xdp"].map(|hook| region.scene.counted(hook, "spoofed"));
+    let spoofed = at_tc? + at_xdp?;
     assert!(spoofed >= u64::try_from(spoofed_ones)? - 8, "{spoofed}");
     Ok(())
 }

@@ -39,7 +39,8 @@ pub(crate) struct Region {
     pub(crate) far: Pod,
     /// Theirs.
     pub(crate) servers: [Server; 2],
-    _far_node: Namespace,
+    /// Where that one is.
+    pub(crate) far_node: Namespace,
     pub(crate) scene: Scene,
 }
 
@@ -91,7 +92,7 @@ impl Region {
             near,
             far,
             servers,
-            _far_node: far_node,
+            far_node,
             scene,
         })
     }

@@ -62,20 +62,26 @@ pub(crate) fn service(forwarding: &str, selector: &str) -> String {
     )
 }
 
+/// Lets XDP run at these machines' uplinks, where the flags want it. On veth links, that takes
+/// whole checksums from who sends, and XDP at who receives.
+fn fast_links(fleet: &Fleet, machines: usize, flags: &[&str]) -> anyhow::Result<Vec<Early>> {
+    let links = (0..machines).filter(|_| flags == BY_XDP);
+    let early = links.map(|number| {
+        let link = format!("node{number}");
+        fleet.router.tx_offload_off(&link)?;
+        Early::open(Does::Pass, &fleet.router, &link)
+    });
+    early.collect()
+}
+
 /// Two nodes, of which the router leads clients to the first, and a Service of the second's pod.
-///
-/// On veth links, XDP takes whole checksums from who sends, and XDP at who receives.
-fn two_nodes(forwarding: &str, flags: &[&str]) -> anyhow::Result<(Fleet, Option<Early>)> {
+fn two_nodes(forwarding: &str, flags: &[&str]) -> anyhow::Result<(Fleet, Vec<Early>)> {
     let mut fleet = Fleet::set(2, RpFilter::Off)?;
     fleet.write("service", &service(forwarding, "pod: pod-1"))?;
     fleet.lead(&NETWORKS, 0)?;
     fleet.start_agents(flags)?;
-    if flags != BY_XDP {
-        return Ok((fleet, None));
-    }
-    fleet.router.tx_offload_off("node0")?;
-    let takes = Early::open(Does::Pass, &fleet.router, "node0")?;
-    Ok((fleet, Some(takes)))
+    let takes = fast_links(&fleet, 1, flags)?;
+    Ok((fleet, takes))
 }
 
 /// What clients dial, in each family.

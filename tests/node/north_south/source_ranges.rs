@@ -12,7 +12,11 @@ use tests::{
     wait,
 };
 
-use super::{EXPOSURES, Exposure, ROWS, addresses, port, region, service};
+use super::{
+    EXPOSURES, Exposure, ROWS, addresses,
+    early::{FLAGS, fast_region},
+    port, region, service,
+};
 use crate::region::{Ends, Region, VISITOR};
 
 /// Further lines of a Service's `spec`; and who of each family, IPv4's first, is let in: the
@@ -127,7 +131,13 @@ fn wrong(cells: &[Cell<'_>]) -> Vec<String> {
 
 #[test]
 fn nobody_gets_past_source_ranges() -> anyhow::Result<()> {
-    let mut region = region(&[])?;
+    keep_out(region(&[])?, &[]).context("by TC")?;
+    let (by_xdp, _takes) = fast_region()?;
+    keep_out(by_xdp, &FLAGS).context("by XDP")
+}
+
+fn keep_out(mut region: Region, flags: &[&str]) -> anyhow::Result<()> {
+    let flags = [&["--external-ips"][..], flags].concat();
     let mut next = 20_000;
     for (spec, lets_in) in LISTS {
         for row in &ROWS {
@@ -147,13 +157,16 @@ fn nobody_gets_past_source_ranges() -> anyhow::Result<()> {
         region.scene.kill_agent()?;
         let orphaned = wrong(&cells(&region, lets_in, &mut next));
         ensure!(orphaned.is_empty(), "{spec:?}, no agent: {orphaned:#?}");
-        region.scene.start_agent(&["--external-ips"])?;
+        region.scene.start_agent(&flags)?;
         let again = wrong(&cells(&region, lets_in, &mut next));
         ensure!(again.is_empty(), "{spec:?}, a new agent: {again:#?}");
     }
-    ensure!(
-        region.scene.counted("ingress", "not_admitted")? > 0,
-        "none kept out"
-    );
+    let hook = if flags.contains(&FLAGS[0]) {
+        "xdp"
+    } else {
+        "ingress"
+    };
+    let kept_out = region.scene.counted(hook, "not_admitted")?;
+    ensure!(kept_out > 0, "none kept out at {hook}");
     Ok(())
 }

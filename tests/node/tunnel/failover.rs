@@ -10,7 +10,7 @@ use tests::{
     traffic::{Connection, Protocol},
 };
 
-use super::{BALANCED, BY_TC, FORMATS, NETWORKS, service};
+use super::{BALANCED, BY_TC, BY_XDP, FORMATS, NETWORKS, fast_links, service};
 use crate::{fleet::Fleet, region::VISITOR, scene::PORT};
 
 const FLOWS: u64 = 1_000;
@@ -46,20 +46,30 @@ fn move_flows(
 #[test]
 fn another_node_takes_over() -> anyhow::Result<()> {
     for (forwarding, _) in FORMATS {
-        let mut fleet = Fleet::set(3, RpFilter::Off)?;
-        fleet.write("service", &service(forwarding, "app: web"))?;
-        fleet.start_agents(BY_TC)?;
-        for address in BALANCED {
-            fleet.lead(&NETWORKS, 0)?;
-            let address: IpAddr = address.parse()?;
-            let target = SocketAddr::new(address, PORT);
-            let moved = move_flows(&fleet.visitor, target, || fleet.lead(&NETWORKS, 1));
-            let moved = moved.with_context(|| format!("{forwarding} to {target}"));
-            let (went_on, told) = moved.with_context(|| fleet.last_words())?;
-            ensure!(went_on * 1_000 >= FLOWS * 999, "only {went_on} went on");
-            ensure!(went_on + told == FLOWS, "{went_on} and {told}");
-            println!("{forwarding} {target}: {went_on} of {FLOWS} went on, {told} were reset");
+        for flags in [BY_TC, BY_XDP] {
+            take_over(forwarding, flags).with_context(|| format!("{forwarding} {flags:?}"))?;
         }
+    }
+    Ok(())
+}
+
+fn take_over(forwarding: &str, flags: &[&str]) -> anyhow::Result<()> {
+    let mut fleet = Fleet::set(3, RpFilter::Off)?;
+    fleet.write("service", &service(forwarding, "app: web"))?;
+    fleet.start_agents(flags)?;
+    let _takes = fast_links(&fleet, 3, flags)?;
+    for address in BALANCED {
+        fleet.lead(&NETWORKS, 0)?;
+        let address: IpAddr = address.parse()?;
+        let target = SocketAddr::new(address, PORT);
+        let moved = move_flows(&fleet.visitor, target, || fleet.lead(&NETWORKS, 1));
+        let moved = moved.with_context(|| target.to_string());
+        let (went_on, told) = moved.with_context(|| fleet.last_words())?;
+        ensure!(went_on * 1_000 >= FLOWS * 999, "only {went_on} went on");
+        ensure!(went_on + told == FLOWS, "{went_on} and {told}");
+        println!(
+            "{forwarding} {target} {flags:?}: {went_on} of {FLOWS} went on, {told} were reset"
+        );
     }
     Ok(())
 }

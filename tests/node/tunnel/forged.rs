@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use tests::{
     link::PacketSocket,
     observer::Observer,
@@ -11,7 +11,7 @@ use tests::{
     traffic::Protocol,
 };
 
-use super::{BALANCED, BY_TC, NODE_PORT, talk, targets, two_nodes};
+use super::{BALANCED, BY_TC, BY_TC_DIRECTLY, BY_XDP, NODE_PORT, talk, targets, two_nodes};
 use crate::{
     fleet::Fleet,
     region::{Ends, VISITOR},
@@ -44,9 +44,16 @@ fn forger(fleet: &Fleet) -> anyhow::Result<PacketSocket> {
 
 #[test]
 fn only_nodes_are_believed() -> anyhow::Result<()> {
-    let (fleet, _) = two_nodes("dsr-ipip", BY_TC)?;
+    for flags in [BY_TC, BY_TC_DIRECTLY, BY_XDP] {
+        let (fleet, _takes) = two_nodes("dsr-ipip", flags)?;
+        believes_nodes_alone(&fleet).with_context(|| format!("{flags:?}"))?;
+    }
+    Ok(())
+}
+
+fn believes_nodes_alone(fleet: &Fleet) -> anyhow::Result<()> {
     let [first, second] = [0, 1].map(|at| &fleet.machines[at]);
-    let socket = forger(&fleet)?;
+    let socket = forger(fleet)?;
     let filter = format!("udp dst port {POD_PORT}");
     let seen = Observer::start(&fleet.lab, &second.pod.namespace, "eth0", &filter)?;
     let pod: Ends = [second.pod.v4.into(), second.pod.v6.into()];
@@ -85,12 +92,14 @@ fn only_nodes_are_believed() -> anyhow::Result<()> {
         }
     }
     // What is honest, and comes after them.
-    for targets in targets(&fleet) {
+    for targets in targets(fleet) {
         talk(&fleet.visitor, Protocol::Udp, targets[0])?;
     }
     let delivered = seen.stop()?.frames.len();
     ensure!(delivered == honest + 4, "{delivered} of {honest} and 4");
-    assert_eq!(second.counted("ingress", "stranger")?, sent);
-    assert_eq!(second.counted("ingress", "astray")?, 4);
+    let strange = second.counted("ingress", "stranger")?;
+    ensure!(strange == sent, "{strange} of {sent} strange ones");
+    let astray = second.counted("ingress", "astray")?;
+    ensure!(astray == 4, "{astray} of 4 for nobody");
     Ok(())
 }

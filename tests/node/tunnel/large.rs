@@ -28,6 +28,9 @@ const ONE_TRY: Duration = Duration::from_secs(2);
 /// What the formats take of each packet: an IPv4 or an IPv6 header, and Geneve's 16 bytes.
 const ROOM: [[u32; 2]; 2] = [[20, 40], [36, 56]];
 
+/// The MTU of a link between the two nodes.
+const NARROW: u32 = 1_400;
+
 /// What serves in the second node's pod instead of its server.
 fn ends(fleet: &mut Fleet) -> anyhow::Result<[(SocketAddr, SocketAddr); 2]> {
     let pod = &fleet.machines[1].pod;
@@ -61,24 +64,50 @@ fn connect(
     Ok([client, backend])
 }
 
+/// That senders get through to the second node, and learn this MTU less what the tunnel takes.
+fn senders_learn(fleet: &mut Fleet, room: [u32; 2], of_link: u32) -> anyhow::Result<()> {
+    let ends = ends(fleet)?;
+    let pod = &fleet.machines[1].pod.namespace;
+    for (family, (service, pod_end)) in ends.into_iter().enumerate() {
+        forget_paths([&fleet.visitor, pod])?;
+        let listener = pod.run(|| TcpListener::bind(pod_end))??;
+        let connected = connect(&fleet.visitor, service, &listener);
+        let [mut client, mut backend] = connected.with_context(|| service.to_string())?;
+        let sent = send(&mut client, &mut backend, BYTES).with_context(|| service.to_string());
+        sent.with_context(|| fleet.last_words())?;
+        let learnt = mtu(&client, service.ip())?;
+        ensure!(learnt == of_link - room[family], "{service}: MTU {learnt}");
+    }
+    Ok(())
+}
+
 #[test]
 fn senders_learn_what_fits_into_the_tunnel() -> anyhow::Result<()> {
     for ((forwarding, _), room) in FORMATS.into_iter().zip(ROOM) {
         for flags in [BY_TC, BY_XDP] {
             let (mut fleet, _takes) = two_nodes(forwarding, flags)?;
-            let ends = ends(&mut fleet)?;
-            let pod = &fleet.machines[1].pod.namespace;
-            for (family, (service, pod_end)) in ends.into_iter().enumerate() {
-                forget_paths([&fleet.visitor, pod])?;
-                let listener = pod.run(|| TcpListener::bind(pod_end))??;
-                let what = || format!("{forwarding} {flags:?} {service}");
-                let connected = connect(&fleet.visitor, service, &listener);
-                let [mut client, mut backend] = connected.with_context(what)?;
-                let sent = send(&mut client, &mut backend, BYTES).with_context(what);
-                sent.with_context(|| fleet.last_words())?;
-                let learnt = mtu(&client, service.ip())?;
-                ensure!(learnt == 1_500 - room[family], "{}: MTU {learnt}", what());
-            }
+            let learnt = senders_learn(&mut fleet, room, 1_500);
+            learnt.with_context(|| format!("{forwarding} {flags:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Of a link between the two nodes, whose router tells the first one, which nobody has told before.
+#[test]
+fn senders_learn_what_fits_beyond_the_first_node() -> anyhow::Result<()> {
+    for ((forwarding, _), room) in FORMATS.into_iter().zip(ROOM) {
+        for flags in [BY_TC, BY_XDP] {
+            let (mut fleet, _takes) = two_nodes(forwarding, flags)?;
+            let [v4, v6] = fleet.machines[1].addresses;
+            fleet.router.ip(&format!(
+                "route replace 10.245.1.0/24 via {v4} mtu lock {NARROW}\n\
+                 route replace fd00:10:245:1::/64 via {v6} mtu lock {NARROW}\n"
+            ))?;
+            let learnt = senders_learn(&mut fleet, room, NARROW);
+            learnt.with_context(|| format!("{forwarding} {flags:?}"))?;
+            let heeded = fleet.machines[0].counted("ingress", "narrowed")?;
+            ensure!(heeded >= 2, "{forwarding} {flags:?}: {heeded}");
         }
     }
     Ok(())

@@ -54,7 +54,7 @@ impl Uplinks {
         for (ifindex, choice) in uplinks() {
             match self.how(&choice.nic) {
                 Some(Ok(how)) => self.run(attacher, folder, *ifindex, choice, how),
-                Some(Err(why)) => self.lack(*ifindex, choice, why.to_owned()),
+                Some(Err(why)) => self.decline(*ifindex, choice, why),
                 None => {}
             }
         }
@@ -126,6 +126,18 @@ impl Uplinks {
                 self.lack(ifindex, choice, why);
             }
         }
+    }
+
+    /// Does without, and says so once.
+    fn decline(&mut self, ifindex: u32, choice: &Choice, why: &str) {
+        if !matches!(self.states.get(&ifindex), Some(State::Lacking { .. })) {
+            tracing::info!(
+                interface = choice.name,
+                ifindex,
+                "no XDP here, so TC alone serves, which does the same and takes longer: {why}"
+            );
+        }
+        self.lack(ifindex, choice, why.to_owned());
     }
 
     fn lack(&mut self, ifindex: u32, choice: &Choice, why: String) {
