@@ -32,20 +32,18 @@ fn the_walk_leads_where_it_says() -> anyhow::Result<()> {
     let address = alpaca
         .and_then(|row| row["address"].as_str())
         .context("an address")?;
-    let mut forward = Forward::start(&demo, &folder)?;
+    let mut forward = Forward::start(&demo, &folder, &["svc/alpaca-prod"])?;
     let page = forward.page("/")?;
     let first = forward.who_serves(&page)?;
     for name in ["alpaca-prod", "alpaca-prod.default"] {
-        let page = forward.page(&format!("/dns?name={name}&type=A"))?;
-        let record = format!("alpaca-prod.default.svc.cluster.local. 30 IN A {address}");
-        for expected in [
-            "opcode: QUERY, status: NOERROR",
-            "flags: qr aa rd ra; QUERY: 1, ANSWER: 1, AUTHORITY: 0, ADDITIONAL: 0",
-            &record,
-        ] {
-            assert!(page.contains(expected), "{name}: {expected}: {page}");
-        }
+        forward.is_told(name, address)?;
     }
+    // From another namespace the short name is nobody's.
+    let neighbour = Forward::start(&demo, &folder, &["neighbour", "-n", "elsewhere"])?;
+    neighbour.is_told("alpaca-prod.default", address)?;
+    let page = neighbour.page("/dns?name=alpaca-prod&type=A")?;
+    assert!(page.contains("status: NXDOMAIN"), "{page}");
+    neighbour.end()?;
     let asked = query_from(&demo, &folder, &first)?;
     assert_eq!(asked["name"], "alpaca-prod.default.svc.cluster.local.");
     assert_eq!(asked["answers"][0]["data"], address);
@@ -59,8 +57,7 @@ fn the_walk_leads_where_it_says() -> anyhow::Result<()> {
     let page = forward.page("/")?;
     let second = forward.who_serves(&page)?;
     assert_ne!(first, second);
-    forward.process.signal(Signal::TERM)?;
-    forward.process.wait()?;
+    forward.end()?;
     demo.end(Signal::INT)
 }
 
@@ -89,7 +86,7 @@ fn query_from(demo: &Demo, folder: &Manifests, pod: &str) -> anyhow::Result<Valu
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// A local port that leads to the Service.
+/// A local port that leads to a pod.
 struct Forward {
     process: Process,
     lines: Lines<BufReader<ChildStdout>>,
@@ -97,9 +94,10 @@ struct Forward {
 }
 
 impl Forward {
-    fn start(demo: &Demo, folder: &Manifests) -> anyhow::Result<Self> {
+    fn start(demo: &Demo, folder: &Manifests, to: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(program()?);
-        command.args(["port-forward", "svc/alpaca-prod", ":8080", "--node-netns"]);
+        command.arg("port-forward").args(to);
+        command.args([":8080", "--node-netns"]);
         command.arg(format!("/run/netns/{}-node", demo.name));
         command.arg("--manifests").arg(folder.path());
         command.arg("--manifests").arg(demo.dir().join("status"));
@@ -125,6 +123,25 @@ impl Forward {
             .output()?;
         anyhow::ensure!(output.status.success(), "{url}: {}", output.status);
         Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// What the page's pod is told of a name: this address, as `dig` would show it.
+    fn is_told(&self, name: &str, address: &str) -> anyhow::Result<()> {
+        let page = self.page(&format!("/dns?name={name}&type=A"))?;
+        let record = format!("alpaca-prod.default.svc.cluster.local. 30 IN A {address}");
+        for expected in [
+            "opcode: QUERY, status: NOERROR",
+            "flags: qr aa rd ra; QUERY: 1, ANSWER: 1, AUTHORITY: 0, ADDITIONAL: 0",
+            &record,
+        ] {
+            anyhow::ensure!(page.contains(expected), "{name}: {expected}: {page}");
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> anyhow::Result<()> {
+        self.process.signal(Signal::TERM)?;
+        self.process.wait().map(drop)
     }
 
     /// The pod that the page names, which is the one that was said to serve.
