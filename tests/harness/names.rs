@@ -22,13 +22,15 @@ const MANIFESTS: &str = include_str!("../../lb-userspace/src/dns/testing.yaml");
 /// When its manifests are broken.
 pub fn zone() -> Zone {
     let cidrs = ["10.96.0.0/16", "fd00:10:96::/112"].map(|text| text.parse().expect("a range"));
-    let manifest = Manifest {
+    let crowd = crowd();
+    let files = [("names.yaml", MANIFESTS), ("crowd.yaml", &crowd)];
+    let manifests = files.map(|(file, text)| Manifest {
         folder: 0,
-        file: "names.yaml",
-        text: MANIFESTS,
-    };
+        file,
+        text,
+    });
     let mut world = World::new("node");
-    for change in standalone::list(&[manifest], &cidrs).changes {
+    for change in standalone::list(&manifests, &cidrs).changes {
         world.apply(change);
     }
     let dns = lb_userspace::config::dns::Dns::default();
@@ -36,6 +38,22 @@ pub fn zone() -> Zone {
     let names: Vec<Name> = world.services().map(|it| it.name.clone()).collect();
     zone.update(&world, &names, 1);
     zone
+}
+
+/// A headless Service with as many pods as a slice may have.
+fn crowd() -> String {
+    let endpoints = (0..1_000).map(|number: u16| {
+        let [high, low] = number.to_be_bytes();
+        format!("- {{addresses: [10.245.{high}.{low}], conditions: {{ready: true}}}}\n")
+    });
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: crowd}}\nspec:\n  clusterIP: None\n  \
+         ports: [{{name: sql, port: 5432}}]\n---\n\
+         apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
+         metadata: {{name: crowd-0, labels: {{kubernetes.io/service-name: crowd}}}}\n\
+         addressType: IPv4\nports: [{{name: sql, port: 5432, protocol: TCP}}]\nendpoints:\n{}",
+        endpoints.collect::<String>()
+    )
 }
 
 /// Lets the kernel answer questions for names at an address of either family and a port, under a

@@ -18,6 +18,9 @@ use crate::tables::Memory;
 const DATAGRAM: usize = 1_232;
 const MESSAGE: usize = 65_535;
 
+/// Lets the server do its work once or more often, and returns what it says.
+pub type Watch = dyn Fn(&dyn Fn() -> Reply) -> Result<Reply>;
+
 /// A zone, and tables that the kernel's code answers from.
 #[derive(Debug)]
 pub struct Both {
@@ -36,8 +39,13 @@ impl Default for Both {
 impl Both {
     /// Asks the server's code, over both transports, and the kernel's.
     pub fn ask(&self, query: &[u8]) -> Result<()> {
-        let of_server = self.of_server(query, Transport::Udp, DATAGRAM)?;
-        self.of_server(query, Transport::Tcp, MESSAGE)?;
+        self.ask_watched(query, &|server| Ok(server()))
+    }
+
+    /// The same, where somebody watches the server at its work, and may object.
+    pub fn ask_watched(&self, query: &[u8], watch: &Watch) -> Result<()> {
+        let of_server = self.of_server(query, (Transport::Udp, DATAGRAM), watch)?;
+        self.of_server(query, (Transport::Tcp, MESSAGE), watch)?;
         let of_kernel = foretell::answer(&self.memory, query);
         ensure!(
             of_kernel.is_none() || of_kernel == of_server,
@@ -50,10 +58,10 @@ impl Both {
     fn of_server(
         &self,
         query: &[u8],
-        transport: Transport,
-        limit: usize,
+        (transport, limit): (Transport, usize),
+        watch: &Watch,
     ) -> Result<Option<Vec<u8>>> {
-        let answer = match reply(&self.zone, query, transport, true) {
+        let answer = match watch(&|| reply(&self.zone, query, transport, true))? {
             Reply::Send(answer) => answer,
             // What is asked of others is answered, too, if nobody is there.
             Reply::Ask(ask) => {
