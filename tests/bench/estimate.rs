@@ -17,6 +17,9 @@ pub(crate) struct Estimate {
     pub(crate) high: f64,
     /// How many measurements there are.
     pub(crate) count: usize,
+    /// How many rows it is made of: what one of them may be off, more may be together.
+    #[serde(skip)]
+    pub(crate) rows: u8,
 }
 
 impl Estimate {
@@ -55,6 +58,7 @@ impl Estimate {
             low: nth(low.min(last)),
             high: nth(high.min(last)),
             count,
+            rows: 1,
         }
     }
 
@@ -64,7 +68,7 @@ impl Estimate {
             value: self.value * factor,
             low: self.low * factor,
             high: self.high * factor,
-            count: self.count,
+            ..self
         }
     }
 
@@ -76,13 +80,14 @@ impl Estimate {
             low: self.low / other.high,
             high: self.high / other.low,
             count: self.count.min(other.count),
+            rows: self.rows.saturating_add(other.rows),
         }
     }
 
-    /// Whether the interval is as narrow as a row should be: within 3 % of the value.
+    /// Whether the interval is as narrow as that of rows should be, each within 3 % of its value.
     pub(crate) fn is_tight(&self) -> bool {
         let off = (self.high - self.value).max(self.value - self.low);
-        self.count >= 6 && off <= 0.03 * self.value.abs()
+        self.count >= 6 && off <= 0.03 * f64::from(self.rows) * self.value.abs()
     }
 }
 

@@ -15,6 +15,7 @@ mod agent;
 mod cluster;
 mod compare;
 mod estimate;
+mod instructions;
 mod machine;
 mod nft;
 mod progress;

@@ -14,7 +14,8 @@ use tests::{empty::Empty, kernel::Hook};
 
 use crate::{
     Bench, Scale,
-    estimate::{Budget, Estimate},
+    estimate::{Budget, Effort, Estimate},
+    instructions::Instructions,
     report::{Cell, Line, Plot, Report, Section, Table, Target},
 };
 use ring::{Ip, Ring, Transport};
@@ -67,74 +68,127 @@ struct Row {
     transport: Transport,
     case: Case,
     size: Size,
-    ns: Estimate,
+    /// Nanoseconds, round by round.
+    ns: Vec<f64>,
+    /// Where the machine counts them.
+    instructions: Vec<f64>,
 }
 
-const TEXT: [&str; 2] = [
+const TEXT: [&str; 3] = [
     "Nanoseconds of the TC program for one packet, as the kernel counts them when it runs the \
      program many times in a row (BPF_PROG_TEST_RUN), caches warm. `an empty program` is what such \
      a run costs by itself.",
     "Services stand in a ring, in which the backend of each is the address of the next: so each \
      run translates for another flow, and with 65,536 of them none is in the cache.",
+    "Instructions are those of such a run as a whole, where the machine has counters that say so.",
 ];
+
+/// Which there are in a run of this scale.
+const fn sizes(scale: Scale) -> &'static [(u32, u32)] {
+    match scale {
+        Scale::Full => &[
+            (2, 2),
+            (1_024, 1_024),
+            (65_536, 2),
+            (65_536, 1_024),
+            (65_536, 65_536),
+        ],
+        // Those that targets speak of.
+        Scale::Quick => &[(2, 2), (1_024, 1_024), (65_536, 2), (65_536, 1_024)],
+        Scale::Smoke => &[(2, 2), (16, 16)],
+    }
+}
+
+/// Likewise.
+const fn kinds(scale: Scale) -> &'static [(Ip, Transport)] {
+    match scale {
+        Scale::Full | Scale::Smoke => &[
+            (Ip::V4, Transport::Tcp),
+            (Ip::V4, Transport::Udp),
+            (Ip::V6, Transport::Tcp),
+            (Ip::V6, Transport::Udp),
+        ],
+        Scale::Quick => &[(Ip::V4, Transport::Tcp)],
+    }
+}
 
 /// Measures all of it.
 pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
-    let sizes: &[Size] = match bench.scale {
-        Scale::Full => &[
-            Size::new(2, 2),
-            Size::new(1_024, 1_024),
-            Size::new(65_536, 2),
-            Size::new(65_536, 1_024),
-            Size::new(65_536, 65_536),
-        ],
-        // Those that targets speak of.
-        Scale::Quick => &[
-            Size::new(2, 2),
-            Size::new(1_024, 1_024),
-            Size::new(65_536, 2),
-            Size::new(65_536, 1_024),
-        ],
-        Scale::Smoke => &[Size::new(2, 2), Size::new(16, 16)],
-    };
+    let (sizes, kinds) = (sizes(bench.scale), kinds(bench.scale));
     let seconds = match bench.scale {
         Scale::Full => 300,
         Scale::Quick => 20,
         Scale::Smoke => 0,
     };
-    let kinds = Ip::ALL.len() * Transport::ALL.len() * Case::ALL.len();
-    let mut budget = Budget::of_seconds(seconds, u32::try_from(sizes.len() * kinds)?);
+    let count = u32::try_from(kinds.len() * Case::ALL.len())?;
+    let mut budget = Budget::of_seconds(seconds, count);
     let floor = bench.wants(EMPTY).then(|| floor(bench)).transpose()?;
+    let mut counter = Instructions::open();
     let mut rows = Vec::new();
-    for &size in sizes {
-        for ip in Ip::ALL {
-            for transport in Transport::ALL {
-                let of = format!("{} over {}, {}", transport.name(), ip.name(), size.name());
-                let cases = Case::ALL.into_iter();
-                let cases = cases.filter(|case| bench.wants(&format!("{}, {of}", case.name())));
-                let cases: Vec<_> = cases.collect();
-                if cases.is_empty() {
-                    continue;
-                }
-                bench.progress.now(&format!("packet: {of}"));
-                let mut ring = Ring::new(ip, transport, size.services, size.flows)?;
-                for case in cases {
-                    let effort = budget.take(bench.scale.effort());
-                    let ns = effort.median(|_| run(&mut ring, case, size))?;
-                    rows.push(Row {
-                        ip,
-                        transport,
-                        case,
-                        size,
-                        ns,
-                    });
-                }
+    for &(ip, transport) in kinds {
+        let of = format!("{} over {}", transport.name(), ip.name());
+        let is_wanted = |case: Case, size: Size| {
+            bench.wants(&format!("{}, {of}, {}", case.name(), size.name()))
+        };
+        let mut contenders = Vec::new();
+        for &(services, flows) in sizes {
+            let size = Size::new(services, flows);
+            if Case::ALL.into_iter().any(|case| is_wanted(case, size)) {
+                bench
+                    .progress
+                    .now(&format!("packet: {of}, {}", size.name()));
+                let ring = Ring::new(ip, transport, size.services, size.flows)?;
+                contenders.push(Contender { size, ring });
             }
+        }
+        for case in Case::ALL {
+            let wanted = contenders.iter_mut();
+            let mut wanted: Vec<_> = wanted.filter(|it| is_wanted(case, it.size)).collect();
+            let effort = budget.take(bench.scale.effort());
+            let samples = alternate(&mut wanted, case, effort, &mut counter)?;
+            let taken = wanted.iter().map(|it| it.size).zip(samples);
+            rows.extend(taken.map(|(size, (ns, instructions))| Row {
+                ip,
+                transport,
+                case,
+                size,
+                ns,
+                instructions,
+            }));
         }
     }
     targets(&rows, report);
     report.section(section(floor, &rows));
     Ok(())
+}
+
+/// So many Services and flows of one kind.
+struct Contender {
+    size: Size,
+    ring: Ring,
+}
+
+/// Nanoseconds, round by round, and instructions.
+type Samples = (Vec<f64>, Vec<f64>);
+
+/// Measures all of them in turn, so that what else the machine does is in each of them.
+fn alternate(
+    contenders: &mut [&mut Contender],
+    case: Case,
+    effort: Effort,
+    counter: &mut Instructions,
+) -> anyhow::Result<Vec<Samples>> {
+    let mut samples = vec![Samples::default(); contenders.len()];
+    effort.rounds(|_number| {
+        for (contender, (times, instructions)) in contenders.iter_mut().zip(&mut samples) {
+            let (ns, taken) = run(&mut contender.ring, case, contender.size, counter)?;
+            times.push(ns);
+            instructions.extend(taken);
+        }
+        let mut times = samples.iter().map(|(times, _)| times);
+        Ok(times.all(|times| Estimate::median(times).is_tight()))
+    })?;
+    Ok(samples)
 }
 
 /// What an empty program costs.
@@ -166,8 +220,13 @@ impl Size {
 /// Runs of which the kernel tells the mean, where a row does not say how many there can be.
 const RUNS: u32 = 1 << 17;
 
-/// One sample: nanoseconds for a packet.
-fn run(ring: &mut Ring, case: Case, size: Size) -> anyhow::Result<f64> {
+/// One sample: nanoseconds for a packet, and instructions.
+fn run(
+    ring: &mut Ring,
+    case: Case,
+    size: Size,
+    counter: &mut Instructions,
+) -> anyhow::Result<(f64, Option<f64>)> {
     let (hook, frame) = match case {
         Case::NotIp => (Hook::Ingress, ring.not_ip()),
         Case::NoService => (Hook::Ingress, ring.no_service()),
@@ -186,13 +245,16 @@ fn run(ring: &mut Ring, case: Case, size: Size) -> anyhow::Result<f64> {
     if matches!(case, Case::Known | Case::Reply) {
         ring.open()?;
     }
-    let ran = ring.program(hook)?.test_run(TestRunOptions {
-        data_in: Some(&frame),
-        repeat: runs,
-        ..TestRunOptions::default()
+    let (ran, taken) = counter.count(|| {
+        Ok(ring.program(hook)?.test_run(TestRunOptions {
+            data_in: Some(&frame),
+            repeat: runs,
+            ..TestRunOptions::default()
+        })?)
     })?;
     ring.check()?;
-    Ok(ran.duration.as_secs_f64() * 1e9)
+    let each = taken.map(|taken| taken / f64::from(runs));
+    Ok((ran.duration.as_secs_f64() * 1e9, each))
 }
 
 fn targets(rows: &[Row], report: &mut Report) {
@@ -204,7 +266,7 @@ fn targets(rows: &[Row], report: &mut Report) {
                 && row.ip == Ip::V4
                 && row.transport == Transport::Tcp
         };
-        rows.iter().find(is_it).map(|row| row.ns)
+        rows.iter().find(is_it).map(|row| &row.ns)
     };
     for (id, case, flows) in [
         ("T3-known", Case::Known, 2),
@@ -216,7 +278,8 @@ fn targets(rows: &[Row], report: &mut Report) {
             report.absent(id, "this run has no 65,536 Services");
             continue;
         };
-        let growth = many.over(few);
+        let ratios: Vec<_> = many.iter().zip(few).map(|(many, few)| many / few).collect();
+        let growth = Estimate::median(&ratios);
         let what = format!(
             "{}: nanoseconds at 65,536 Services by those at {flows}, {flows} flows",
             case.name()
@@ -230,8 +293,10 @@ fn section(floor: Option<Estimate>, rows: &[Row]) -> Section {
         let mut cells = vec![Cell::text(EMPTY)];
         cells.resize(5, Cell::text(""));
         cells.push(Cell::Figure(ns, "ns"));
+        cells.push(Cell::text(""));
         cells
     });
+
     let cells = rows.iter().map(|row| {
         vec![
             Cell::text(row.case.name()),
@@ -239,14 +304,27 @@ fn section(floor: Option<Estimate>, rows: &[Row]) -> Section {
             Cell::text(row.transport.name()),
             Cell::text(row.size.services.to_string()),
             Cell::text(row.size.flows.to_string()),
-            Cell::Figure(row.ns, "ns"),
+            Cell::Figure(Estimate::median(&row.ns), "ns"),
+            if row.instructions.is_empty() {
+                Cell::text("")
+            } else {
+                Cell::Figure(Estimate::median(&row.instructions), "")
+            },
         ]
     });
     let table = Table {
         title: "One packet, by test run".to_owned(),
-        columns: ["packet", "family", "protocol", "Services", "flows", "time"]
-            .map(str::to_owned)
-            .to_vec(),
+        columns: [
+            "packet",
+            "family",
+            "protocol",
+            "Services",
+            "flows",
+            "time",
+            "instructions",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
         rows: floor.into_iter().chain(cells).collect(),
     };
     let lines = [Case::New, Case::Known, Case::Reply].map(|case| Line {
@@ -255,7 +333,7 @@ fn section(floor: Option<Estimate>, rows: &[Row]) -> Section {
             .iter()
             .filter(|row| row.case == case && row.size.services == row.size.flows)
             .filter(|row| row.ip == Ip::V4 && row.transport == Transport::Tcp)
-            .map(|row| (f64::from(row.size.flows), row.ns))
+            .map(|row| (f64::from(row.size.flows), Estimate::median(&row.ns)))
             .collect(),
     });
     Section {

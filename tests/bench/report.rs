@@ -37,7 +37,7 @@ pub(crate) struct Target {
     pub(crate) limit: f64,
     pub(crate) low: f64,
     pub(crate) high: f64,
-    /// The whole interval is within the limit.
+    /// The whole interval is within the limit, and that of a ratio is as narrow as a row should be.
     pub(crate) met: bool,
 }
 
@@ -56,7 +56,7 @@ impl Target {
             limit,
             low: estimate.low,
             high: estimate.high,
-            met: estimate.high <= limit,
+            met: estimate.high <= limit && is_quiet(unit, &estimate),
         }
     }
 
@@ -67,7 +67,7 @@ impl Target {
         estimate: Estimate,
     ) -> Self {
         Self {
-            met: estimate.low >= limit,
+            met: estimate.low >= limit && is_quiet(unit, &estimate),
             ..Self::at_most(id, what, (limit, unit), estimate)
         }
     }
@@ -76,10 +76,15 @@ impl Target {
     /// below.
     pub(crate) fn no_growth(id: &'static str, what: impl Into<String>, ratio: Estimate) -> Self {
         Self {
-            met: ratio.low <= 1.0,
+            met: ratio.low <= 1.0 && is_quiet("x", &ratio),
             ..Self::at_most(id, what, (1.0, "x"), ratio)
         }
     }
+}
+
+/// Whether a figure says enough to meet a target: a ratio that stays noisy does not.
+fn is_quiet(unit: &str, estimate: &Estimate) -> bool {
+    !unit.starts_with('x') || estimate.is_tight()
 }
 
 /// A target without a figure.

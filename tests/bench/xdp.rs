@@ -170,7 +170,7 @@ fn less(gross: Estimate, floor: Estimate) -> Estimate {
         value: gross.value - floor.value,
         low: gross.low - floor.high,
         high: gross.high - floor.low,
-        count: gross.count,
+        ..gross
     }
 }
 

@@ -140,6 +140,7 @@ fn growth(samples: &[Sample]) -> Estimate {
         low: slope - 2.0 * error,
         high: slope + 2.0 * error,
         count: means.len(),
+        rows: 1,
     }
 }
 

@@ -79,8 +79,6 @@ pub(super) enum Transport {
 }
 
 impl Transport {
-    pub(super) const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
-
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Tcp => "TCP",
