@@ -18,6 +18,9 @@ const SMALLEST: u16 = 512;
 const LARGEST: u16 = 1_232;
 /// A header, without which there is nobody to answer.
 const HEADER: usize = 12;
+/// What a record takes at least: a pointer for its name, and what stands before its data (RFC 1035,
+/// section 4.1.3).
+const LEAST_RECORD: usize = 12;
 /// Names that lead to names, at most: more of them are a circle.
 const ALIASES: usize = 8;
 
@@ -135,7 +138,9 @@ fn resolve(zone: &Zone, question: &Query, mut answer: Answer, query: &[u8], asks
                 // Whoever takes the first answer only is led to another one each time.
                 let count = data.len().max(1);
                 data.rotate_left(usize::from(answer.message.metadata.id) % count);
-                let records = data.into_iter();
+                // One more than there can be room for says that some are left out.
+                let most = usize::from(answer.limit) / LEAST_RECORD + 1;
+                let records = data.into_iter().take(most);
                 let records = records.map(|it| Record::from_rdata(name.clone(), zone.ttl_s(), it));
                 answer.message.answers.extend(records);
                 answer.message.additionals = glue;

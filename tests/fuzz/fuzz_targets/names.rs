@@ -13,8 +13,9 @@ use std::{
 };
 use tests::names::agreement::Both;
 
-/// For one query, though all of this is compiled to be watched.
-const LONGEST: Duration = Duration::from_millis(1);
+/// For one query, where the most that may be asked for are a thousand records: as shipped it is to
+/// be one millisecond, and this is compiled to be watched, with all assertions.
+const LONGEST: Duration = Duration::from_millis(5);
 const MOST: usize = 1 << 20;
 /// Others may have had the processor meanwhile.
 const TRIES: usize = 10;

@@ -101,6 +101,17 @@ impl Entry {
         self.pointers().map(|(address, _)| address)
     }
 
+    /// Those of a host below it; none: those that its name has of itself.
+    pub(super) fn addresses_of(&self, host: Option<&Label>) -> impl Iterator<Item = IpAddr> {
+        let (own, hosts) = match (self, host) {
+            (Self::Addresses(addresses, _), None) => (Some(addresses), None),
+            (Self::Hosts(hosts), Some(name)) => (None, hosts.get(name)),
+            _ => (None, None),
+        };
+        let hosts = hosts.into_iter().flatten().map(|host| host.address);
+        own.into_iter().flatten().copied().chain(hosts)
+    }
+
     /// Whether there are names of ports of this protocol below it.
     pub(super) fn has_ports(&self, protocol: &[u8]) -> bool {
         self.ports().any(|(_, port)| port.is_of(protocol))

@@ -140,9 +140,8 @@ impl Zone {
         let servers = serving.into_iter().filter_map(|(host, number)| {
             let name = host.map(AsRef::as_ref).into_iter();
             let target = self.absolute(name.chain([service, namespace, svc]))?;
-            let addresses = entry.pointers().filter(|(_, of)| *of == host);
-            let addresses = addresses.map(|(address, _)| address);
-            Some((SRV::new(0, weight, number, target), addresses.collect()))
+            let addresses = entry.addresses_of(host).collect();
+            Some((SRV::new(0, weight, number, target), addresses))
         });
         Some(Place::Port(servers.collect()))
     }
