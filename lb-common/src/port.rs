@@ -26,8 +26,9 @@ pub fn propose(node: &Node, mark: &Mark, attempt: u16) -> Option<[u8; 2]> {
 pub const SHOWN_ATTEMPTS: u16 = 12;
 const QUIET_ATTEMPTS: u16 = 6;
 
-/// How many turns ahead each further proposal is.
-const AHEAD: u64 = 701;
+/// How many turns ahead each further proposal is, in either list: the more, the longer a run of
+/// turns may be whose ports are still somebody's a whole round later.
+const AHEAD: u64 = 4_703;
 
 /// First word of what is hashed here, so that no other use of the seed hashes the same.
 const PURPOSE: u64 = u64::from_le_bytes(*b"shown\0\0\0");

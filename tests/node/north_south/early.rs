@@ -240,12 +240,17 @@ fn tagged_frames_go_on_as_they_came() -> anyhow::Result<()> {
         let target = SocketAddr::new(target, port(Exposure::NodePort, 3));
         udp(SocketAddr::new(VISITOR[family], 5_000), target).payload(b"1 1")
     });
-    // The uplink has got another station, which the agent has to hear of first.
-    wait::until("frames without tags", PATIENCE, || {
-        let sent = frames.iter().try_for_each(|it| socket.send(&it.bytes()));
-        let relayed = scene.counted("xdp", "relayed");
-        (sent.is_ok() && relayed.ok()? >= 2).then_some(())
-    })?;
+    // The uplink has got another station, which the agent has to hear of first; and then nothing
+    // is to be under way.
+    for frame in &frames {
+        let before = scene.counted("xdp", "relayed")?;
+        wait::until("frames without tags", PATIENCE, || {
+            socket.send(&frame.bytes()).ok()?;
+            wait::pass(Duration::from_millis(100));
+            (scene.counted("xdp", "relayed").ok()? > before).then_some(())
+        })?;
+    }
+    wait::pass(Duration::from_secs(1));
     let filter = format!("udp dst port {POD_PORT}");
     let far = &region.far.namespace;
     let seen = Observer::start(&scene.lab, far, "eth0", &filter)?;

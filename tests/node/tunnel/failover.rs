@@ -67,6 +67,9 @@ fn take_over(forwarding: &str, flags: &[&str]) -> anyhow::Result<()> {
         let (went_on, told) = moved.with_context(|| fleet.last_words())?;
         ensure!(went_on * 1_000 >= FLOWS * 999, "only {went_on} went on");
         ensure!(went_on + told == FLOWS, "{went_on} and {told}");
+        let hook = if flags == BY_XDP { "xdp" } else { "ingress" };
+        let tunnelled = fleet.machines[1].counted(hook, "tunnelled")?;
+        ensure!(tunnelled > 0, "nothing at {hook}");
         println!(
             "{forwarding} {target} {flags:?}: {went_on} of {FLOWS} went on, {told} were reset"
         );
