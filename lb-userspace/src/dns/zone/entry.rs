@@ -118,11 +118,11 @@ impl Entry {
     }
 
     /// Which hosts serve a named port, and where; none: its own addresses do.
-    pub(super) fn serving<'a>(
+    pub(super) fn serving<'a, 'b>(
         &'a self,
-        name: &'a [u8],
-        protocol: &'a [u8],
-    ) -> impl Iterator<Item = (Option<&'a Label>, u16)> {
+        name: &'b [u8],
+        protocol: &'b [u8],
+    ) -> impl Iterator<Item = (Option<&'a Label>, u16)> + use<'a, 'b> {
         let ports = self.ports();
         let named = ports.filter(move |(_, port)| port.is_of(protocol) && *port.name == *name);
         named.map(|(host, port)| (host, port.number))

@@ -48,8 +48,11 @@ enum Place<'a> {
     Version,
     Service(&'a Entry),
     Host(Vec<IpAddr>),
-    Port(Vec<(SRV, Vec<IpAddr>)>),
+    Port(&'a Entry, Serving<'a>),
 }
+
+/// Which hosts serve a named port, and where.
+type Serving<'a> = BTreeSet<(Option<&'a Label>, u16)>;
 
 impl Zone {
     /// What is known of a name and a type.
@@ -71,8 +74,10 @@ impl Zone {
             }
             Some(Place::Service(entry)) => data(of_family(entry.addresses(), kind)),
             Some(Place::Host(addresses)) => data(of_family(addresses, kind)),
-            Some(Place::Port(servers)) if kind == RecordType::SRV => self.servers(servers),
-            Some(Place::Bare | Place::Apex | Place::Version | Place::Port(_)) => Found::NoData,
+            Some(Place::Port(entry, serving)) if kind == RecordType::SRV => {
+                self.servers(&labels, entry, &serving)
+            }
+            Some(Place::Bare | Place::Apex | Place::Version | Place::Port(..)) => Found::NoData,
         }
     }
 
@@ -118,47 +123,35 @@ impl Zone {
             ([protocol, port], entry) => {
                 let protocol = protocol.strip_prefix(b"_")?;
                 let port = port.strip_prefix(b"_")?;
-                self.port(&labels, entry, port, protocol)
+                let serving: Serving<'_> = entry.serving(port, protocol).collect();
+                (!serving.is_empty()).then_some(Place::Port(entry, serving))
             }
             _ => None,
         }
     }
 
-    fn port(
-        &self,
-        labels: &[&[u8]],
-        entry: &Entry,
-        port: &[u8],
-        protocol: &[u8],
-    ) -> Option<Place<'_>> {
-        let [svc, namespace, service, ..] = *labels else {
-            return None;
+    /// SRV records of a named port, with the addresses of their targets, each once.
+    fn servers(&self, labels: &[Label], entry: &Entry, serving: &Serving<'_>) -> Found {
+        let [svc, namespace, service, ..] = labels else {
+            return Found::NoName;
         };
-        let serving: BTreeSet<_> = entry.serving(port, protocol).collect();
         let count = u16::try_from(serving.len()).unwrap_or(u16::MAX);
-        let weight = WEIGHT.checked_div(count)?.max(1);
-        let servers = serving.into_iter().filter_map(|(host, number)| {
-            let name = host.map(AsRef::as_ref).into_iter();
-            let target = self.absolute(name.chain([service, namespace, svc]))?;
-            let addresses = entry.addresses_of(host).collect();
-            Some((SRV::new(0, weight, number, target), addresses))
-        });
-        Some(Place::Port(servers.collect()))
-    }
-
-    /// SRV records with the addresses of their targets, each once.
-    fn servers(&self, servers: Vec<(SRV, Vec<IpAddr>)>) -> Found {
-        let mut answers = Vec::with_capacity(servers.len());
-        let mut glue = Vec::new();
-        let mut known = BTreeSet::new();
-        for (server, addresses) in servers {
-            for address in addresses {
-                if known.insert((server.target.clone(), address)) {
-                    let name = server.target.clone();
-                    glue.push(Record::from_rdata(name, self.ttl_s, rdata(address)));
-                }
+        let weight = WEIGHT.checked_div(count).unwrap_or(0).max(1);
+        let (mut answers, mut glue) = (Vec::with_capacity(serving.len()), Vec::new());
+        let mut last = None;
+        for (host, number) in serving {
+            let below = [service, namespace, svc];
+            let name = host.iter().copied().chain(below).map(AsRef::as_ref);
+            let Some(target) = self.absolute(name) else {
+                continue;
+            };
+            // All ports of a host stand together.
+            if last.replace(host) != Some(host) {
+                let addresses: BTreeSet<_> = entry.addresses_of(*host).collect();
+                let record = |it| Record::from_rdata(target.clone(), self.ttl_s, rdata(it));
+                glue.extend(addresses.into_iter().map(record));
             }
-            answers.push(RData::SRV(server));
+            answers.push(RData::SRV(SRV::new(0, weight, *number, target)));
         }
         Found::Data(answers, glue)
     }
