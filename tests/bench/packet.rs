@@ -185,10 +185,34 @@ fn alternate(
             times.push(ns);
             instructions.extend(taken);
         }
-        let mut times = samples.iter().map(|(times, _)| times);
-        Ok(times.all(|times| Estimate::median(times).is_tight()))
+        let sizes = contenders.iter().map(|it| it.size);
+        // A handful of runs says nothing, however often.
+        let figures = sizes.zip(&samples);
+        let figures = figures.filter(|(size, _)| runs(case, *size) >= ENOUGH);
+        let figures: Vec<_> = figures
+            .map(|(size, (times, _))| (size, &times[..]))
+            .collect();
+        Ok(are_tight(&figures))
     })?;
     Ok(samples)
+}
+
+/// Whether times are as sure as they should be, and growth with the number of Services is, where
+/// flows are as many.
+fn are_tight(figures: &[(Size, &[f64])]) -> bool {
+    figures.iter().all(|(size, times)| {
+        let others = figures
+            .iter()
+            .filter(|(other, _)| other.flows == size.flows);
+        let mut ratios = others.map(|(_, others)| ratio(times, others));
+        Estimate::median(times).is_tight() && ratios.all(|ratio| ratio.is_tight())
+    })
+}
+
+/// How many times as long one takes as the other, by what was measured in the same round.
+fn ratio(times: &[f64], others: &[f64]) -> Estimate {
+    let ratios = times.iter().zip(others).map(|(one, other)| one / other);
+    Estimate::median(&ratios.collect::<Vec<_>>())
 }
 
 /// What an empty program costs.
@@ -220,6 +244,17 @@ impl Size {
 /// Runs of which the kernel tells the mean, where a row does not say how many there can be.
 const RUNS: u32 = 1 << 17;
 
+/// So many runs say something.
+const ENOUGH: u32 = 1_000;
+
+const fn runs(case: Case, size: Size) -> u32 {
+    match case {
+        // Once round, until every flow is known.
+        Case::New => size.flows,
+        _ => RUNS,
+    }
+}
+
 /// One sample: nanoseconds for a packet, and instructions.
 fn run(
     ring: &mut Ring,
@@ -234,16 +269,11 @@ fn run(
         Case::Known => (Hook::Ingress, ring.later()),
         Case::Reply => (Hook::Egress, ring.reply()),
     };
-    let runs = match case {
-        // Once round, until every flow is known.
-        Case::New => {
-            ring.forget()?;
-            size.flows
-        }
-        _ => RUNS,
-    };
-    if matches!(case, Case::Known | Case::Reply) {
-        ring.open()?;
+    let runs = runs(case, size);
+    match case {
+        Case::New => ring.forget()?,
+        Case::Known | Case::Reply => ring.open()?,
+        Case::NotIp | Case::NoService => {}
     }
     let (ran, taken) = counter.count(|| {
         Ok(ring.program(hook)?.test_run(TestRunOptions {
@@ -253,6 +283,8 @@ fn run(
         })?)
     })?;
     ring.check()?;
+    // Of few runs it would be what the system's call for them takes.
+    let taken = taken.filter(|_| runs >= ENOUGH);
     let each = taken.map(|taken| taken / f64::from(runs));
     Ok((ran.duration.as_secs_f64() * 1e9, each))
 }
@@ -278,8 +310,7 @@ fn targets(rows: &[Row], report: &mut Report) {
             report.absent(id, "this run has no 65,536 Services");
             continue;
         };
-        let ratios: Vec<_> = many.iter().zip(few).map(|(many, few)| many / few).collect();
-        let growth = Estimate::median(&ratios);
+        let growth = ratio(many, few);
         let what = format!(
             "{}: nanoseconds at 65,536 Services by those at {flows}, {flows} flows",
             case.name()
