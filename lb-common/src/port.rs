@@ -26,9 +26,10 @@ pub fn propose(node: &Node, mark: &Mark, attempt: u16) -> Option<[u8; 2]> {
 pub const SHOWN_ATTEMPTS: u16 = 12;
 const QUIET_ATTEMPTS: u16 = 6;
 
-/// How many turns ahead each further proposal is, in either list: the more, the longer a run of
-/// turns may be whose ports are still somebody's a whole round later.
-const AHEAD: u64 = 4_703;
+/// How many turns ahead the second proposal is, in either list; the others are by the square of
+/// their number. A near one is free where all but a few have had their turn, and a far one is beyond
+/// a long run of turns whose ports are still somebody's a whole round later.
+const AHEAD: u64 = 701;
 
 /// First word of what is hashed here, so that no other use of the seed hashes the same.
 const PURPOSE: u64 = u64::from_le_bytes(*b"shown\0\0\0");
@@ -58,7 +59,8 @@ pub fn shown(node: &Node, turn: u64, attempt: u16) -> [u8; 2] {
     let rest = |number: u64, count: u64| number.checked_rem(count).unwrap_or(0);
     let place = |tried: u16, count: u64| {
         let stride = 1 + rest(order >> 32, count - 1);
-        let turn = turn.wrapping_add(u64::from(tried) * AHEAD);
+        let tried = u64::from(tried);
+        let turn = turn.wrapping_add(tried * tried * AHEAD);
         let turns = rest(turn, count) * stride;
         rest(turns + (order & 0xffff_ffff), count)
     };

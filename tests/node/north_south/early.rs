@@ -18,7 +18,7 @@ use tests::{
     wait,
 };
 
-use super::{Exposure, Region, Row, addresses, forger, port, serve, try_all};
+use super::{Exposure, Region, Row, addresses, forger, port, serve, talk, try_all};
 use crate::{
     region::{NODE, VISITOR},
     related::send,
@@ -146,6 +146,13 @@ fn where_a_driver_has_no_xdp_tc_serves() -> anyhow::Result<()> {
         let region = Region::set(RpFilter::Off)?;
         bridged(&region.scene.node)?;
         let region = serve(region, &[wish, "--direct-delivery=on"])?;
+        // A bridge takes its time to learn where its port leads.
+        for address in NODE {
+            let target = SocketAddr::new(address, port(Exposure::NodePort, 1));
+            wait::until("the bridge to lead somewhere", PATIENCE, || {
+                talk(&region.visitor, VISITOR, Protocol::Tcp, target).ok()
+            })?;
+        }
         let sees = |row: &Row, exposure| match exposure {
             Exposure::ClusterIp => row.4,
             _ => row.5,
