@@ -27,8 +27,8 @@ pub const SHOWN_ATTEMPTS: u16 = 12;
 const QUIET_ATTEMPTS: u16 = 6;
 
 /// How many turns ahead the second proposal is, in either list; the others are by the square of
-/// their number. A near one is free where all but a few have had their turn, and a far one is beyond
-/// a long run of turns whose ports are still somebody's a whole round later.
+/// their number. A near one is free where all but a few have had their turn, and a far one is
+/// beyond a long run of turns whose ports are still somebody's a whole round later.
 const AHEAD: u64 = 701;
 
 /// First word of what is hashed here, so that no other use of the seed hashes the same.
