@@ -48,12 +48,12 @@ pub(super) const SUITES: &[Suite] = &[
     Suite {
         name: "node",
         privileged: true,
-        limit: minutes(20),
+        limit: minutes(30),
     },
     Suite {
         name: "kernels",
         privileged: false,
-        limit: minutes(10),
+        limit: minutes(25),
     },
 ];
 
