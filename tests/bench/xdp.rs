@@ -110,6 +110,7 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
         Scale::Smoke => (0, 1),
     };
     let rows: Vec<_> = ROWS.into_iter().filter(|(size, _)| *size <= most).collect();
+    let wanted = |case: Case, of: &str| bench.wants(&format!("alone, {}, {of}", case.name()));
     let count: usize = rows.iter().map(|(_, cases)| cases.len()).sum();
     let mut budget = Budget::of_seconds(seconds, u32::try_from(2 * count + 2)?);
     let [floor, turn] = [Does::Pass, Does::Turn].map(|does| floor(bench, does, &mut budget));
@@ -119,9 +120,13 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
         for (services, cases) in &rows {
             let services = *services;
             let of = format!("{}, {services} Services", ip.name());
+            let mut cases = cases.iter().filter(|case| wanted(**case, &of)).peekable();
+            if cases.peek().is_none() {
+                continue;
+            }
             bench.progress.now(&format!("xdp: {of}"));
             let mut chain = Chain::new(&bench.lab, ip, services)?;
-            for case in *cases {
+            for case in cases {
                 if *case == Case::Known {
                     chain.open()?;
                 }
@@ -144,7 +149,11 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
     };
     targets(&found, floor, bench.scale, report);
     tunnel::measure(bench, floor, &mut section, report)?;
-    forward::measure(bench, &mut section, report)?;
+    if bench.wants(forward::NAME) {
+        forward::measure(bench, &mut section, report)?;
+    } else {
+        report.absent("T5-xdp", "not asked for");
+    }
     report.section(section);
     Ok(())
 }
@@ -212,7 +221,7 @@ fn targets(rows: &[Row], floor: Estimate, scale: Scale, report: &mut Report) {
         let mut measured = rows.iter().filter(|_| scale != Scale::Smoke);
         let row = measured.find(|row| (row.ip, row.services, row.case) == (ip, services, case));
         let Some(row) = row else {
-            report.absent(id, "not of this size");
+            report.absent(id, "not of this size, or not asked for");
             continue;
         };
         let what = format!(

@@ -98,6 +98,9 @@ const FLOWS: u16 = 0x0fff;
 const FIRST_PORT: u16 = 0x4000;
 const PAYLOAD: [u8; 18] = *b"\xff\xff................";
 
+/// What all its rows are called.
+pub(super) const NAME: &str = "from one uplink to another";
+
 /// Measures in turns, and says what came of it.
 pub(super) fn measure(
     bench: &Bench,
