@@ -4,6 +4,7 @@
 //! names, in rounds that take turns. And what our programs take for one.
 
 mod load;
+mod dearest;
 mod flood;
 mod program;
 mod nsd;
@@ -171,13 +172,17 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
         Vec::new()
     };
     targets(&worlds, &seen, &programs, bench.scale, report);
+    let mut tables = vec![
+        table(&worlds, &seen, sizes.services),
+        of_programs(&programs, sizes.services),
+    ];
+    if bench.wants(dearest::NAME) {
+        tables.push(dearest::measure(bench, report)?);
+    }
     report.section(Section {
         title: "Names".to_owned(),
         text: TEXT.map(str::to_owned).to_vec(),
-        tables: vec![
-            table(&worlds, &seen, sizes.services),
-            of_programs(&programs, sizes.services),
-        ],
+        tables,
         plots: Vec::new(),
     });
     Ok(())

@@ -4,7 +4,7 @@
 //! Decides what is answered, refused, handed on or not worth an answer, and how large an answer may
 //! be. Pure: the zone is an argument, and it knows no socket.
 
-use super::zone::{Found, Zone};
+use super::zone::{Found, Share, Zone};
 use hickory_proto::{
     op::{Edns, Message, Metadata, OpCode, Query, ResponseCode},
     rr::{DNSClass, Name as DomainName, RData, Record, RecordType, rdata::CNAME},
@@ -18,9 +18,6 @@ const SMALLEST: u16 = 512;
 const LARGEST: u16 = 1_232;
 /// A header, without which there is nobody to answer.
 const HEADER: usize = 12;
-/// What a record takes at least: a pointer for its name, and what stands before its data (RFC 1035,
-/// section 4.1.3).
-const LEAST_RECORD: usize = 12;
 /// Names that lead to names, at most: more of them are a circle.
 const ALIASES: usize = 8;
 
@@ -113,8 +110,12 @@ fn resolve(zone: &Zone, question: &Query, mut answer: Answer, query: &[u8], asks
     let kind = question.query_type;
     let mut name = question.name.clone();
     answer.message.metadata.authoritative = true;
+    let share = Share {
+        first: usize::from(answer.message.metadata.id),
+        room: usize::from(answer.limit),
+    };
     for aliases in 0..=ALIASES {
-        match zone.find(&name, kind) {
+        match zone.find(&name, kind, share) {
             Found::Unknown => return answer.with_code(ResponseCode::ServFail).send(),
             Found::Outside if aliases == 0 => {
                 if !asks {
@@ -134,13 +135,8 @@ fn resolve(zone: &Zone, question: &Query, mut answer: Answer, query: &[u8], asks
                 answer.message.authorities.push(zone.authority(&name));
                 return answer.send();
             }
-            Found::Data(mut data, glue) => {
-                // Whoever takes the first answer only is led to another one each time.
-                let count = data.len().max(1);
-                data.rotate_left(usize::from(answer.message.metadata.id) % count);
-                // One more than there can be room for says that some are left out.
-                let most = usize::from(answer.limit) / LEAST_RECORD + 1;
-                let records = data.into_iter().take(most);
+            Found::Data(data, glue) => {
+                let records = data.into_iter();
                 let records = records.map(|it| Record::from_rdata(name.clone(), zone.ttl_s(), it));
                 answer.message.answers.extend(records);
                 answer.message.additionals = glue;
@@ -264,13 +260,17 @@ impl Answer {
     /// The bytes, within the limit: first what is there for convenience is left out, then there are
     /// as many answers as fit, and "truncated" is said.
     fn bytes(mut self) -> Vec<u8> {
-        if let Some((bytes, false)) = self.encode() {
+        let mut encoded = self.encode();
+        if !self.message.additionals.is_empty() && !matches!(encoded, Some((_, false))) {
+            self.message.additionals.clear();
+            encoded = self.encode();
+        }
+        let Some((bytes, is_cut)) = encoded else {
+            return Vec::new();
+        };
+        if !is_cut {
             return bytes;
         }
-        self.message.additionals.clear();
-        let Some((bytes, true)) = self.encode() else {
-            return self.encode().map(|(bytes, _)| bytes).unwrap_or_default();
-        };
         let written = bytes.get(6..8).and_then(|bytes| bytes.try_into().ok());
         let written = usize::from(written.map_or(0, u16::from_be_bytes));
         // One less makes room for EDNS, which comes last and must not be missing.

@@ -9,7 +9,7 @@ mod find;
 mod list;
 mod table;
 
-pub use find::Found;
+pub use find::{Found, Share};
 pub use list::{Listed, ListedPort, Target};
 
 use self::entry::{Entry, Label};

@@ -12,7 +12,10 @@ use hickory_proto::rr::{
     Name as DomainName, RData, Record, RecordType,
     rdata::{HINFO, PTR, SRV, TXT},
 };
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 /// The version of the specification.
 const VERSION: &str = "1.1.0";
@@ -22,6 +25,37 @@ const DEEPEST: usize = 5;
 
 /// What SRV records of one name share.
 const WEIGHT: u16 = 100;
+
+/// What a record takes at least: a pointer for its name, and what stands before its data (RFC 1035,
+/// section 4.1.3).
+const RECORD: usize = 12;
+/// One with an address of IPv4, the shorter ones.
+const ADDRESS: usize = RECORD + 4;
+/// One of SRV, besides its target, which is no pointer (RFC 2782).
+const SERVER: usize = RECORD + 6;
+
+/// Which of many records are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Which one comes first, in a circle: whoever takes the first answer only is led to another
+    /// one each time.
+    pub first: usize,
+    /// Bytes that there is room for. One record more than fits says that some are left out.
+    pub room: usize,
+}
+
+impl Share {
+    /// Those from the first one on.
+    fn circle<T>(self, all: impl ExactSizeIterator<Item = T> + Clone) -> impl Iterator<Item = T> {
+        let before = self.first.checked_rem(all.len()).unwrap_or(0);
+        all.clone().skip(before).chain(all.take(before))
+    }
+
+    /// How many there can be room for of records that have so many bytes at least, and one.
+    fn most(self, least: usize) -> usize {
+        self.room / least + 1
+    }
+}
 
 /// What the zone knows of a name and a type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +89,8 @@ enum Place<'a> {
 type Serving<'a> = BTreeSet<(Option<&'a Label>, u16)>;
 
 impl Zone {
-    /// What is known of a name and a type.
-    pub fn find(&self, name: &DomainName, kind: RecordType) -> Found {
+    /// What is known of a name and a type: of many records, a share.
+    pub fn find(&self, name: &DomainName, kind: RecordType, share: Share) -> Found {
         let Some(labels) = self.labels_below(name) else {
             return self.find_pointers(name, kind);
         };
@@ -72,10 +106,10 @@ impl Zone {
             Some(Place::Version) if kind == RecordType::TXT => {
                 data(vec![RData::TXT(TXT::new(vec![VERSION.to_owned()]))])
             }
-            Some(Place::Service(entry)) => data(of_family(entry.addresses(), kind)),
-            Some(Place::Host(addresses)) => data(of_family(addresses, kind)),
+            Some(Place::Service(entry)) => data(of_family(entry.addresses(), kind, share)),
+            Some(Place::Host(addresses)) => data(of_family(addresses, kind, share)),
             Some(Place::Port(entry, serving)) if kind == RecordType::SRV => {
-                self.servers(&labels, entry, &serving)
+                self.servers(&labels, entry, &serving, share)
             }
             Some(Place::Bare | Place::Apex | Place::Version | Place::Port(..)) => Found::NoData,
         }
@@ -130,30 +164,44 @@ impl Zone {
         }
     }
 
-    /// SRV records of a named port, with the addresses of their targets, each once.
-    fn servers(&self, labels: &[Label], entry: &Entry, serving: &Serving<'_>) -> Found {
+    /// SRV records of a named port, with the addresses of their targets, each once, if there may be
+    /// room for them.
+    fn servers(
+        &self,
+        labels: &[Label],
+        entry: &Entry,
+        serving: &Serving<'_>,
+        share: Share,
+    ) -> Found {
         let [svc, namespace, service, ..] = labels else {
             return Found::NoName;
         };
         let count = u16::try_from(serving.len()).unwrap_or(u16::MAX);
         let weight = WEIGHT.checked_div(count).unwrap_or(0).max(1);
-        let (mut answers, mut glue) = (Vec::with_capacity(serving.len()), Vec::new());
-        let mut last = None;
-        for (host, number) in serving {
+        let (mut answers, mut targets) = (Vec::new(), BTreeMap::new());
+        let mut room = Some(share.room);
+        for (host, number) in share.circle(serving.iter()) {
             let below = [service, namespace, svc];
             let name = host.iter().copied().chain(below).map(AsRef::as_ref);
             let Some(target) = self.absolute(name) else {
                 continue;
             };
-            // All ports of a host stand together.
-            if last.replace(host) != Some(host) {
-                let addresses: BTreeSet<_> = entry.addresses_of(*host).collect();
-                let record = |it| Record::from_rdata(target.clone(), self.ttl_s, rdata(it));
-                glue.extend(addresses.into_iter().map(record));
-            }
+            room = room.and_then(|room| room.checked_sub(SERVER + target.len()));
+            targets.insert(*host, target.clone());
             answers.push(RData::SRV(SRV::new(0, weight, *number, target)));
+            if room.is_none() {
+                break;
+            }
         }
-        Found::Data(answers, glue)
+        if room.is_none_or(|room| room < ADDRESS * targets.len()) {
+            return data(answers);
+        }
+        let glue = targets.into_iter().flat_map(|(host, target)| {
+            let addresses: BTreeSet<_> = entry.addresses_of(host).collect();
+            let record = move |it| Record::from_rdata(target.clone(), self.ttl_s, rdata(it));
+            addresses.into_iter().map(record)
+        });
+        Found::Data(answers, glue.collect())
     }
 
     /// Reverse names. What is not ours may be somebody else's, so there is no "no such name".
@@ -196,14 +244,19 @@ fn data(answers: Vec<RData>) -> Found {
 }
 
 /// Addresses of the family that a type asks for, each once.
-fn of_family(addresses: impl IntoIterator<Item = IpAddr>, kind: RecordType) -> Vec<RData> {
+fn of_family(
+    addresses: impl IntoIterator<Item = IpAddr>,
+    kind: RecordType,
+    share: Share,
+) -> Vec<RData> {
     let wanted = addresses.into_iter().filter(|address| match kind {
         RecordType::A => address.is_ipv4(),
         RecordType::AAAA => address.is_ipv6(),
         _ => false,
     });
     let each: BTreeSet<IpAddr> = wanted.collect();
-    each.into_iter().map(rdata).collect()
+    let each = share.circle(each.iter()).take(share.most(ADDRESS));
+    each.map(|address| rdata(*address)).collect()
 }
 
 fn rdata(address: IpAddr) -> RData {

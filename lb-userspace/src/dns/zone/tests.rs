@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the specification says, name by name, from manifests.
 
-use super::{Found, Zone};
+use super::{Found, Share, Zone};
 use crate::{
     dns::testing::{self, MANIFESTS},
     model::{Change, Name},
@@ -13,11 +13,16 @@ fn zone() -> Zone {
     testing::zone(MANIFESTS)
 }
 
+const ALL: Share = Share {
+    first: 0,
+    room: 65_535,
+};
+
 /// What is found, in one line: the records in order, or what else there is to say.
 fn found(zone: &Zone, name: &str, kind: &str) -> String {
     let name = DomainName::from_ascii(name).expect("a name");
     let kind = RecordType::from_str(kind).expect("a type");
-    match zone.find(&name, kind) {
+    match zone.find(&name, kind, ALL) {
         Found::Unknown => "unknown".to_owned(),
         Found::Outside => "outside".to_owned(),
         Found::NoName => "no name".to_owned(),
