@@ -147,9 +147,7 @@ pub fn find_onwards<F: Own, P: Packet + ?Sized, T: Environment>(
     let station = sent_to(packet)?;
     let now_ns = tables.about_now_ns();
     if is_known(onwards, &passage.asked, now_ns) {
-        passage.answered.ifindex = onwards.leaves_by;
-        passage.answered.from_station = onwards.from_station;
-        passage.answered.to_station = onwards.to_station;
+        onwards.show(&mut passage.answered);
         let is_news = false;
         return (station == onwards.station).then_some(Going { left, is_news });
     }
@@ -246,9 +244,7 @@ pub(crate) fn pass_on<P: Packet + ?Sized>(
         return Ok(());
     }
     // Into a pod: as if it had come over the link.
-    let [t0, t1, t2, t3, t4, t5] = route.to_station;
-    let [f0, f1, f2, f3, f4, f5] = route.from_station;
-    packet.store(0, &[t0, t1, t2, t3, t4, t5, f0, f1, f2, f3, f4, f5])?;
+    packet.store(0, &route.stations())?;
     if passage.way == Way::Pod.number() {
         packet.send(Way::Pod, route);
     } else {
@@ -275,7 +271,7 @@ fn question<F: Own, P: Packet + ?Sized>(
     if datagram.transport_at != F::TRANSPORT_AT || datagram.is_first != 0 {
         return None;
     }
-    let arrival = packet.arrival()?;
+    let arrival = packet.arrival(datagram.end)?;
     let length = length::<F, P>(packet, datagram, &arrival)?;
     let hops = F::load_hops(packet).ok()?;
     // The stack tells the sender that it has run out of hops.
@@ -345,15 +341,8 @@ pub(crate) fn ask<F: Own>(
     class: [u8; 4],
     length: u16,
 ) {
-    route.family = F::NUMBER;
-    route.protocol = tuple.protocol;
-    route.source_port = [0; 2];
-    route.destination_port = [0; 2];
-    route.length = length;
-    route.ifindex = ifindex;
-    route.class = class;
-    route.source = F::widen(tuple.source);
-    route.destination = F::widen(tuple.destination);
+    let ends = (F::widen(tuple.source), F::widen(tuple.destination));
+    route.ask([F::NUMBER, tuple.protocol], length, (ifindex, class), ends);
 }
 
 #[cfg(test)]

@@ -10,9 +10,8 @@ pub use own::Own;
 
 use crate::csum::{Change, add_to};
 use crate::packet::{OutOfPacket, Packet, Part};
-use crate::parse::malformed;
 use crate::verdict::Reason;
-use crate::wire::Tuple;
+use crate::wire::{Tuple, put};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, transmute};
 
 /// Bytes of an Ethernet header without tags: where the IP header begins.
@@ -50,7 +49,8 @@ pub trait Family: Copy + 'static {
     const HEADER: usize;
 
     /// Reads the IP header that begins at an offset, and what stands between it and the transport
-    /// header: who sends to whom, and of a fragment the sender's number for the datagram.
+    /// header: who sends to whom, and of a fragment the sender's number for the datagram. Where the
+    /// packet is too short for addresses, they are zeros.
     fn network<P: Packet + ?Sized>(
         packet: &P,
         at: usize,
@@ -155,11 +155,12 @@ impl Family for V4 {
         identification: &mut [u8; 4],
     ) -> Result<Network, Reason> {
         let mut fixed = [0; 12];
-        packet.load_header(at, &mut fixed).map_err(malformed)?;
+        let loaded = packet.load_header(at, &mut fixed);
+        loaded.map_err(|OutOfPacket| unread::<Self>(tuple))?;
         let [first, _, l0, l1, i0, i1, f0, f1, _, protocol, _, _] = fixed;
         let addresses = tuple.as_mut_bytes().first_chunk_mut::<8>();
         let loaded = packet.load_header(at + 12, addresses.ok_or(Reason::Malformed)?);
-        loaded.map_err(malformed)?;
+        loaded.map_err(|OutOfPacket| unread::<Self>(tuple))?;
         let header_length = usize::from(first & 0x0f) << 2;
         let end = match u16::from_be_bytes([l0, l1]) {
             0 => packet.long_end().ok_or(Reason::Malformed)?,
@@ -181,13 +182,9 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn set_addresses(
-        tuple: &mut Tuple<[u8; 4]>,
-        [s0, s1, s2, s3]: [u8; 4],
-        [d0, d1, d2, d3]: [u8; 4],
-    ) {
+    fn set_addresses(tuple: &mut Tuple<[u8; 4]>, source: [u8; 4], destination: [u8; 4]) {
         if let Some(addresses) = tuple.as_mut_bytes().first_chunk_mut() {
-            *addresses = [s0, s1, s2, s3, d0, d1, d2, d3];
+            put(addresses, transmute!([source, destination]));
         }
     }
 
@@ -238,15 +235,24 @@ impl Family for V4 {
 
     #[inline(always)]
     fn widen(address: [u8; 4]) -> WideAddress {
-        // As words, for the reason that `Route::set` has.
+        // As words, for the reason that `Route::ask` has.
         let word: u32 = transmute!(address);
-        transmute!([word, 0, 0, 0])
+        transmute!([u64::from(word.to_le()).to_le(), 0])
     }
 
     #[inline(always)]
-    fn narrow([a, b, c, d, ..]: WideAddress) -> [u8; 4] {
-        [a, b, c, d]
+    fn narrow(wide: WideAddress) -> [u8; 4] {
+        let [word, ..]: [u32; 4] = transmute!(wide);
+        transmute!(word)
     }
+}
+
+/// What a packet is whose addresses cannot be read. Those of the one before say nothing of it.
+#[inline(always)]
+fn unread<F: Family>(tuple: &mut Tuple<F::Address>) -> Reason {
+    let none = F::narrow([0; 16]);
+    F::set_addresses(tuple, none, none);
+    Reason::Malformed
 }
 
 /// The end of IPv4's fixed header after a change of its addresses: its checksum, and both of them.
@@ -282,14 +288,15 @@ impl Family for V6 {
         identification: &mut [u8; 4],
     ) -> Result<Network, Reason> {
         let mut fixed = [0; 8];
-        packet.load_header(at, &mut fixed).map_err(malformed)?;
+        let loaded = packet.load_header(at, &mut fixed);
+        loaded.map_err(|OutOfPacket| unread::<Self>(tuple))?;
         let [first, _, _, _, l0, l1, next, _] = fixed;
         if first >> 4 != 6 {
-            return Err(Reason::Malformed);
+            return Err(unread::<Self>(tuple));
         }
         let addresses = tuple.as_mut_bytes().first_chunk_mut::<32>();
         let loaded = packet.load_header(at + 8, addresses.ok_or(Reason::Malformed)?);
-        loaded.map_err(malformed)?;
+        loaded.map_err(|OutOfPacket| unread::<Self>(tuple))?;
         let payload_at = at + 40;
         let end = match u16::from_be_bytes([l0, l1]) {
             0 => packet.long_end().unwrap_or(payload_at),

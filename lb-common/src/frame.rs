@@ -82,10 +82,6 @@ pub struct Frame<A> {
     pub message: Message<A>,
     /// The packet's addresses and ports as it shall leave.
     pub to: Tuple<A>,
-    /// What the client dials.
-    pub frontend: FrontendKey<A>,
-    /// Nothing: the rest begins at a whole word.
-    pub pad: [u8; 4],
     /// Key of a reverse entry: what the backend sends.
     pub reverse_key: Tuple<A>,
     /// Key of the flow that a reverse entry belongs to: what its client sends.
@@ -98,6 +94,8 @@ pub struct Frame<A> {
     pub expiry: Expiry<A>,
     /// Key of what a first fragment has taught.
     pub fragment_key: FragmentKey<A>,
+    /// What the client dials; last, so that all other keys begin at a whole word.
+    pub frontend: FrontendKey<A>,
 }
 
 /// A frame for each family; a packet uses one of them.

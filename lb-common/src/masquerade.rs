@@ -206,8 +206,10 @@ pub fn find<F: Family, T: Tables<F>>(
     if end == Mask::SOURCE {
         show::<F>(frame);
     } else {
-        frame.to.destination = F::narrow(frame.mask.address);
-        frame.to.destination_port = frame.mask.port;
+        let (to, mask) = (&mut frame.to, &frame.mask);
+        let (source, port, protocol) = (to.source, to.source_port, to.protocol);
+        F::set_addresses(to, source, F::narrow(mask.address));
+        to.set_ports(port, mask.port, protocol);
     }
     Ok(true)
 }
@@ -226,8 +228,10 @@ pub fn is_shown<F: Family, T: Tables<F>>(
 /// Puts in as the source of `frame.to` what `frame.mask` says.
 #[inline(always)]
 pub fn show<F: Family>(frame: &mut Frame<F::Address>) {
-    frame.to.source = F::narrow(frame.mask.address);
-    frame.to.source_port = frame.mask.port;
+    let (to, mask) = (&mut frame.to, &frame.mask);
+    let (destination, port, protocol) = (to.destination, to.destination_port, to.protocol);
+    F::set_addresses(to, F::narrow(mask.address), destination);
+    to.set_ports(mask.port, port, protocol);
 }
 
 /// The key of an entry in the sweep's queue for the masquerade of a client's packet.

@@ -108,8 +108,8 @@ pub trait Packet {
     }
 
     /// What is to be known of a packet that goes on without the host's stack; nothing where it may
-    /// not: it was sent to another station, or bears a tag.
-    fn arrival(&self) -> Option<Arrival> {
+    /// not: it was sent to another station, or bears a tag. By its own word it ends at `end`.
+    fn arrival(&self, _end: usize) -> Option<Arrival> {
         None
     }
 

@@ -290,9 +290,6 @@ fn datagram_to_backend<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     tables: &mut T,
     frame: &mut Frame<F::Address>,
 ) -> Result<Reason, Reason> {
-    // Where a packet cannot be read, the one before says nothing.
-    frame.datagram.tuple.source = F::narrow([0; 16]);
-    frame.datagram.tuple.destination = F::narrow([0; 16]);
     frame.is_elsewhere = 0;
     frame.is_begun = 0;
     (frame.was_back, frame.is_back) = (frame.is_back, 0);
@@ -379,17 +376,17 @@ fn datagram_to_client<F: Family, P: Packet + ?Sized, T: Tables<F>>(
 /// What a client's packet becomes: one to `frame.target`.
 #[inline(always)]
 fn aim_at_backend<F: Family>(frame: &mut Frame<F::Address>) {
-    frame.to = frame.datagram.tuple;
-    frame.to.destination = F::narrow(frame.target.address);
-    frame.to.destination_port = frame.target.port;
-    frame.to.source_port = frame.target.client_port;
+    let (from, target) = (&frame.datagram.tuple, &frame.target);
+    F::set_addresses(&mut frame.to, from.source, F::narrow(target.address));
+    let ports = (target.client_port, target.port);
+    frame.to.set_ports(ports.0, ports.1, from.protocol);
 }
 
 /// What a backend's packet becomes: one from what the client of `frame.owner` has dialled.
 #[inline(always)]
 fn aim_at_client<F: Family>(frame: &mut Frame<F::Address>) {
-    frame.to = frame.datagram.tuple;
-    frame.to.source = frame.owner.destination;
-    frame.to.source_port = frame.owner.destination_port;
-    frame.to.destination_port = frame.owner.source_port;
+    let (from, owner) = (&frame.datagram.tuple, &frame.owner);
+    F::set_addresses(&mut frame.to, owner.destination, from.destination);
+    let ports = (owner.destination_port, owner.source_port);
+    frame.to.set_ports(ports.0, ports.1, from.protocol);
 }

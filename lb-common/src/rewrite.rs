@@ -25,7 +25,7 @@ pub fn apply<F: Family, P: Packet + ?Sized>(
     let from = &datagram.tuple;
     let addresses =
         F::change(&from.source, &to.source).plus(F::change(&from.destination, &to.destination));
-    let (old_ports, new_ports) = (port_pair(from), port_pair(to));
+    let (old_ports, new_ports) = (from.ports(), to.ports());
     if let Some((check_at, zero_is_none)) = checksum(datagram) {
         let ports = Change::between(&old_ports, &new_ports);
         packet.correct_transport_checksum(check_at, addresses, F::PSEUDO_HEADER, zero_is_none)?;
@@ -62,12 +62,4 @@ pub fn turn_round<P: Packet + ?Sized>(packet: &mut P) -> Result<(), OutOfPacket>
     packet.load(0, &mut ends)?;
     let [t0, t1, t2, t3, t4, t5, f0, f1, f2, f3, f4, f5] = ends;
     packet.store(0, &[f0, f1, f2, f3, f4, f5, t0, t1, t2, t3, t4, t5])
-}
-
-/// Both ports as they stand at the start of every transport header that has ports.
-#[inline(always)]
-fn port_pair<A>(tuple: &Tuple<A>) -> [u8; 4] {
-    let [s0, s1] = tuple.source_port;
-    let [d0, d1] = tuple.destination_port;
-    [s0, s1, d0, d1]
 }

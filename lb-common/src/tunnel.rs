@@ -141,18 +141,15 @@ pub fn find<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     (tuple, passage): (&mut Tuple<F::Address>, &mut Passage),
     (uplink, path): (&mut Uplink, &mut PathMtu),
 ) -> Result<bool, Reason> {
-    let none = F::narrow([0; 16]);
-    F::set_addresses(tuple, none, F::narrow(*backend));
+    let to = F::narrow(*backend);
+    F::set_addresses(tuple, to, to);
     tuple.set_ports([0; 2], [0; 2], F::IN_IP);
-    // How long it may be is what the answer says.
-    delivery::ask::<F>(&mut passage.asked, tuple, arrival.ifindex, [0; 4], 1);
-    // That a frame was sent to this node's station is found out once for all that were: where the
-    // question has room, since no other one has anything there.
-    if let Some([s0, s1, s2, s3, s4, s5]) = delivery::sent_to(packet) {
-        passage.asked.source_port = [s0, s1];
-        passage.asked.destination_port = [s2, s3];
-        passage.asked.class = [0, 0, s4, s5];
-    }
+    // That a frame was sent to this node's station is found out once for all that were: it stands
+    // where a source would. How long packets may be is what the answer says.
+    let [s0, s1, s2, s3, s4, s5] = delivery::sent_to(packet).unwrap_or_default();
+    let station = [s0, s1, s2, s3, s4, s5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let (by, ends) = ((arrival.ifindex, [0; 4]), (station, *backend));
+    passage.asked.ask([F::NUMBER, F::IN_IP], 1, by, ends);
     let now_ns = tables.about_now_ns();
     let place = delivery::place::<F>(tuple, [0; 4]);
     let memory = delivery::recall(tables, place, passage, now_ns);
@@ -164,8 +161,7 @@ pub fn find<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     }
     let route = &mut passage.answered;
     route.set(&passage.asked);
-    (route.source_port, route.destination_port) = ([0; 2], [0; 2]);
-    route.class = [0; 4];
+    route.source = [0; 16];
     let routed = packet.route(route);
     if routed == Routed::Nowhere {
         // The table says the same of an address of this host's own.

@@ -54,6 +54,7 @@ pub use slots::{CHUNK_SLOTS, Chunk, Slot};
 pub use socket::SocketEnds;
 pub use tunnelled::Tunnelled;
 pub use tuple::Tuple;
+pub(crate) use tuple::put;
 pub use uplink::Uplink;
 
 /// Version of the layout of all maps together. A change to any type in here, to a map's kind or to

@@ -147,7 +147,7 @@ impl Packet for Skb {
     }
 
     #[inline(always)]
-    fn arrival(&self) -> Option<Arrival> {
+    fn arrival(&self, _end: usize) -> Option<Arrival> {
         hop::arrival(self.skb)
     }
 

@@ -47,6 +47,21 @@ impl Xdp {
         if at > LINEAR {
             return None;
         }
+        let (begin, end) = self.ends();
+        let from = begin + bounded(at);
+        (from + N <= end).then_some(from)
+    }
+
+    /// How much of it is there: all, but of a packet of several buffers.
+    #[inline(always)]
+    fn first_buffer(&self) -> usize {
+        let (begin, end) = self.ends();
+        end.wrapping_sub(begin)
+    }
+
+    /// Where the first buffer begins and ends.
+    #[inline(always)]
+    fn ends(&self) -> (usize, usize) {
         // Volatile, or the compiler may hand what it has read to a function, as a number of 32
         // bits that it has to widen there: the verifier knows it for a pointer.
         // SAFETY: the kernel hands every XDP program a valid context.
@@ -57,8 +72,7 @@ impl Xdp {
         let begin = (unsafe { begin.read_volatile() }) as usize;
         // SAFETY: as above.
         let end = (unsafe { end.read_volatile() }) as usize;
-        let from = begin + bounded(at);
-        (from + N <= end).then_some(from)
+        (begin, end)
     }
 
     /// How long it is, all its buffers together.
@@ -100,14 +114,21 @@ impl Packet for Xdp {
     }
 
     #[inline(always)]
-    fn arrival(&self) -> Option<Arrival> {
+    fn arrival(&self, end: usize) -> Option<Arrival> {
         // A test's packets go nowhere.
         if clock::is_injected() {
             return None;
         }
+        // Of most packets there is one buffer, and no need for a call to learn of more.
+        let first = self.first_buffer();
+        let length = if end <= first {
+            first as u32
+        } else {
+            self.length()
+        };
         Some(Arrival {
             ifindex: self.ifindex(),
-            length: self.length(),
+            length,
             segment: 0,
         })
     }

@@ -45,7 +45,7 @@ impl Packet for Passing {
         self.bytes[..].blank(length)
     }
 
-    fn arrival(&self) -> Option<Arrival> {
+    fn arrival(&self, _end: usize) -> Option<Arrival> {
         Some(Arrival {
             ifindex: self.comes_by,
             length: self.bytes.len().try_into().ok()?,

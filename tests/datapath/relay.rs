@@ -56,7 +56,7 @@ impl Packet for Passing<'_> {
         self.bytes.ifindex()
     }
 
-    fn arrival(&self) -> Option<Arrival> {
+    fn arrival(&self, _end: usize) -> Option<Arrival> {
         Some(Arrival {
             ifindex: self.bytes.ifindex(),
             length: self.bytes.bytes().len().try_into().ok()?,

@@ -93,7 +93,7 @@ impl Packet for Sample {
         Err(OutOfPacket)
     }
 
-    fn arrival(&self) -> Option<Arrival> {
+    fn arrival(&self, _end: usize) -> Option<Arrival> {
         self.arrival
     }
 

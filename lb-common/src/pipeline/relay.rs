@@ -9,11 +9,10 @@
 
 use super::{aim_at_backend, aim_at_client, begin, dialled, holds, resume, tunnel};
 use crate::conntrack::{self, Age, Past, Step, Target};
-use crate::ends::{self, End};
+use crate::ends;
 use crate::family::Own;
 use crate::frame::Frame;
 use crate::packet::Packet;
-use crate::parse::parse;
 use crate::tables::{Side, Stage, Tables};
 use crate::tunnel::{Format, errand};
 use crate::verdict::Reason;
@@ -27,13 +26,7 @@ pub(super) fn answer_to_client<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     tables: &mut T,
     frame: &mut Frame<F::Address>,
 ) -> Result<Reason, Reason> {
-    frame.ifindex = packet.ifindex();
-    frame.is_begun = 0;
-    frame.was_back = 0;
-    parse::<F, P>(packet, &mut frame.datagram)?;
-    if !ends::may_be::<F, T>(tables, End::Behind, &frame.datagram.tuple.source)
-        || !masquerade::find(tables, frame, Mask::DESTINATION)?
-    {
+    if !masquerade::find(tables, frame, Mask::DESTINATION)? {
         return Err(Reason::NotReply);
     }
     // From here on it is what TC would have made of it at ingress; what came is kept.

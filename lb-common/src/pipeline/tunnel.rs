@@ -169,7 +169,9 @@ fn find_way<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     tables: &mut T,
     frame: &mut Frame<F::Address>,
 ) -> Result<(), Reason> {
-    let arrival = packet.arrival().ok_or(Reason::Continued)?;
+    let arrival = packet
+        .arrival(frame.datagram.end)
+        .ok_or(Reason::Continued)?;
     let way = (&mut frame.to, &mut frame.passage);
     let known = (&mut frame.uplink, &mut frame.path);
     let to = (&frame.target.address, &arrival);
@@ -184,12 +186,13 @@ fn find_way<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     }
     let format = Format::of_flags(frame.tunnelled.format).ok_or(Reason::Continued)?;
     let length = delivery::length::<F, P>(packet, &frame.datagram, &arrival);
+    let length = length.ok_or(Reason::Continued)?;
     frame.mtu = tunnel::mtu::<F>(&frame.passage, format);
     // Nobody can be told of an MTU that is too small for a link; what is under way may fit.
     if frame.mtu < F::LEAST_MTU && !goes_on {
         return Err(Reason::Continued);
     }
-    if length.ok_or(Reason::Continued)? > frame.mtu {
+    if length > frame.mtu {
         // Who has not asked for an error will not listen to one; but associations do not move.
         let is_udp = frame.datagram.tuple.protocol == protocol::UDP;
         let may_be_told = !is_udp || !F::may_be_broken(packet)?;

@@ -7,7 +7,7 @@ use crate::ends::{self, End};
 use crate::family::{Family as _, Own, V4, V6};
 use crate::frame::{Frame, Frames};
 use crate::packet::Packet;
-use crate::parse::ethertype;
+use crate::parse::{ethertype, parse};
 use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
 use crate::{delivery, refuse};
@@ -37,7 +37,10 @@ fn between_uplinks<F: Own, P: Packet + ?Sized, T: Tables<F>>(
     tables: &mut T,
     frame: &mut Frame<F::Address>,
 ) -> Reason {
-    let mut end = relay_back::<F, P, T>(packet, tables, frame);
+    let mut end = meet::<F, P, T>(packet, tables, frame);
+    if end == Reason::Replied {
+        end = relay_back::<F, P, T>(packet, tables, frame);
+    }
     if end == Reason::NotReply
         && is_under_way(&frame.datagram)
         && ends::may_be::<F, T>(tables, End::Tunnelled, &frame.datagram.tuple.destination)
@@ -70,4 +73,24 @@ fn between_uplinks<F: Own, P: Packet + ?Sized, T: Tables<F>>(
         return Reason::Continued;
     }
     end
+}
+
+/// Reads the packet: whether it may be a backend's answer to who was shown to it as this node
+/// ([`Reason::Replied`]), or is not ([`Reason::NotReply`]), or cannot be read.
+#[inline(always)]
+fn meet<F: Own, P: Packet + ?Sized, T: Tables<F>>(
+    packet: &P,
+    tables: &T,
+    frame: &mut Frame<F::Address>,
+) -> Reason {
+    frame.ifindex = packet.ifindex();
+    frame.is_begun = 0;
+    frame.was_back = 0;
+    match parse::<F, P>(packet, &mut frame.datagram) {
+        Err(reason) => reason,
+        Ok(()) if ends::may_be::<F, T>(tables, End::Behind, &frame.datagram.tuple.source) => {
+            Reason::Replied
+        }
+        Ok(()) => Reason::NotReply,
+    }
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `MASKS`: who is shown to a backend of another node as this node; see [`crate::masquerade`].
 
+use super::Route;
 use super::seal::sealed;
 use crate::family::WideAddress;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use core::mem::offset_of;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, transmute_mut, transmute_ref};
 
 /// How many there may be at once, of each family.
 pub const MASQUERADES: u32 = 1 << 17;
@@ -62,6 +64,20 @@ pub struct Onwards {
     /// Equal to `until_ns` in a whole value.
     pub until_end_ns: u64,
 }
+
+impl Onwards {
+    /// Has an answer of the routing table's show this way, by whole words: see [`Route::ask`].
+    #[inline(always)]
+    pub fn show(&self, answered: &mut Route) {
+        answered.ifindex = self.leaves_by;
+        let words: &[u32; 14] = transmute_ref!(self);
+        let [.., s0, s1, s2, _, _, _, _] = words;
+        let [.., t0, t1, t2]: &mut [u32; 16] = transmute_mut!(answered);
+        (*t0, *t1, *t2) = (*s0, *s1, *s2);
+    }
+}
+
+const _: () = assert!(offset_of!(Onwards, from_station) == 4 * (14 - 7));
 
 impl Mask {
     /// The packet is the client's.

@@ -2,7 +2,7 @@
 //! The five values that name a flow in one direction.
 
 use crate::family::Family;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, transmute};
 
 /// Addresses, ports and protocol of one packet: the key of flows in both directions.
 ///
@@ -39,16 +39,41 @@ pub struct Tuple<A> {
 }
 
 impl<A> Tuple<A> {
-    /// Sets all but the addresses: in one write, since a key that is read in larger pieces than it
-    /// was written in costs a processor more than the writes do.
+    /// Sets all but the addresses.
     #[inline(always)]
-    pub fn set_ports(&mut self, [s0, s1]: [u8; 2], [d0, d1]: [u8; 2], protocol: u8)
+    pub fn set_ports(&mut self, source: [u8; 2], destination: [u8; 2], protocol: u8)
     where
         Self: IntoBytes + FromBytes,
     {
         if let Some(behind_addresses) = self.as_mut_bytes().last_chunk_mut() {
-            *behind_addresses = [s0, s1, d0, d1, protocol, 0, 0, 0];
+            let rest = [protocol, 0, 0, 0];
+            let [[s0, s1], [d0, d1]] = [source, destination];
+            put(behind_addresses, transmute!([[s0, s1, d0, d1], rest]));
         }
+    }
+
+    /// Both ports as they stand at the start of every transport header that has ports.
+    #[inline(always)]
+    pub fn ports(&self) -> [u8; 4]
+    where
+        Self: IntoBytes + Immutable,
+    {
+        let behind_addresses = self.as_bytes().last_chunk::<8>();
+        let [ports, _]: [[u8; 4]; 2] = behind_addresses.map_or_default(|bytes| transmute!(*bytes));
+        ports
+    }
+}
+
+/// Writes eight bytes of a key in one go: a processor that reads a key in larger pieces than it was
+/// just written in has to wait until all of it has left for the cache, which takes longer than all
+/// the writes. The compiler writes what it has taken apart byte by byte, so it is made a word here.
+#[inline(always)]
+pub(crate) fn put(place: &mut [u8; 8], bytes: [u8; 8]) {
+    let word = u64::from_ne_bytes(bytes);
+    // Where a key begins at a whole word, as all of a frame's do, the compiler sees that it does.
+    match u64::mut_from_bytes(place) {
+        Ok(place) => *place = word,
+        Err(_misaligned) => *place = bytes,
     }
 }
 

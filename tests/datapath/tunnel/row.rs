@@ -73,7 +73,7 @@ impl Packet for Passing {
         UPLINK
     }
 
-    fn arrival(&self) -> Option<Arrival> {
+    fn arrival(&self, _end: usize) -> Option<Arrival> {
         Some(Arrival {
             ifindex: UPLINK,
             length: self.bytes.len().try_into().ok()?,
