@@ -6,6 +6,7 @@ mod crowd;
 mod early;
 mod large;
 mod matrix;
+mod node_port_addresses;
 mod source_ranges;
 
 use std::{

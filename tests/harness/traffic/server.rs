@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A server in a pod's namespace that answers who it is and whom it sees.
+//! A server, most often in a pod's namespace, that answers who it is and whom it sees.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,10 @@ use tokio::{
     sync::oneshot,
 };
 
-use crate::{netns::Pod, wait};
+use crate::{
+    netns::{Namespace, Pod},
+    wait,
+};
 
 /// A line over TCP that is not answered: the server closes the connection, before its client does.
 pub const HANG_UP: &str = "hang up";
@@ -42,25 +45,33 @@ pub struct Server {
 impl Server {
     /// Serves `port` in the pod, from this call's return.
     pub fn start(pod: &Pod, port: u16) -> anyhow::Result<Self> {
+        // One socket for both families; IPv4 clients appear as mapped addresses.
+        let everywhere = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+        Self::listen(&pod.namespace, &pod.name, vec![everywhere])
+    }
+
+    /// Serves these addresses and ports of a machine by this name, from this call's return. What is
+    /// dialled answers, whichever of its addresses the machine would choose by itself.
+    pub fn listen(at: &Namespace, name: &str, ends: Vec<SocketAddr>) -> anyhow::Result<Self> {
         let log = Log::default();
         let (stop, stopped) = oneshot::channel();
         let (ready, listening) = mpsc::channel();
-        let (name, shared) = (Arc::<str>::from(pod.name.as_str()), Arc::clone(&log));
-        let serve = move || serve(name, port, shared, ready, stopped);
-        let thread = pod.namespace.spawn(serve)?;
-        let what = || format!("no server on port {port} of pod {}", pod.name);
+        let what = format!("no server {name} at {ends:?}");
+        let (name, shared) = (Arc::<str>::from(name), Arc::clone(&log));
+        let serve = move || serve(name, ends, shared, ready, stopped);
+        let thread = at.spawn(serve)?;
         match listening.recv_timeout(2 * PATIENCE) {
             Ok(()) => Ok(Self {
                 log,
                 stop: Some(stop),
                 thread: Some(thread),
             }),
-            Err(RecvTimeoutError::Timeout) => bail!("{}: it does not begin", what()),
+            Err(RecvTimeoutError::Timeout) => bail!("{what}: it does not begin"),
             // It has ended, and says why.
             Err(RecvTimeoutError::Disconnected) => {
                 let ended = thread.join().ok().context("it has panicked");
-                ended.and_then(|it| it?).with_context(what)?;
-                bail!("{}: it has ended", what())
+                ended.and_then(|it| it?).with_context(|| what.clone())?;
+                bail!("{what}: it has ended")
             }
         }
     }
@@ -84,30 +95,25 @@ impl Drop for Server {
 
 async fn serve(
     name: Arc<str>,
-    port: u16,
+    ends: Vec<SocketAddr>,
     log: Log,
     ready: mpsc::Sender<()>,
     stopped: oneshot::Receiver<()>,
 ) -> anyhow::Result<()> {
-    // One socket for both families; IPv4 clients appear as mapped addresses.
-    let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-    let listener = listen(address).await.context("listening")?;
-    let socket = UdpSocket::bind(address).await.context("binding")?;
-    tokio::spawn(answer_datagrams(
-        socket,
-        Arc::clone(&name),
-        Arc::clone(&log),
-    ));
-    tokio::spawn(async move {
-        while let Ok((stream, client)) = listener.accept().await {
-            tokio::spawn(answer_lines(
-                stream,
-                client,
-                Arc::clone(&name),
-                Arc::clone(&log),
-            ));
-        }
-    });
+    for end in ends {
+        let listener = listen(end).await.context("listening")?;
+        let socket = UdpSocket::bind(end).await.context("binding")?;
+        tokio::spawn(answer_datagrams(
+            socket,
+            Arc::clone(&name),
+            Arc::clone(&log),
+        ));
+        tokio::spawn(answer_connections(
+            listener,
+            Arc::clone(&name),
+            Arc::clone(&log),
+        ));
+    }
     let _started = ready.send(());
     // Either a wish to stop, or the owner is gone: both end the runtime and its tasks.
     let _wish = stopped.await;
@@ -127,6 +133,17 @@ async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
             }
             bound => return bound,
         }
+    }
+}
+
+async fn answer_connections(listener: TcpListener, name: Arc<str>, log: Log) {
+    while let Ok((stream, client)) = listener.accept().await {
+        tokio::spawn(answer_lines(
+            stream,
+            client,
+            Arc::clone(&name),
+            Arc::clone(&log),
+        ));
     }
 }
 

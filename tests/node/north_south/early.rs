@@ -37,12 +37,17 @@ pub(super) fn fast_region() -> anyhow::Result<(Region, Early)> {
 }
 
 /// The same of a region that is there.
-fn fast(region: Region) -> anyhow::Result<(Region, Early)> {
+pub(super) fn fast(region: Region) -> anyhow::Result<(Region, Early)> {
     let region = serve(region, &FLAGS)?;
+    let pass = takes(&region)?;
+    Ok((region, pass))
+}
+
+/// What the link to our node takes for XDP to run at its end.
+pub(super) fn takes(region: &Region) -> anyhow::Result<Early> {
     let router = &region.scene.node.outside.namespace;
     router.tx_offload_off("eth0")?;
-    let pass = Early::open(Does::Pass, router, "eth0")?;
-    Ok((region, pass))
+    Early::open(Does::Pass, router, "eth0")
 }
 
 /// Talks over a flow until told to stop; how often.
@@ -120,7 +125,7 @@ fn xdp_comes_and_goes_under_open_flows() -> anyhow::Result<()> {
 
 /// A bridge in the place of our node's uplink, with its addresses and its way out, whose driver has
 /// no XDP.
-fn bridged(node: &Node) -> anyhow::Result<()> {
+pub(super) fn bridged(node: &Node) -> anyhow::Result<()> {
     let [v4, v6] = NODE;
     let (out_v4, out_v6) = (Outside::V4, Outside::V6);
     node.namespace.ip(&format!(
@@ -139,6 +144,17 @@ fn bridged(node: &Node) -> anyhow::Result<()> {
     node.namespace.wait_for_link("eth0")
 }
 
+/// A bridge takes its time to learn where its port leads.
+pub(super) fn wait_for_bridge(region: &Region) -> anyhow::Result<()> {
+    for address in NODE {
+        let target = SocketAddr::new(address, port(Exposure::NodePort, 1));
+        wait::until("the bridge to lead somewhere", PATIENCE, || {
+            talk(&region.visitor, VISITOR, Protocol::Tcp, target).ok()
+        })?;
+    }
+    Ok(())
+}
+
 /// The same traffic gets the same treatment, and nobody has to read the same warning twice.
 #[test]
 fn where_a_driver_has_no_xdp_tc_serves() -> anyhow::Result<()> {
@@ -146,13 +162,7 @@ fn where_a_driver_has_no_xdp_tc_serves() -> anyhow::Result<()> {
         let region = Region::set(RpFilter::Off)?;
         bridged(&region.scene.node)?;
         let region = serve(region, &[wish, "--direct-delivery=on"])?;
-        // A bridge takes its time to learn where its port leads.
-        for address in NODE {
-            let target = SocketAddr::new(address, port(Exposure::NodePort, 1));
-            wait::until("the bridge to lead somewhere", PATIENCE, || {
-                talk(&region.visitor, VISITOR, Protocol::Tcp, target).ok()
-            })?;
-        }
+        wait_for_bridge(&region)?;
         let sees = |row: &Row, exposure| match exposure {
             Exposure::ClusterIp => row.4,
             _ => row.5,
