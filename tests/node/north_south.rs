@@ -7,6 +7,7 @@ mod early;
 mod large;
 mod matrix;
 mod node_port_addresses;
+mod second_node;
 mod source_ranges;
 
 use std::{

@@ -21,11 +21,19 @@ use tests::{
     traffic::{Connection, Protocol},
 };
 
-use super::{EXPOSURES, Exposure, ROWS, Sees, addresses, manifest, port};
+use super::{EXPOSURES, Exposure, ROWS, Row, Sees, addresses, manifest, port};
 use crate::{fleet::Fleet, region::VISITOR, scene::POD_PORT};
 
 /// The ways of forwarding, as the annotation says them.
-const FORWARDINGS: [&str; 3] = ["snat", "dsr-ipip", "dsr-geneve"];
+pub(super) const FORWARDINGS: [&str; 3] = ["snat", "dsr-ipip", "dsr-geneve"];
+
+/// Networks of the Services' addresses.
+pub(super) const NETWORKS: [&str; 4] = [
+    "10.96.0.0/24",
+    "fd00:10:96::/64",
+    "198.18.0.0/24",
+    "2001:db8:18::/64",
+];
 
 /// Flags of the agents, and the hook that has to count something.
 const WAYS: [(&[&str], &str); 3] = [
@@ -62,38 +70,43 @@ struct Cell {
 /// Two nodes with all Services, of which the router leads clients to the first.
 ///
 /// On veth links, XDP takes whole checksums from who sends, and XDP at who receives.
-fn two_nodes(rp_filter: RpFilter, flags: &[&str]) -> anyhow::Result<(Fleet, Early)> {
+pub(super) fn two_nodes(rp_filter: RpFilter, flags: &[&str]) -> anyhow::Result<(Fleet, Early)> {
     let mut fleet = Fleet::set(2, rp_filter)?;
-    for (way, forwarding) in (0_u16..).zip(FORWARDINGS) {
-        for row in &ROWS {
-            let name = format!("{}-{forwarding}", row.0);
-            let selector = if row.2 { "pod: pod-0" } else { "pod: pod-1" };
-            let wish = format!(", annotations: {{weiche.dev/forwarding: {forwarding}}}}}\n");
-            let manifest = manifest(&name, numbered(row.1, way), row.3, selector);
-            fleet.write(&name, &manifest.replacen("}\n", &wish, 1))?;
+    for row in &ROWS {
+        for way in 0..FORWARDINGS.len() {
+            write_service(&fleet, row, way, "")?;
         }
     }
-    let networks = [
-        "10.96.0.0/24",
-        "fd00:10:96::/64",
-        "198.18.0.0/24",
-        "2001:db8:18::/64",
-    ];
-    fleet.lead(&networks, 0)?;
+    fleet.lead(&NETWORKS, 0)?;
     fleet.start_agents(&[&["--external-ips"], flags].concat())?;
     fleet.router.tx_offload_off("node0")?;
     let takes = Early::open(Does::Pass, &fleet.router, "node0")?;
     Ok((fleet, takes))
 }
 
+/// Writes a row's Service by a way of forwarding, with further lines of its `spec`.
+pub(super) fn write_service(
+    fleet: &Fleet,
+    row: &Row,
+    way: usize,
+    more: &str,
+) -> anyhow::Result<()> {
+    let forwarding = FORWARDINGS[way];
+    let name = format!("{}-{forwarding}", row.0);
+    let selector = if row.2 { "pod: pod-0" } else { "pod: pod-1" };
+    let wish = format!(", annotations: {{weiche.dev/forwarding: {forwarding}}}}}\nspec:\n{more}");
+    let manifest = manifest(&name, numbered(row.1, way), row.3, selector);
+    fleet.write(&name, &manifest.replacen("}\nspec:\n", &wish, 1))
+}
+
 /// The number of a row's Service, by a way of forwarding.
-fn numbered(row: u16, way: u16) -> u16 {
-    row + 4 * way
+pub(super) fn numbered(row: u16, way: usize) -> u16 {
+    row + 4 * u16::try_from(way).expect("three ways")
 }
 
 fn cells(fleet: &Fleet) -> Vec<Cell> {
     let mut cells = Vec::new();
-    for (way, forwarding) in (0_u16..).zip(FORWARDINGS) {
+    for (way, forwarding) in FORWARDINGS.into_iter().enumerate() {
         for (name, number, is_near, _, by_cluster_ip, by_others, by_tunnel) in ROWS {
             for exposure in EXPOSURES {
                 let sees = match exposure {
