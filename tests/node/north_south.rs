@@ -2,6 +2,7 @@
 //! Clients from outside the cluster: each kind of address, each policy, near and far backends; and
 //! whom the backend sees.
 
+mod associations;
 mod crowd;
 mod early;
 mod large;
