@@ -46,6 +46,11 @@ const BY_TC: &[&str] = &["--external-ips", "--xdp=off", "--direct-delivery=off"]
 const BY_TC_DIRECTLY: &[&str] = &["--external-ips", "--xdp=off", "--direct-delivery=on"];
 const BY_XDP: &[&str] = &["--external-ips", "--xdp=native", "--direct-delivery=on"];
 
+/// Where packets go into tunnels by these flags.
+fn hook(flags: &[&str]) -> &'static str {
+    if flags == BY_XDP { "xdp" } else { "ingress" }
+}
+
 /// The manifest of a Service whose backends are the pods with these labels.
 pub(crate) fn service(forwarding: &str, selector: &str) -> String {
     let [first, second] = BALANCED;
@@ -153,8 +158,7 @@ fn backends_see_the_client_and_answer_it_themselves() -> anyhow::Result<()> {
             // Answers do not come by the first node at all.
             let back = back.stop()?.frames.len();
             ensure!(back == 0, "{}: {back} answers", cell());
-            let hook = if flags == BY_XDP { "xdp" } else { "ingress" };
-            let tunnelled = first.counted(hook, "tunnelled")?;
+            let tunnelled = first.counted(hook(flags), "tunnelled")?;
             ensure!(tunnelled > 2 * tried, "{}: {tunnelled}", cell());
         }
     }

@@ -10,7 +10,7 @@ use tests::{
     traffic::{Connection, Protocol},
 };
 
-use super::{BALANCED, BY_TC, BY_XDP, FORMATS, NETWORKS, fast_links, service};
+use super::{BALANCED, BY_TC, BY_XDP, FORMATS, NETWORKS, fast_links, hook, service};
 use crate::{fleet::Fleet, region::VISITOR, scene::PORT};
 
 const FLOWS: u64 = 1_000;
@@ -67,7 +67,7 @@ fn take_over(forwarding: &str, flags: &[&str]) -> anyhow::Result<()> {
         let (went_on, told) = moved.with_context(|| fleet.last_words())?;
         ensure!(went_on * 1_000 >= FLOWS * 999, "only {went_on} went on");
         ensure!(went_on + told == FLOWS, "{went_on} and {told}");
-        let hook = if flags == BY_XDP { "xdp" } else { "ingress" };
+        let hook = hook(flags);
         let tunnelled = fleet.machines[1].counted(hook, "tunnelled")?;
         ensure!(tunnelled > 0, "nothing at {hook}");
         println!(

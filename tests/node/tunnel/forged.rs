@@ -11,7 +11,7 @@ use tests::{
     traffic::Protocol,
 };
 
-use super::{BALANCED, BY_TC, BY_TC_DIRECTLY, BY_XDP, NODE_PORT, talk, targets, two_nodes};
+use super::{BALANCED, BY_TC, BY_TC_DIRECTLY, BY_XDP, NODE_PORT, hook, talk, targets, two_nodes};
 use crate::{
     fleet::Fleet,
     region::{Ends, VISITOR},
@@ -46,12 +46,25 @@ fn forger(fleet: &Fleet) -> anyhow::Result<PacketSocket> {
 fn only_nodes_are_believed() -> anyhow::Result<()> {
     for flags in [BY_TC, BY_TC_DIRECTLY, BY_XDP] {
         let (fleet, _takes) = two_nodes("dsr-ipip", flags)?;
-        believes_nodes_alone(&fleet).with_context(|| format!("{flags:?}"))?;
+        let tunnels = believes_nodes_alone(&fleet).with_context(|| format!("{flags:?}"))?;
+        // What comes in a tunnel has met XDP first, which leaves it to TC; what goes into one, XDP
+        // has sent, but for what came before a neighbour was known.
+        let [first, second] = [0, 1].map(|at| &fleet.machines[at]);
+        let hook = hook(flags);
+        let sent = first.counted(hook, "tunnelled")?;
+        ensure!(sent > 0, "nothing sent at {hook}");
+        let met = second.counted("xdp", "continued")?;
+        let all = if hook == "xdp" { tunnels } else { 0 };
+        ensure!(
+            met >= all && (met > 0) == (all > 0),
+            "XDP has met {met} of {all}"
+        );
     }
     Ok(())
 }
 
-fn believes_nodes_alone(fleet: &Fleet) -> anyhow::Result<()> {
+/// How many tunnels have come to the second node.
+fn believes_nodes_alone(fleet: &Fleet) -> anyhow::Result<u64> {
     let [first, second] = [0, 1].map(|at| &fleet.machines[at]);
     let socket = forger(fleet)?;
     let filter = format!("udp dst port {POD_PORT}");
@@ -101,5 +114,5 @@ fn believes_nodes_alone(fleet: &Fleet) -> anyhow::Result<()> {
     ensure!(strange == sent, "{strange} of {sent} strange ones");
     let astray = second.counted("ingress", "astray")?;
     ensure!(astray == 4, "{astray} of 4 for nobody");
-    Ok(())
+    Ok(sent + u64::try_from(honest + 4)? + astray)
 }

@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail, ensure};
 use rustix::io::Errno;
 use tests::netns::Namespace;
 
-use super::{BALANCED, BY_TC, BY_XDP, FORMATS, two_nodes};
+use super::{BALANCED, BY_TC, BY_XDP, FORMATS, hook, two_nodes};
 use crate::{
     fleet::Fleet,
     region::VISITOR,
@@ -81,6 +81,14 @@ fn senders_learn(fleet: &mut Fleet, room: [u32; 2], of_link: u32) -> anyhow::Res
     Ok(())
 }
 
+/// That much has ended so on the first node, where these flags say.
+fn met(fleet: &Fleet, flags: &[&str], reason: &str) -> anyhow::Result<()> {
+    let hook = hook(flags);
+    let count = fleet.machines[0].counted(hook, reason)?;
+    ensure!(count > 20, "{flags:?}: {count} {reason} at {hook}");
+    Ok(())
+}
+
 #[test]
 fn senders_learn_what_fits_into_the_tunnel() -> anyhow::Result<()> {
     for ((forwarding, _), room) in FORMATS.into_iter().zip(ROOM) {
@@ -88,6 +96,9 @@ fn senders_learn_what_fits_into_the_tunnel() -> anyhow::Result<()> {
             let (mut fleet, _takes) = two_nodes(forwarding, flags)?;
             let learnt = senders_learn(&mut fleet, room, 1_500);
             learnt.with_context(|| format!("{forwarding} {flags:?}"))?;
+            let told = fleet.machines[0].counted(hook(flags), "too_long")?;
+            ensure!(told >= 2, "{forwarding} {flags:?}: {told} told");
+            met(&fleet, flags, "tunnelled")?;
         }
     }
     Ok(())
@@ -108,6 +119,7 @@ fn senders_learn_what_fits_beyond_the_first_node() -> anyhow::Result<()> {
             learnt.with_context(|| format!("{forwarding} {flags:?}"))?;
             let heeded = fleet.machines[0].counted("ingress", "narrowed")?;
             ensure!(heeded >= 2, "{forwarding} {flags:?}: {heeded}");
+            met(&fleet, flags, "tunnelled")?;
         }
     }
     Ok(())
@@ -145,6 +157,15 @@ fn datagrams_in_fragments_get_there() -> anyhow::Result<()> {
     for flags in [BY_TC, BY_XDP] {
         let (mut fleet, _takes) = two_nodes("dsr-ipip", flags)?;
         pass_in_fragments(&mut fleet)?;
+        // XDP leaves fragments to TC.
+        let first = &fleet.machines[0];
+        let sent = first.counted(hook(flags), "tunnelled")?;
+        let left = first.counted("xdp", "continued")?;
+        ensure!(sent >= 2, "{flags:?}: {sent} in tunnels");
+        ensure!(
+            (left > 50) == (flags == BY_XDP),
+            "{flags:?}: {left} left to TC"
+        );
     }
     Ok(())
 }
