@@ -129,6 +129,7 @@ async fn work(config: &Config) -> Result<(), AgentError> {
         state_dir: config.state_dir.clone(),
         attach: config.attach,
         sizes: config.sizes,
+        xdp: config.xdp,
     })?;
     datapath.follow_log();
     let maps = datapath.maps();

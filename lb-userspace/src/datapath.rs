@@ -13,6 +13,7 @@ pub mod pin;
 
 pub mod further;
 
+mod object;
 mod load;
 mod maps;
 mod heap;
@@ -22,8 +23,9 @@ mod log;
 mod resize;
 mod verifier;
 
-pub use load::{LoadError, OBJECT};
+pub use load::LoadError;
 pub use maps::Sizes;
+pub use object::OBJECT;
 pub use resize::{Misfit, MoveError};
 pub use sweep::SweepError;
 
@@ -107,6 +109,8 @@ pub struct Options {
     pub attach: AttachMode,
     /// Sizes of the maps.
     pub sizes: Sizes,
+    /// `--xdp`.
+    pub xdp: XdpWish,
 }
 
 /// Loaded programs over pinned maps, with the hooks of the last run switched to them.
@@ -191,7 +195,7 @@ fn take_over(
     backend: Backend,
 ) -> Result<(Attacher, bool), DatapathError> {
     let attacher = |ebpf| Attacher::new(ebpf, backend, &options.pin_dir);
-    let state_dir = options.state_dir.as_path();
+    let (object, state_dir) = (object::object(options.xdp), options.state_dir.as_path());
     tidy_up(pins)?;
     let (current, next) = (pins.current(), pins.next());
     let (found, building) = (readable(&current), Sizes::read(&next).ok());
@@ -201,16 +205,16 @@ fn take_over(
                 ?sizes,
                 "finishing the move to other sizes that the last run began"
             );
-            let mut old = attacher(load::load(&next, &sizes, state_dir)?);
+            let mut old = attacher(load::load(&object, &next, &sizes, state_dir)?);
             sweep::start(&mut old.ebpf)?;
             resize::switch(&mut old, pins, OldFlows::Copy)?;
             return take_over(options, pins, backend);
         }
         Start::Reuse => {
             next.remove()?;
-            let mut attacher = attacher(load::load(&current, &options.sizes, state_dir)?);
+            let mut attacher = attacher(load::load(&object, &current, &options.sizes, state_dir)?);
             sweep::start(&mut attacher.ebpf)?;
-            load::pin_programs(&mut attacher.ebpf, &current)?;
+            load::pin_programs(&object, &mut attacher.ebpf, &current)?;
             switch_in_place(&mut attacher, pins)?;
             return Ok((attacher, false));
         }
@@ -225,9 +229,9 @@ fn take_over(
             current.share(map, &next)?;
         }
     }
-    let mut attacher = attacher(load::load(&next, &options.sizes, state_dir)?);
+    let mut attacher = attacher(load::load(&object, &next, &options.sizes, state_dir)?);
     sweep::start(&mut attacher.ebpf)?;
-    load::pin_programs(&mut attacher.ebpf, &next)?;
+    load::pin_programs(&object, &mut attacher.ebpf, &next)?;
     let old_flows = if found.is_some() {
         resize::fill(&current, &next)?;
         OldFlows::Copy

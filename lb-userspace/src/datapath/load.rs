@@ -14,9 +14,6 @@ use aya::{
 };
 use std::{fs, io, path::Path};
 
-/// The BPF object, built by `build.rs`; empty if `AYA_BUILD_SKIP` was set then.
-pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/weiche-bpf"));
-
 /// The program that the agent runs itself, to start the sweep.
 pub(super) const SWEEP: &str = "weiche_sweep";
 
@@ -79,11 +76,16 @@ pub enum LoadError {
 
 /// Loads all programs against the maps of a folder: pinned ones are used, missing ones made. So are
 /// programs that are pinned there and are the same.
-pub(super) fn load(folder: &Folder, sizes: &Sizes, state_dir: &Path) -> Result<Ebpf, LoadError> {
-    if OBJECT.is_empty() {
+pub(super) fn load(
+    object: &[u8],
+    folder: &Folder,
+    sizes: &Sizes,
+    state_dir: &Path,
+) -> Result<Ebpf, LoadError> {
+    if object.is_empty() {
         return Err(LoadError::Empty);
     }
-    let verified = verified::find(folder);
+    let verified = verified::find(object, folder);
     if verified.is_none() {
         // Others' programs go on with theirs, which may be of another size.
         forget(&folder.maps().join(LOG)).map_err(|cause| LoadError::Pin { name: LOG, cause })?;
@@ -96,7 +98,7 @@ pub(super) fn load(folder: &Folder, sizes: &Sizes, state_dir: &Path) -> Result<E
             loader.map_max_entries(name, entries);
         }
     }
-    let mut ebpf = loader.load(OBJECT).map_err(|cause| LoadError::Object {
+    let mut ebpf = loader.load(object).map_err(|cause| LoadError::Object {
         advice: advice(&cause),
         cause: Box::new(cause),
     })?;
@@ -120,8 +122,12 @@ pub(super) fn load(folder: &Folder, sizes: &Sizes, state_dir: &Path) -> Result<E
 }
 
 /// Pins the programs in a folder, in place of what is there.
-pub(super) fn pin_programs(ebpf: &mut Ebpf, folder: &Folder) -> Result<(), LoadError> {
-    if verified::find(folder).is_some() {
+pub(super) fn pin_programs(
+    object: &[u8],
+    ebpf: &mut Ebpf,
+    folder: &Folder,
+) -> Result<(), LoadError> {
+    if verified::find(object, folder).is_some() {
         return Ok(());
     }
     for name in programs() {
@@ -134,7 +140,7 @@ pub(super) fn pin_programs(ebpf: &mut Ebpf, folder: &Folder) -> Result<(), LoadE
             .map_err(|error| failed(io::Error::other(error)))?;
         fs::rename(&new, &pin).map_err(failed)?;
     }
-    verified::note(folder);
+    verified::note(object, folder);
     Ok(())
 }
 

@@ -7,7 +7,7 @@
 //! taken where somebody has removed a map's pin: a new map would be written, and the old one read.
 
 use super::{
-    load::{LOG, OBJECT, UPLINK, forget, programs},
+    load::{LOG, UPLINK, forget, programs},
     maps::MAPS,
     pin::Folder,
 };
@@ -26,16 +26,16 @@ use std::{
 use zerocopy::FromBytes as _;
 
 /// The programs, if all of them are there and this binary's.
-pub(super) fn find(folder: &Folder) -> Option<Vec<(&'static str, Program)>> {
+pub(super) fn find(object: &[u8], folder: &Folder) -> Option<Vec<(&'static str, Program)>> {
     let said = fs::read_link(mark(folder)).ok()?;
     let found = pinned(folder).ok()?;
-    (said == Path::new(&text(&found, folder).ok()?)).then_some(found)
+    (said == Path::new(&text(object, &found, folder).ok()?)).then_some(found)
 }
 
 /// What is pinned in a folder has become this binary's programs.
-pub(super) fn note(folder: &Folder) {
+pub(super) fn note(object: &[u8], folder: &Folder) {
     let noted = pinned(folder).map_err(Into::into);
-    let noted = noted.and_then(|programs| text(&programs, folder));
+    let noted = noted.and_then(|programs| text(object, &programs, folder));
     let noted = noted.map_err(io::Error::other).and_then(|text| {
         forget(&mark(folder))?;
         symlink(text, mark(folder))
@@ -63,8 +63,12 @@ fn pinned(folder: &Folder) -> Result<Vec<(&'static str, Program)>, ProgramError>
     programs().map(|name| Ok((name, open(name)?))).collect()
 }
 
-fn text(programs: &[(&'static str, Program)], folder: &Folder) -> Result<String, EbpfError> {
-    let mut text = digest();
+fn text(
+    object: &[u8],
+    programs: &[(&'static str, Program)],
+    folder: &Folder,
+) -> Result<String, EbpfError> {
+    let mut text = digest(object);
     for (_, program) in programs {
         text = format!("{text}-{}", program.info()?.id());
     }
@@ -76,11 +80,11 @@ fn text(programs: &[(&'static str, Program)], folder: &Folder) -> Result<String,
 }
 
 /// 128 bits of the object.
-fn digest() -> String {
-    let count = OBJECT.len() / size_of::<u64>();
+fn digest(object: &[u8]) -> String {
+    let count = object.len() / size_of::<u64>();
     // The object is aligned for words.
-    let split = <[u64]>::ref_from_prefix_with_elems(OBJECT, count);
-    let (words, rest) = split.unwrap_or((&[], OBJECT));
+    let split = <[u64]>::ref_from_prefix_with_elems(object, count);
+    let (words, rest) = split.unwrap_or((&[], object));
     let tail = rest
         .iter()
         .fold(1, |tail, byte| tail << 8 | u64::from(*byte));

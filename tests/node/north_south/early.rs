@@ -18,14 +18,14 @@ use tests::{
     wait,
 };
 
-use super::{Exposure, Region, Row, addresses, forger, port, serve, talk, try_all};
+use super::{Exposure, ROWS, Region, Row, addresses, forger, port, serve, talk, try_all};
 use crate::{
     region::{NODE, VISITOR},
     related::send,
     scene::POD_PORT,
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// That a sender sends in each direction.
 const BYTES: usize = 4_000_000;
 pub(super) const FLAGS: [&str; 2] = ["--xdp=native", "--direct-delivery=on"];
@@ -167,7 +167,7 @@ fn where_a_driver_has_no_xdp_tc_serves() -> anyhow::Result<()> {
             Exposure::ClusterIp => row.4,
             _ => row.5,
         };
-        let tried = try_all(&region.visitor, VISITOR, sees);
+        let tried = try_all(&region.visitor, VISITOR, &ROWS, sees);
         tried.with_context(|| region.scene.last_words())?;
         // Each change of a link is another occasion.
         for mtu in [1_400, 1_500] {
