@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use rustix::io::Errno;
-use tests::netns::Namespace;
+use tests::{netns::Namespace, wait};
 
 use super::{BALANCED, BY_TC, BY_XDP, FORMATS, hook, two_nodes};
 use crate::{
@@ -174,7 +174,9 @@ fn pass_in_fragments(fleet: &mut Fleet) -> anyhow::Result<()> {
     let ends = ends(fleet)?;
     for (service, pod_end) in ends {
         let pod = &fleet.machines[1].pod.namespace;
-        let backend = pod.run(|| UdpSocket::bind(pod_end))??;
+        // A child that another test is starting may still hold what was there (see `Server`).
+        let bind = || pod.run(|| UdpSocket::bind(pod_end)).ok()?.ok();
+        let backend = wait::until("the pod's port", PATIENCE, bind)?;
         let from = SocketAddr::new(VISITOR[usize::from(service.is_ipv6())], 0);
         let socket = fleet.visitor.run(|| UdpSocket::bind(from))??;
         backend.set_read_timeout(Some(PATIENCE))?;
