@@ -41,7 +41,7 @@ impl Route {
     /// have such a length. It has no ports, and nothing that only answers have is touched.
     ///
     /// All here goes by whole words, as all that a packet has made, compared or copied does: see
-    /// [`super::tuple::put`]. Of a whole the linker makes a call that goes byte by byte, which here
+    /// `put` of `tuple.rs`. Of a whole the linker makes a call that goes byte by byte, which here
     /// took as long as all else that is done with one.
     #[inline(always)]
     pub fn ask(
