@@ -13,7 +13,7 @@ use std::{
 };
 
 /// From power-on to power-off.
-const PATIENCE: Duration = Duration::from_mins(20);
+const PATIENCE: Duration = Duration::from_mins(25);
 
 /// What became of a guest.
 pub(crate) struct Outcome {

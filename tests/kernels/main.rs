@@ -37,11 +37,7 @@ const STEPS: &[(&str, &[&str])] = &[
     ),
     (
         "direct delivery",
-        &[
-            "node",
-            "delivery::packets_between_pods_pass_the_stack_by",
-            "passing::a_pod_cannot_tell_the_ways_apart",
-        ],
+        &["node", "delivery::packets_between_pods_pass_the_stack_by"],
     ),
     (
         "bad road",

@@ -53,7 +53,7 @@ pub(super) const SUITES: &[Suite] = &[
     Suite {
         name: "kernels",
         privileged: false,
-        limit: minutes(25),
+        limit: minutes(30),
     },
 ];
 
