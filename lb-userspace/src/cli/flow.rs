@@ -3,9 +3,8 @@
 
 use super::{
     Listing, output,
-    service::{meant, protocol},
+    service::{meant, protocol, unknown},
 };
-use anyhow::bail;
 use clap::{Args, Subcommand};
 use lb_common::{
     conntrack::{Age, age},
@@ -70,7 +69,7 @@ pub(super) fn execute(command: &FlowCommand) -> anyhow::Result<()> {
     if let Some(typed) = &args.service
         && !labels.values().any(|label| meant(typed, label))
     {
-        bail!("the kernel has no Service {typed}; `weiche service list` shows all");
+        return Err(unknown(typed));
     }
     let timeouts = store.node()?.timeouts;
     let now_ns = clock::monotonic_ns();

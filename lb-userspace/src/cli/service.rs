@@ -3,7 +3,6 @@
 //! what the agent last said: why frontends are there, and problems.
 
 use super::{Listing, PinDir, StateDir, output};
-use anyhow::bail;
 use clap::{Args, Subcommand};
 use lb_common::wire::{Backend, Manner, Refusals, Service, scope};
 use lb_userspace::{
@@ -134,10 +133,7 @@ fn get(args: &GetArgs) -> anyhow::Result<()> {
             .retain(|problem| is_about(&args.service, problem));
     }
     if known.frontends.is_empty() && known.exposed.is_empty() && known.problems.is_empty() {
-        bail!(
-            "the kernel has no Service {}; `weiche service list` shows all",
-            args.service
-        );
+        return Err(unknown(&args.service));
     }
     if args.listing.output.format == output::Format::Json {
         return output::json(&known);
@@ -244,6 +240,11 @@ pub(super) fn meant(typed: &str, label: &str) -> bool {
         || label
             .strip_prefix(&typed)
             .is_some_and(|rest| rest.starts_with(':'))
+}
+
+/// What is said of a Service that somebody has typed and nobody has.
+pub(super) fn unknown(typed: &str) -> anyhow::Error {
+    anyhow::anyhow!("the kernel has no Service {typed}; `weiche service list` shows all")
 }
 
 fn read(pins: &PinDir) -> anyhow::Result<Vec<Row>> {

@@ -12,6 +12,9 @@ use super::{
 use crate::causes::with_causes;
 use std::collections::BTreeMap;
 
+/// What is said once of an uplink without.
+const TC_ALONE: &str = "no XDP here, so TC alone serves, which does the same and takes longer";
+
 /// What became of it at the uplinks.
 #[derive(Debug)]
 pub(super) struct Uplinks {
@@ -118,11 +121,7 @@ impl Uplinks {
             Err(error) if error.interface_gone() => {}
             Err(error) => {
                 let why = with_causes(&error);
-                tracing::warn!(
-                    interface = choice.name,
-                    ifindex,
-                    "no XDP here, so TC alone serves, which does the same and takes longer: {why}"
-                );
+                tracing::warn!(interface = choice.name, ifindex, "{TC_ALONE}: {why}");
                 self.lack(ifindex, choice, why);
             }
         }
@@ -131,11 +130,7 @@ impl Uplinks {
     /// Does without, and says so once.
     fn decline(&mut self, ifindex: u32, choice: &Choice, why: &str) {
         if !matches!(self.states.get(&ifindex), Some(State::Lacking { .. })) {
-            tracing::info!(
-                interface = choice.name,
-                ifindex,
-                "no XDP here, so TC alone serves, which does the same and takes longer: {why}"
-            );
+            tracing::info!(interface = choice.name, ifindex, "{TC_ALONE}: {why}");
         }
         self.lack(ifindex, choice, why.to_owned());
     }
