@@ -4,11 +4,13 @@
 //! Decides what is answered, refused, handed on or not worth an answer, and how large an answer may
 //! be. Pure: the zone is an argument, and it knows no socket.
 
+mod emit;
+
+use self::emit::Set;
 use super::zone::{Found, Share, Zone};
 use hickory_proto::{
     op::{Edns, Message, Metadata, OpCode, Query, ResponseCode},
     rr::{DNSClass, Name as DomainName, RData, Record, RecordType, rdata::CNAME},
-    serialize::binary::{BinEncodable as _, BinEncoder},
 };
 
 /// What everybody takes without EDNS (RFC 1035, section 2.3.4).
@@ -56,6 +58,8 @@ pub struct Ask {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     message: Message,
+    /// What its answers end with, if the zone has it.
+    set: Option<Set>,
     limit: u16,
 }
 
@@ -136,9 +140,8 @@ fn resolve(zone: &Zone, question: &Query, mut answer: Answer, query: &[u8], asks
                 return answer.send();
             }
             Found::Data(data, glue) => {
-                let records = data.into_iter();
-                let records = records.map(|it| Record::from_rdata(name.clone(), zone.ttl_s(), it));
-                answer.message.answers.extend(records);
+                let ttl_s = zone.ttl_s();
+                answer.set = Some(Set { name, ttl_s, data });
                 answer.message.additionals = glue;
                 return answer.send();
             }
@@ -160,7 +163,7 @@ impl Ask {
     /// What is sent if nobody answers.
     pub fn failure(&self) -> Vec<u8> {
         let answer = self.answer.clone();
-        answer.with_code(ResponseCode::ServFail).bytes()
+        emit::bytes(&answer.with_code(ResponseCode::ServFail))
     }
 
     /// What is sent when somebody has answered this.
@@ -175,7 +178,7 @@ impl Ask {
                 answer.message.metadata.truncation = further.metadata.truncation;
                 answer.message.answers.extend(further.answers);
                 answer.message.authorities.extend(further.authorities);
-                answer.bytes()
+                emit::bytes(&answer)
             }
             Err(_no_answer) => self.failure(),
         }
@@ -184,7 +187,11 @@ impl Ask {
 
 impl Answer {
     fn new(message: Message, limit: u16) -> Self {
-        Self { message, limit }
+        Self {
+            message,
+            set: None,
+            limit,
+        }
     }
 
     /// An answer without any record, to a query of this question.
@@ -209,6 +216,7 @@ impl Answer {
 
     fn with_code(mut self, code: ResponseCode) -> Self {
         self.message.answers.clear();
+        self.set = None;
         self.message.metadata.authoritative = false;
         self.message.metadata.response_code = code;
         self
@@ -240,7 +248,7 @@ impl Answer {
         if further.len() > usize::from(self.limit) {
             self.message.metadata.authoritative = false;
             self.message.metadata.truncation = true;
-            return self.bytes();
+            return emit::bytes(&self);
         }
         let mut answer = further.to_vec();
         if let Some(id) = answer.first_chunk_mut() {
@@ -250,46 +258,11 @@ impl Answer {
     }
 
     fn send(self) -> Reply {
-        match self.bytes() {
+        match emit::bytes(&self) {
             // It did not even fit without records: a name that leads to one too long, say.
             bytes if bytes.is_empty() => Reply::Ignore,
             bytes => Reply::Send(bytes),
         }
-    }
-
-    /// The bytes, within the limit: first what is there for convenience is left out, then there are
-    /// as many answers as fit, and "truncated" is said.
-    fn bytes(mut self) -> Vec<u8> {
-        let mut encoded = self.encode();
-        if !self.message.additionals.is_empty() && !matches!(encoded, Some((_, false))) {
-            self.message.additionals.clear();
-            encoded = self.encode();
-        }
-        let Some((bytes, is_cut)) = encoded else {
-            return Vec::new();
-        };
-        if !is_cut {
-            return bytes;
-        }
-        let written = bytes.get(6..8).and_then(|bytes| bytes.try_into().ok());
-        let written = usize::from(written.map_or(0, u16::from_be_bytes));
-        // One less makes room for EDNS, which comes last and must not be missing.
-        let kept = written.saturating_sub(usize::from(self.message.edns.is_some()));
-        self.message.answers.truncate(kept);
-        self.message.authorities.clear();
-        self.message.metadata.truncation = true;
-        self.encode().map(|(bytes, _)| bytes).unwrap_or_default()
-    }
-
-    /// The bytes, and whether something did not fit.
-    fn encode(&self) -> Option<(Vec<u8>, bool)> {
-        let mut bytes = Vec::with_capacity(usize::from(SMALLEST));
-        let mut encoder = BinEncoder::new(&mut bytes);
-        encoder.set_max_size(self.limit);
-        self.message.emit(&mut encoder).ok()?;
-        // The bit is the header's TC (RFC 1035, section 4.1.1).
-        let cut = bytes.get(2).is_some_and(|flags| flags & 0x02 != 0);
-        Some((bytes, cut && !self.message.metadata.truncation))
     }
 }
 

@@ -12,10 +12,7 @@ use hickory_proto::rr::{
     Name as DomainName, RData, Record, RecordType,
     rdata::{HINFO, PTR, SRV, TXT},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeSet, net::IpAddr};
 
 /// The version of the specification.
 const VERSION: &str = "1.1.0";
@@ -176,32 +173,48 @@ impl Zone {
         let [svc, namespace, service, ..] = labels else {
             return Found::NoName;
         };
+        let below = [service, namespace, svc].map(AsRef::as_ref);
+        let Some(service) = self.absolute(below) else {
+            return Found::NoName;
+        };
+        let target = |host: Option<&Label>| match host {
+            Some(host) => DomainName::new()
+                .append_label(&**host)
+                .and_then(|name| name.append_domain(&service)),
+            None => Ok(service.clone()),
+        };
         let count = u16::try_from(serving.len()).unwrap_or(u16::MAX);
         let weight = WEIGHT.checked_div(count).unwrap_or(0).max(1);
-        let (mut answers, mut targets) = (Vec::new(), BTreeMap::new());
+        let (mut answers, mut hosts) = (Vec::new(), Vec::new());
         let mut room = Some(share.room);
         for (host, number) in share.circle(serving.iter()) {
-            let below = [service, namespace, svc];
-            let name = host.iter().copied().chain(below).map(AsRef::as_ref);
-            let Some(target) = self.absolute(name) else {
+            let Ok(target) = target(*host) else {
                 continue;
             };
             room = room.and_then(|room| room.checked_sub(SERVER + target.len()));
-            targets.insert(*host, target.clone());
+            // They come in order, but for one that the circle may begin and end with.
+            if hosts.last() != Some(host) {
+                hosts.push(*host);
+            }
             answers.push(RData::SRV(SRV::new(0, weight, *number, target)));
             if room.is_none() {
                 break;
             }
         }
-        if room.is_none_or(|room| room < ADDRESS * targets.len()) {
+        if room.is_none_or(|room| room < ADDRESS * hosts.len()) {
             return data(answers);
         }
-        let glue = targets.into_iter().flat_map(|(host, target)| {
+        let hosts: BTreeSet<_> = hosts.into_iter().collect();
+        let glue = hosts.into_iter().flat_map(|host| {
             let addresses: BTreeSet<_> = entry.addresses_of(host).collect();
-            let record = move |it| Record::from_rdata(target.clone(), self.ttl_s, rdata(it));
-            addresses.into_iter().map(record)
+            let records = addresses.into_iter().map(move |it| {
+                let target = target(host).ok()?;
+                Some(Record::from_rdata(target, self.ttl_s, rdata(it)))
+            });
+            records.flatten()
         });
-        Found::Data(answers, glue.collect())
+        let glue = glue.collect();
+        Found::Data(answers, glue)
     }
 
     /// Reverse names. What is not ours may be somebody else's, so there is no "no such name".
