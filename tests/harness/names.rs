@@ -22,8 +22,12 @@ const MANIFESTS: &str = include_str!("../../lb-userspace/src/dns/testing.yaml");
 /// When its manifests are broken.
 pub fn zone() -> Zone {
     let cidrs = ["10.96.0.0/16", "fd00:10:96::/112"].map(|text| text.parse().expect("a range"));
-    let crowd = crowd();
-    let files = [("names.yaml", MANIFESTS), ("crowd.yaml", &crowd)];
+    let (crowd, group) = (headless("crowd", 1_000), headless("group", 50));
+    let files = [
+        ("names.yaml", MANIFESTS),
+        ("crowd.yaml", &crowd),
+        ("group.yaml", &group),
+    ];
     let manifests = files.map(|(file, text)| Manifest {
         folder: 0,
         file,
@@ -40,17 +44,18 @@ pub fn zone() -> Zone {
     zone
 }
 
-/// A headless Service with as many pods as a slice may have.
-fn crowd() -> String {
-    let endpoints = (0..1_000).map(|number: u16| {
+/// A headless Service with some pods: 1,000 is what a slice may have; of 50, some answers fit into
+/// a datagram.
+fn headless(name: &str, pods: u16) -> String {
+    let endpoints = (0..pods).map(|number| {
         let [high, low] = number.to_be_bytes();
         format!("- {{addresses: [10.245.{high}.{low}], conditions: {{ready: true}}}}\n")
     });
     format!(
-        "apiVersion: v1\nkind: Service\nmetadata: {{name: crowd}}\nspec:\n  clusterIP: None\n  \
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec:\n  clusterIP: None\n  \
          ports: [{{name: sql, port: 5432}}]\n---\n\
          apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
-         metadata: {{name: crowd-0, labels: {{kubernetes.io/service-name: crowd}}}}\n\
+         metadata: {{name: {name}-0, labels: {{kubernetes.io/service-name: {name}}}}}\n\
          addressType: IPv4\nports: [{{name: sql, port: 5432, protocol: TCP}}]\nendpoints:\n{}",
         endpoints.collect::<String>()
     )
