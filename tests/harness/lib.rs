@@ -11,6 +11,7 @@ pub mod control;
 pub mod early;
 pub mod empty;
 pub mod figures;
+pub mod guest;
 pub mod kernel;
 mod hook;
 pub mod names;

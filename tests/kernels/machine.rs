@@ -13,7 +13,7 @@ use std::{
 };
 
 /// From power-on to power-off.
-const PATIENCE: Duration = Duration::from_mins(25);
+const PATIENCE: Duration = Duration::from_mins(28);
 
 /// What became of a guest.
 pub(crate) struct Outcome {

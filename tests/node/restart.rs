@@ -63,7 +63,7 @@ fn programs_are_verified_once() -> anyhow::Result<()> {
 /// A third of the flows before, a third while the agent is dead, a third after its return.
 fn kill_and_restart(run: Run, flows: &str) -> anyhow::Result<Vec<(&'static str, Value)>> {
     let mut scene = Scene::with_agent(3, &["--flows", "65536"])?;
-    let (open, per_second) = (OPEN.min(run.size / 10), PER_SECOND.min(run.size / 12));
+    let (open, per_second) = (OPEN.min(run.size / 20), PER_SECOND.min(run.size / 48));
     let untranslated = Untranslated::watch(&scene)?;
     let load = Load::start(&scene.client.namespace, scene.routes(), open, per_second)?;
     let third = usize::try_from(run.size / 3)?;

@@ -17,6 +17,7 @@ use lb_userspace::datapath::pin::Pins;
 use rustix::process::Signal;
 use serde_json::Value;
 use tests::{
+    guest,
     netns::{Lab, Node, Pod, Process, RpFilter},
     traffic::{Protocol, Report, Route, Server},
     wait,
@@ -166,8 +167,8 @@ impl Scene {
         let mut options = File::options();
         let log = options.create(true).append(true).open(self.log())?;
         command.args(flags).stderr(log.try_clone()?).stdout(log);
-        self.agent = Some(Process::spawn(&mut command)?);
-        Ok(())
+        let agent = self.agent.insert(Process::spawn(&mut command)?);
+        guest::hurry(agent.child().id())
     }
 
     /// Starts the agent with further flags and waits until it has worked in all manifests.

@@ -12,7 +12,7 @@ use tokio::{
 /// Longer than this without an answer is a failure. What is lost is never answered, so the guests
 /// of the kernel matrix, which stand still for seconds while the host is busy, may take longer.
 fn stall() -> Duration {
-    let is_emulated = std::env::var_os("WEICHE_GUEST").is_some();
+    let is_emulated = crate::guest::is_emulated();
     Duration::from_secs(if is_emulated { 10 } else { 1 })
 }
 

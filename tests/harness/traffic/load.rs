@@ -16,7 +16,10 @@ use std::{
 use anyhow::{Context as _, anyhow, ensure};
 use k8s_openapi::jiff::Timestamp;
 use lb_userspace::clock;
-use tokio::{sync::watch, time::interval};
+use tokio::{
+    sync::watch,
+    time::{Interval, MissedTickBehavior, interval},
+};
 
 use super::{Connection, Protocol, Server};
 use crate::{netns::Namespace, wait};
@@ -245,8 +248,7 @@ async fn run(
         }
     }
     let _told = ready.send(Ok(()));
-    let mut ticks =
-        interval(Duration::from_secs(1) / u32::try_from(per_second.max(1)).unwrap_or(1));
+    let mut ticks = every(Duration::from_secs(1) / u32::try_from(per_second.max(1)).unwrap_or(1));
     let mut id = open;
     loop {
         tokio::select! {
@@ -265,10 +267,17 @@ async fn run(
     }
 }
 
+/// A slow machine does not make up for what it had no time for: there would be none for the agent.
+fn every(time: Duration) -> Interval {
+    let mut ticks = interval(time);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
 /// Keeps a flow busy until the end, asks it one last time, and notes it.
 async fn keep(begun: (Connection, String), ledger: Ledger, mut stopped: watch::Receiver<bool>) {
     let (mut connection, pod) = begun;
-    let mut ticks = interval(PACE);
+    let mut ticks = every(PACE);
     let outcome = loop {
         let last = tokio::select! {
             _changed = stopped.changed() => true,
