@@ -198,9 +198,15 @@ fn flows_that_begin_at_once_end_in_time() {
             let mut alone = Alone::new(4, 32_768)?;
             let mut worst = [Duration::ZERO; 2];
             for _burst in 0..run.size {
+                let start = Instant::now();
                 let took = alone.begin(count)?;
                 let begun = alone.kernel.v4.established();
-                ensure!(begun == usize::try_from(count)?, "only {begun} have begun");
+                // On a busy machine the first ones may have ended before the last ones began.
+                let is_early = start.elapsed() < LIFE;
+                ensure!(
+                    !is_early || begun == usize::try_from(count)?,
+                    "only {begun} have begun"
+                );
                 let late = alone.is_forgotten()?.saturating_sub(LIFE + TOMBSTONE);
                 ensure!(late < LATE, "{what}: the last one ended {late:?} late");
                 worst = [worst[0].max(took), worst[1].max(late)];
