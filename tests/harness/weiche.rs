@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The program `weiche` on a node made of namespaces: its agent, and its listings.
 //!
-//! Nothing of its insides is used: what it prints as JSON is all that is known of it.
+//! Nothing of its insides is used: what it prints and keeps as JSON is all that is known of it.
 
 use std::{
     ffi::OsString,
+    fs,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
@@ -13,6 +14,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use lb_common::wire::LAYOUT;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::netns::{Lab, Node};
 
@@ -152,6 +154,17 @@ impl Weiche {
         command.args(["--node-name", Node::NAME, "--service-cidr", SERVICE_CIDR]);
         command.envs(self.variables());
         command
+    }
+
+    /// Whether the status is this process's, all links have been seen to, and everything has been
+    /// written down once. Objects may be first: links are asked for while they are listed.
+    pub fn is_in_charge(&self, pid: u64) -> bool {
+        let text = fs::read(self.state.join("status.json")).unwrap_or_default();
+        let status: Value = serde_json::from_slice(&text).unwrap_or_default();
+        let sync = &status["sync"];
+        let done = sync["services_desired"] == sync["services_programmed"];
+        let attached = status["edges"].as_array().is_some_and(|it| !it.is_empty());
+        status["pid"] == pid && sync["listed"] == true && done && attached
     }
 
     /// What the kernel's maps say; an error while there is nothing to read yet.

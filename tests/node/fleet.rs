@@ -176,7 +176,7 @@ impl Machine {
             if let Ok(Some(status)) = agent.child().try_wait() {
                 return Some(Err(status));
             }
-            self.is_in_charge(pid).then_some(Ok(()))
+            self.weiche.is_in_charge(pid).then_some(Ok(()))
         });
         self.agent = Some(agent);
         match done.with_context(|| self.last_words())? {
@@ -210,15 +210,6 @@ impl Machine {
             (!frontends.is_empty() && frontends.iter().all(complete)).then_some(())
         });
         done.with_context(|| self.last_words())
-    }
-
-    /// Whether the status is this process's, and it has written down everything once.
-    fn is_in_charge(&self, pid: u64) -> bool {
-        let text = fs::read(self.weiche.state.join("status.json")).unwrap_or_default();
-        let status: Value = serde_json::from_slice(&text).unwrap_or_default();
-        let sync = &status["sync"];
-        let done = sync["services_desired"] == sync["services_programmed"];
-        status["pid"] == pid && sync["listed"] == true && done
     }
 
     /// How often packets have ended here at a hook for a reason, by its label.

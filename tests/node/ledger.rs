@@ -53,7 +53,8 @@ fn kill_again_and_again(run: Run) -> anyhow::Result<Vec<(&'static str, Value)>> 
     let mut chance = Chance::new(run.seed, 0);
     let churn = Churn::start(Arc::clone(&cluster.server), Chance::new(run.seed, 1));
     let routes = cluster.scene.routes();
-    let load = Load::start(&cluster.scene.client.namespace, routes, 50, 100)?;
+    let load = Load::start(&cluster.scene.client.namespace, routes, 50, 100);
+    let load = load.with_context(|| cluster.scene.last_words())?;
     let mut slowest = Duration::ZERO;
     let mut moments = Vec::new();
     for kill in 1..=run.size {

@@ -180,7 +180,7 @@ impl Scene {
             if let Ok(Some(status)) = agent.child().try_wait() {
                 return Some(Err(status));
             }
-            self.is_in_charge(pid).then_some(Ok(()))
+            self.weiche.is_in_charge(pid).then_some(Ok(()))
         });
         self.agent = Some(agent);
         match done.with_context(|| self.last_words())? {
@@ -280,15 +280,6 @@ impl Scene {
             bail!("{} flows failed, such as{some}", report.failures.len());
         }
         report.join(&self.servers.iter().collect::<Vec<_>>())
-    }
-
-    /// Whether the status is this process's, and it has written down everything once.
-    fn is_in_charge(&self, pid: u64) -> bool {
-        let text = fs::read(self.weiche.state.join("status.json")).unwrap_or_default();
-        let status: Value = serde_json::from_slice(&text).unwrap_or_default();
-        let sync = &status["sync"];
-        let done = sync["services_desired"] == sync["services_programmed"];
-        status["pid"] == pid && sync["listed"] == true && done
     }
 
     /// Writes a manifest.

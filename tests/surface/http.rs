@@ -111,6 +111,8 @@ fn probes_answer_as_those_of_kube_proxy() -> anyhow::Result<()> {
     };
     assert_eq!(codes()?, [200, 200, 503], "nothing is listed yet");
     bed.report(None, false);
+    assert_eq!(codes()?, [200, 200, 503], "nothing is attached yet");
+    bed.vitals.attached();
     assert_eq!(codes()?, [200, 200, 200]);
     bed.report(Some(59), false);
     assert_eq!(codes()?, [200, 200, 200], "not late yet");

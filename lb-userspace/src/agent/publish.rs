@@ -64,6 +64,7 @@ impl Publisher {
 
     /// The edges have changed.
     pub(super) fn edges(&self, edges: Vec<EdgeState>) {
+        self.vitals.attached();
         self.vitals.metrics.edges(&edges);
         self.status.send_modify(|status| status.edges = edges);
     }

@@ -27,6 +27,9 @@ pub struct Pulse {
     pub updated: Option<Moment>,
     /// Since when an update waits, by [`crate::clock::monotonic_ns`].
     pub pending_since_ns: Option<u64>,
+    /// All links that were there at the start have been seen to. Objects may be listed sooner, and
+    /// nothing is translated until then.
+    pub attached: bool,
     /// The node is being deleted or about to be.
     pub node_leaving: bool,
 }
@@ -38,7 +41,7 @@ pub enum Probe {
     Healthz,
     /// Does the agent do its work? If not, a restart may help.
     Livez,
-    /// Has it taken over: has everything that was listed been written?
+    /// Has it taken over: are programs attached, and has everything that was listed been written?
     Readyz,
 }
 
@@ -71,7 +74,7 @@ impl Pulse {
         let healthy = match probe {
             Probe::Healthz => !late && !self.node_leaving,
             Probe::Livez => !late,
-            Probe::Readyz => !late && self.updated.is_some(),
+            Probe::Readyz => !late && self.attached && self.updated.is_some(),
         };
         // As kube-proxy does: who is healthy is up to date.
         let updated = if healthy { Some(now) } else { self.updated };
@@ -184,8 +187,12 @@ mod tests {
                 pulse.beat(report, at(5));
             }
             let probes = [Probe::Healthz, Probe::Livez, Probe::Readyz];
-            let found = probes.map(|probe| pulse.answer(probe, at(second)).healthy);
-            assert_eq!(found, expected, "{what}");
+            let answers = |pulse: Pulse| probes.map(|it| pulse.answer(it, at(second)).healthy);
+            let [healthy, alive, _] = expected;
+            let unattached = [healthy, alive, false];
+            assert_eq!(answers(pulse), unattached, "{what}, nothing attached");
+            pulse.attached = true;
+            assert_eq!(answers(pulse), expected, "{what}");
         }
     }
 

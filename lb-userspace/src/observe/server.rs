@@ -96,6 +96,11 @@ impl Vitals {
         self.metrics.round(report);
     }
 
+    /// Takes in that programs are attached wherever they are to be, or could not be.
+    pub fn attached(&self) {
+        self.pulse().attached = true;
+    }
+
     /// Looks at how full the maps are for as long as the agent lives, shows that to `look`, and
     /// reports which are nearly full whenever that changes.
     pub async fn watch_pressure(
