@@ -139,6 +139,7 @@ async fn work(config: &Config) -> Result<(), AgentError> {
     let (sender, changes) = mpsc::channel(CHANGES);
     let facts = facts(config, seed.as_ref());
     let vitals = vitals(&facts, &maps)?;
+    let local = source::local(config, &sender).await?;
     let handle = source::open(config, vitals.metrics.calls(), sender).await?;
     let edges = datapath.edges(config.globs.clone(), config.xdp, config.direct.look())?;
     let (edge_states, edges_seen) = watch::channel(Vec::new());
@@ -164,6 +165,7 @@ async fn work(config: &Config) -> Result<(), AgentError> {
             edge_states.send_replace(states.clone());
             publisher.edges(states);
         }) => match end? {},
+        end = source::follow(local) => match end? {},
         end = direct.run(|state| publisher.direct(state)) => match end? {},
         end = handover.run(ready(edges_seen, reported.clone()), |progress| {
             publisher.takeover(progress);

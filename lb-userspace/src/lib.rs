@@ -29,6 +29,7 @@ pub mod leftovers;
 
 pub mod explain;
 
+mod addresses;
 pub mod causes;
 mod guests;
 pub mod bounded;

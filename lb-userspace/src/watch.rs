@@ -10,6 +10,7 @@
 
 pub mod cluster;
 pub mod standalone;
+pub mod local;
 pub mod convert;
 pub mod snapshot;
 pub mod status;

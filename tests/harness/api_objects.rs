@@ -56,7 +56,7 @@ fn tell_of_pods(server: &ApiServer, change: &Change, pods: &PodNames) {
             there(json!({"kind": "Namespace", "metadata": {"name": **name}}));
         }
         Change::NamespaceGone(name) => gone(Resource::Namespaces, "", name),
-        Change::Unreadable(..) | Change::Listing(_) | Change::Listed(_) => {}
+        Change::Addresses(_) | Change::Unreadable(..) | Change::Listing(_) | Change::Listed(_) => {}
     }
 }
 
@@ -103,7 +103,8 @@ impl Mirror {
             Change::ServiceGone(_)
             | Change::SliceGone(_)
             | Change::NodeGone(_)
-            | Change::NamespaceGone(_) => {}
+            | Change::NamespaceGone(_)
+            | Change::Addresses(_) => {}
         }
         tell_of_pods(server, change, &self.pods);
     }

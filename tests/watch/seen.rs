@@ -79,6 +79,8 @@ impl Seen {
             Change::SliceGone(name) => self.drop(Kind::EndpointSlice, &name),
             Change::NodeGone(name) => self.drop(Kind::Node, &Name::new("", &name)),
             Change::NamespaceGone(name) => self.drop(Kind::Namespace, &Name::new("", &name)),
+            // No object's: sources of objects do not tell it.
+            Change::Addresses(_) => {}
             Change::Unreadable(kind, name) => self.named(kind, &name),
             Change::Listing(kind) => {
                 let known = match kind {

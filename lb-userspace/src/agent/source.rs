@@ -8,9 +8,11 @@ use crate::{
     watch::{
         Handle,
         cluster::{self, calls::Calls},
+        local::{Local, LocalError},
         standalone::{self, OwnServer},
     },
 };
+use std::{convert::Infallible, future::pending};
 use tokio::sync::mpsc;
 
 /// The source of objects cannot be followed.
@@ -22,6 +24,9 @@ pub enum SourceError {
     /// The API server.
     #[error(transparent)]
     Cluster(#[from] Box<cluster::StartError>),
+    /// The node's own addresses.
+    #[error(transparent)]
+    Local(#[from] LocalError),
 }
 
 /// Refuses what [`open`] or [`secret_seed`] would, as far as that can be told without them.
@@ -36,6 +41,26 @@ pub(super) async fn check(config: &Config) -> Result<(), AgentError> {
             .map_err(|error| SourceError::from(Box::new(error)))?,
     }
     Ok(())
+}
+
+/// The node's own addresses, if node ports may be on them: told before any object is, so that
+/// nothing is planned without them.
+pub(super) async fn local(
+    config: &Config,
+    changes: &mpsc::Sender<Change>,
+) -> Result<Option<Local>, SourceError> {
+    if !config.rules.asks_links() {
+        return Ok(None);
+    }
+    Ok(Some(Local::open(changes.clone()).await?))
+}
+
+/// Goes on telling of them.
+pub(super) async fn follow(local: Option<Local>) -> Result<Infallible, SourceError> {
+    match local {
+        Some(local) => Ok(local.run().await?),
+        None => pending().await,
+    }
 }
 
 /// Starts the source that the settings name.

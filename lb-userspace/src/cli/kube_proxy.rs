@@ -24,8 +24,9 @@ pub(super) struct KubeProxyArgs {
     /// The node's name, in lower case; stronger than --node-name.
     #[arg(long, value_name = "NAME")]
     hostname_override: Option<String>,
-    /// Which addresses of its Node object serve node ports: CIDRs, primary (the first of each
-    /// family) or all [default: primary].
+    /// Which of the node's addresses serve node ports: CIDRs, primary (the Node object's first of
+    /// each family) or all. The node's are those of its Node object and of its links, as they come
+    /// and go [default: primary].
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     nodeport_addresses: Vec<NodePortRange>,
     /// Its family alone counts, for the usual addresses of probes and metrics.

@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr};
 /// One entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodePortRange {
-    /// Addresses of this range.
+    /// Addresses of this range that the Node object or a link has.
     Cidr(IpNet),
     /// The Node object's first address of each family.
     Primary,

@@ -85,6 +85,9 @@ pub enum Change {
     Namespace(Arc<str>),
     /// A Namespace is gone.
     NamespaceGone(Arc<str>),
+    /// The addresses that this node's links have, all of them. No object says it, and nobody does
+    /// where no node port can be on them.
+    Addresses(BTreeSet<IpAddr>),
     /// An object of this kind is there and cannot be read: what was known of it stays in force.
     Unreadable(Kind, Name),
     /// A list of this kind begins: what it does not name before `Listed` is gone.

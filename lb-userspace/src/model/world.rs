@@ -24,14 +24,16 @@ pub struct NodeFacts {
     pub name: Arc<str>,
     /// Label `topology.kubernetes.io/zone`.
     pub zone: Option<Arc<str>>,
-    /// The node's own addresses.
+    /// The node's own addresses, as its Node object lists them.
     pub addresses: Vec<IpAddr>,
+    /// Those that its links have, as far as anybody asks for them.
+    pub held: BTreeSet<IpAddr>,
 }
 
 /// Whose plan a change may alter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Touched {
-    /// These Services; often one, never more than a list named or forgot.
+    /// These Services; often one, never more than a list named or forgot, or than have node ports.
     Services(BTreeSet<Name>),
     /// All of them: the facts of this node have changed.
     Everything,
@@ -100,6 +102,7 @@ impl World {
             Change::NodeGone(name) => self.remove_node(&name),
             Change::Namespace(name) => self.put_namespace(&name),
             Change::NamespaceGone(name) => self.remove_namespace(&name),
+            Change::Addresses(addresses) => self.hold(addresses),
             Change::Unreadable(kind, name) => self.keep(kind, &name),
             Change::Listing(kind) => self.begin_list(kind),
             Change::Listed(kind) => self.end_list(kind),
@@ -261,6 +264,7 @@ impl World {
             name: node.name.clone(),
             zone: node.zone.clone(),
             addresses: node.addresses.clone(),
+            held: self.node.held.clone(),
         })
     }
 
@@ -273,8 +277,19 @@ impl World {
         self.node_known = false;
         self.turn_into(NodeFacts {
             name: name.clone(),
+            held: self.node.held.clone(),
             ..NodeFacts::default()
         })
+    }
+
+    fn hold(&mut self, addresses: BTreeSet<IpAddr>) -> Touched {
+        if self.node.held == addresses {
+            return Touched::none();
+        }
+        self.node.held = addresses;
+        let services = self.services.values();
+        let exposed = services.filter(|it| it.ports.iter().any(|port| port.node_port != 0));
+        Touched::Services(exposed.map(|it| it.name.clone()).collect())
     }
 
     fn put_namespace(&mut self, name: &Arc<str>) -> Touched {

@@ -138,10 +138,10 @@ pub(super) fn addresses(
         fit.insert((exposure, address));
     }
     if has_node_ports(service) {
-        if node.addresses.is_empty() {
+        if node.addresses.is_empty() && node.held.is_empty() {
             problems.add(Kind::Service, &service.name, Fault::NoNodeAddress);
         }
-        let addresses = rules.node_port_addresses(&node.addresses).into_iter();
+        let addresses = rules.node_port_addresses(node).into_iter();
         let of_family = addresses.filter(|address| has_family(service, *address));
         let addresses = of_family.filter(|address| address::refused(*address).is_none());
         fit.extend(addresses.map(|address| (Exposure::NodePort, address)));

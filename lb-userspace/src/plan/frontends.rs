@@ -138,7 +138,8 @@ impl<'a> Dialled<'a> {
             let external = External {
                 frontend,
                 exposure,
-                is_of_node: self.node.addresses.contains(&address),
+                is_of_node: exposure == Exposure::NodePort
+                    || self.node.addresses.contains(&address),
                 clients,
                 // Where they were let in, they were looked at.
                 ranges: ranges.filter(|_| clients != Clients::Tunnelled),

@@ -5,6 +5,7 @@
 //! nobody's.
 
 use std::{
+    collections::BTreeSet,
     io::{Error, ErrorKind::ConnectionRefused},
     net::{IpAddr, SocketAddr},
 };
@@ -17,16 +18,18 @@ use tests::{
     observer::Observer,
     packet::opening,
     traffic::{Connection, Protocol, Server},
+    wait,
+    weiche::Frontend,
 };
 
 use super::{early, forger, pod};
 use crate::{
     region::{FAR_NAME, Region, VISITOR},
-    scene::{POD_PORT, PORT},
+    scene::{PATIENCE, POD_PORT, PORT},
 };
 
 /// Addresses of the node: the uplink's first, another one of the uplink's, one of a pod's link, and
-/// one of that link's which the Node object does not have.
+/// one of that link's which the Node object does not have, and which counts where links are asked.
 const ADDRESSES: [[&str; 2]; 4] = [
     ["192.0.2.10", "2001:db8::10"],
     ["192.0.2.11", "2001:db8::11"],
@@ -36,19 +39,22 @@ const ADDRESSES: [[&str; 2]; 4] = [
 /// The Node object has these as well, at its end, as one does whose kubelet was told so.
 const LOOPBACK: [&str; 2] = ["127.0.0.1", "::1"];
 
+/// These are given to the uplink later on.
+const COMES: [&str; 2] = ["192.0.2.77", "2001:db8::4d"];
+
 /// The flag, if it is given; and the families, `4` and `6`, that each of [`ADDRESSES`] serves.
 type Row = (Option<&'static str>, [&'static str; 4]);
 
 const ROWS: [Row; 12] = [
     (None, ["46", "", "", ""]),
     (Some("primary"), ["46", "", "", ""]),
-    (Some("all"), ["46", "46", "46", ""]),
-    (Some("0.0.0.0/0"), ["4", "4", "4", ""]),
-    (Some("0.0.0.0/0,::/0"), ["46", "46", "46", ""]),
+    (Some("all"), ["46", "46", "46", "46"]),
+    (Some("0.0.0.0/0"), ["4", "4", "4", "4"]),
+    (Some("0.0.0.0/0,::/0"), ["46", "46", "46", "46"]),
     (Some("192.0.2.11/32"), ["", "4", "", ""]),
     (Some("192.0.2.0/24,2001:db8::/64"), ["46", "46", "", ""]),
-    (Some("198.51.101.0/24,primary"), ["46", "", "4", ""]),
-    (Some("2001:db8:101::/64,192.0.2.10/32"), ["4", "", "6", ""]),
+    (Some("198.51.101.0/24,primary"), ["46", "", "4", "4"]),
+    (Some("2001:db8:101::/64,192.0.2.10/32"), ["4", "", "6", "6"]),
     (Some("localhost"), ["", "", "", ""]),
     (Some("127.0.0.0/8,::1/128"), ["", "", "", ""]),
     (Some("203.0.113.0/24"), ["", "", "", ""]),
@@ -151,7 +157,55 @@ impl Ports {
                 ensure!(count == 0, "{hook} {reason}: {count}");
             }
         }
+        self.follow()
+            .with_context(|| self.region.scene.last_words())
+    }
+
+    /// Addresses that come while the agent runs, as those do that one node takes over from another.
+    fn follow(&mut self) -> anyhow::Result<()> {
+        let mut flags = self.flags.clone();
+        flags.push("--nodeport-addresses=192.0.2.64/26,2001:db8::4d/128");
+        self.region.scene.kill_agent()?;
+        self.region.scene.start_agent(&flags)?;
+        self.wait_for(&[])?;
+        let link = |what: &str| {
+            let node = &self.region.scene.node.namespace;
+            let [v4, v6] = COMES;
+            // So the node does not take them as a source.
+            let unused = if what == "add" { "preferred_lft 0" } else { "" };
+            node.ip(&format!(
+                "addr {what} {v4}/32 dev eth0 {unused}\naddr {what} {v6}/128 dev eth0 {unused}\n"
+            ))
+        };
+        link("add")?;
+        self.wait_for(&COMES)?;
+        link("del")?;
+        self.wait_for(&[])?;
+        link("add")?;
+        self.wait_for(&COMES)?;
+        for address in COMES {
+            for (port, backend, _) in PORTS {
+                for protocol in [Protocol::Tcp, Protocol::Udp] {
+                    let answers = self.dial(protocol, SocketAddr::new(ip(address), port))?;
+                    ensure!(
+                        answers == backend,
+                        "{protocol:?} {address} {port}: {answers}"
+                    );
+                }
+            }
+        }
         Ok(())
+    }
+
+    /// Until node ports are at these addresses and at no other.
+    fn wait_for(&self, addresses: &[&str]) -> anyhow::Result<()> {
+        let wanted: BTreeSet<IpAddr> = addresses.iter().map(|address| ip(address)).collect();
+        wait::until(&format!("node ports at {wanted:?}"), PATIENCE, || {
+            let frontends = self.region.scene.weiche.frontends().ok()?;
+            let ports = frontends.iter().map(Frontend::target);
+            let ports = ports.filter(|target| target.port() != PORT);
+            (ports.map(|target| target.ip()).collect::<BTreeSet<_>>() == wanted).then_some(())
+        })
     }
 
     /// All cells of a row.

@@ -34,8 +34,8 @@ impl Case {
             forwarding: Forwarding::Snat,
             node: NodeFacts {
                 name: "node-a".into(),
-                zone: None,
                 addresses: vec![IpAddr::from([192, 0, 2, 1])],
+                ..NodeFacts::default()
             },
             places: [Some("node-a"), Some("node-b")],
         }

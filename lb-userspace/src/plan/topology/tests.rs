@@ -22,7 +22,7 @@ fn check(what: &str, set: Set, zone: Option<&str>, endpoints: &[&str], chosen: &
     let node = NodeFacts {
         name: "node-a".into(),
         zone: zone.map(Into::into),
-        addresses: Vec::new(),
+        ..NodeFacts::default()
     };
     let found = choose(&endpoints, set, &node);
     let wanted = keys.enumerate();
