@@ -8,11 +8,14 @@ use super::{
     Zone,
     entry::{Entry, Label},
 };
-use hickory_proto::rr::{
-    Name as DomainName, RData, Record, RecordType,
-    rdata::{HINFO, PTR, SRV, TXT},
+use hickory_proto::{
+    rr::{
+        Name as DomainName, RData, Record, RecordType,
+        rdata::{HINFO, NULL, PTR, TXT},
+    },
+    serialize::binary::BinEncodable as _,
 };
-use std::{collections::BTreeSet, net::IpAddr};
+use std::net::IpAddr;
 
 /// The version of the specification.
 const VERSION: &str = "1.1.0";
@@ -28,8 +31,10 @@ const WEIGHT: u16 = 100;
 const RECORD: usize = 12;
 /// One with an address of IPv4, the shorter ones.
 const ADDRESS: usize = RECORD + 4;
-/// One of SRV, besides its target, which is no pointer (RFC 2782).
-const SERVER: usize = RECORD + 6;
+/// What a record of SRV has before its target.
+const SERVER: usize = 6;
+/// The longest name, its lengths included (RFC 1035, section 2.3.4).
+const LONGEST: usize = 255;
 
 /// Which of many records are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +87,8 @@ enum Place<'a> {
     Port(&'a Entry, Serving<'a>),
 }
 
-/// Which hosts serve a named port, and where.
-type Serving<'a> = BTreeSet<(Option<&'a Label>, u16)>;
+/// Which hosts serve a named port, and where: in order, each once.
+type Serving<'a> = Vec<(Option<&'a Label>, u16)>;
 
 impl Zone {
     /// What is known of a name and a type: of many records, a share.
@@ -154,7 +159,7 @@ impl Zone {
             ([protocol, port], entry) => {
                 let protocol = protocol.strip_prefix(b"_")?;
                 let port = port.strip_prefix(b"_")?;
-                let serving: Serving<'_> = entry.serving(port, protocol).collect();
+                let serving = each_once(entry.serving(port, protocol));
                 (!serving.is_empty()).then_some(Place::Port(entry, serving))
             }
             _ => None,
@@ -167,7 +172,7 @@ impl Zone {
         &self,
         labels: &[Label],
         entry: &Entry,
-        serving: &Serving<'_>,
+        serving: &[(Option<&Label>, u16)],
         share: Share,
     ) -> Found {
         let [svc, namespace, service, ..] = labels else {
@@ -177,26 +182,26 @@ impl Zone {
         let Some(service) = self.absolute(below) else {
             return Found::NoName;
         };
-        let target = |host: Option<&Label>| match host {
-            Some(host) => DomainName::new()
-                .append_label(&**host)
-                .and_then(|name| name.append_domain(&service)),
-            None => Ok(service.clone()),
+        let Ok(below) = service.to_bytes() else {
+            return Found::NoName;
         };
         let count = u16::try_from(serving.len()).unwrap_or(u16::MAX);
         let weight = WEIGHT.checked_div(count).unwrap_or(0).max(1);
         let (mut answers, mut hosts) = (Vec::new(), Vec::new());
         let mut room = Some(share.room);
         for (host, number) in share.circle(serving.iter()) {
-            let Ok(target) = target(*host) else {
+            let Some(server) = server(weight, *number, *host, &below) else {
                 continue;
             };
-            room = room.and_then(|room| room.checked_sub(SERVER + target.len()));
+            room = room.and_then(|room| room.checked_sub(RECORD + server.len()));
             // They come in order, but for one that the circle may begin and end with.
             if hosts.last() != Some(host) {
                 hosts.push(*host);
             }
-            answers.push(RData::SRV(SRV::new(0, weight, *number, target)));
+            answers.push(RData::Unknown {
+                code: RecordType::SRV,
+                rdata: NULL::with(server),
+            });
             if room.is_none() {
                 break;
             }
@@ -204,14 +209,17 @@ impl Zone {
         if room.is_none_or(|room| room < ADDRESS * hosts.len()) {
             return data(answers);
         }
-        let hosts: BTreeSet<_> = hosts.into_iter().collect();
-        let glue = hosts.into_iter().flat_map(|host| {
-            let addresses: BTreeSet<_> = entry.addresses_of(host).collect();
-            let records = addresses.into_iter().map(move |it| {
-                let target = target(host).ok()?;
-                Some(Record::from_rdata(target, self.ttl_s, rdata(it)))
-            });
-            records.flatten()
+        let glue = each_once(hosts.into_iter()).into_iter().flat_map(|host| {
+            let target = match host {
+                Some(host) => DomainName::new()
+                    .append_label(&**host)
+                    .and_then(|name| name.append_domain(&service)),
+                None => Ok(service.clone()),
+            };
+            let addresses = each_once(entry.addresses_of(host)).into_iter();
+            let named = addresses.map(move |it| (target.clone().ok(), it));
+            named
+                .filter_map(|(target, it)| Some(Record::from_rdata(target?, self.ttl_s, rdata(it))))
         });
         let glue = glue.collect();
         Found::Data(answers, glue)
@@ -267,9 +275,33 @@ fn of_family(
         RecordType::AAAA => address.is_ipv6(),
         _ => false,
     });
-    let each: BTreeSet<IpAddr> = wanted.collect();
+    let each = each_once(wanted);
     let each = share.circle(each.iter()).take(share.most(ADDRESS));
     each.map(|address| rdata(*address)).collect()
+}
+
+/// In order. Most come in it, which sorting makes use of.
+fn each_once<T: Ord>(all: impl Iterator<Item = T>) -> Vec<T> {
+    let mut all: Vec<T> = all.collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// The data of one SRV record (RFC 2782), as it is sent: a thousand servers have all of their names
+/// but the first label in common, which is `below`, and none of it may be compressed. None: the
+/// name would be longer than one can be.
+fn server(weight: u16, port: u16, host: Option<&Label>, below: &[u8]) -> Option<Vec<u8>> {
+    let mut data = Vec::with_capacity(SERVER + LONGEST);
+    for field in [0, weight, port] {
+        data.extend(field.to_be_bytes());
+    }
+    if let Some(host) = host {
+        data.push(u8::try_from(host.len()).ok()?);
+        data.extend_from_slice(host);
+    }
+    data.extend_from_slice(below);
+    (data.len() <= SERVER + LONGEST).then_some(data)
 }
 
 fn rdata(address: IpAddr) -> RData {

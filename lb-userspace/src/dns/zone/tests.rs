@@ -6,7 +6,10 @@ use crate::{
     dns::testing::{self, MANIFESTS},
     model::{Change, Name},
 };
-use hickory_proto::rr::{Name as DomainName, RData, RecordType};
+use hickory_proto::{
+    rr::{Name as DomainName, RData, RecordType, rdata::SRV},
+    serialize::binary::{BinDecodable as _, BinDecoder},
+};
 use std::str::FromStr as _;
 
 fn zone() -> Zone {
@@ -29,10 +32,24 @@ fn found(zone: &Zone, name: &str, kind: &str) -> String {
         Found::NoData => "no data".to_owned(),
         Found::Alias(target) => format!("CNAME {target}"),
         Found::Data(data, _) => {
-            let mut lines: Vec<String> = data.iter().map(RData::to_string).collect();
+            let mut lines: Vec<String> = data.iter().map(text).collect();
             lines.sort();
             lines.join(", ")
         }
+    }
+}
+
+/// As zone files have it.
+fn text(data: &RData) -> String {
+    match data {
+        RData::Unknown {
+            code: RecordType::SRV,
+            rdata,
+        } => {
+            let server = SRV::read(&mut BinDecoder::new(&rdata.anything));
+            server.expect("whole SRV data").to_string()
+        }
+        data => data.to_string(),
     }
 }
 
