@@ -148,7 +148,7 @@ impl Effort {
 }
 
 /// Time that the rows of a part share: what one leaves is there for those that come after it, and
-/// what is made between them takes of it.
+/// what is made between them takes of it, unless it is said to be beside it.
 #[derive(Debug)]
 pub(crate) struct Budget {
     begin: Instant,
@@ -163,6 +163,15 @@ impl Budget {
             limit: Duration::from_secs(seconds),
             rows,
         }
+    }
+
+    /// Does what takes nothing of it: what is made last may take longest, and the last rows would
+    /// have nothing left.
+    pub(crate) fn beside<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let begin = Instant::now();
+        let done = work();
+        self.begin += begin.elapsed();
+        done
     }
 
     /// What the next row may take: its share, and no more than it would take by itself.

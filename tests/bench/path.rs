@@ -35,7 +35,7 @@ struct Sizes {
     nft_most: u32,
     /// How long one contender is measured before the next has its turn.
     turn: Duration,
-    /// How long all of it may take in seconds, but for what has to be made for the last row.
+    /// How long all of it may take in seconds, but for what has to be made for its rows.
     seconds: u64,
 }
 
@@ -46,14 +46,14 @@ impl Sizes {
                 services: &[1, 100, 1_000, 10_000, 50_000],
                 nft_most: 10_000,
                 turn: Duration::from_millis(300),
-                seconds: 12 * 60,
+                seconds: 9 * 60,
             },
             // Those that targets speak of.
             Scale::Quick => Self {
                 services: &[1_000],
                 nft_most: 1_000,
                 turn: Duration::from_millis(200),
-                seconds: 34,
+                seconds: 22,
             },
             Scale::Smoke => Self {
                 services: &[1, 20],
@@ -107,7 +107,8 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
     let mut budget = Budget::of_seconds(sizes.seconds, u32::try_from(rows)?);
     for &services in sizes.services {
         let what = format!("{services} Services");
-        let served = learn(bench, &worlds, sizes, services).context(what)?;
+        let served = budget.beside(|| learn(bench, &worlds, sizes, services));
+        let served = served.context(what)?;
         for workload in Workload::ALL {
             all.push(row(
                 bench,
