@@ -105,7 +105,18 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().verb {
+    let done = fuzz::in_place_of_rustc().unwrap_or_else(|| verb(Arguments::parse().verb));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn verb(verb: Option<Verb>) -> anyhow::Result<()> {
+    match verb {
         None => {
             // That they are listed is an answer, not an error.
             print!("{}", Arguments::command().render_help());
@@ -133,12 +144,5 @@ fn main() -> ExitCode {
         Some(Verb::Fuzz { arguments }) => fuzz::run(&arguments),
         Some(Verb::Semantics) => semantics::run(),
         Some(Verb::Ci) => ci::run(),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
     }
 }
