@@ -46,7 +46,7 @@ impl Sizes {
                 services: &[1, 100, 1_000, 10_000, 50_000],
                 nft_most: 10_000,
                 turn: Duration::from_millis(300),
-                seconds: 9 * 60,
+                seconds: 8 * 60,
             },
             // Those that targets speak of.
             Scale::Quick => Self {

@@ -130,7 +130,11 @@ impl BinEncodable for Item<'_> {
         DNSClass::IN.emit(encoder)?;
         encoder.emit_u32(set.ttl_s)?;
         let length = encoder.place::<u16>()?;
-        data.emit(encoder)?;
+        match data {
+            // Its own way is byte by byte.
+            RData::Unknown { rdata, .. } => encoder.emit_vec(&rdata.anything)?,
+            data => data.emit(encoder)?,
+        }
         let bytes = u16::try_from(encoder.len_since_place(&length));
         length.replace(encoder, bytes.map_err(|_long| "data of 64 KiB")?)
     }
