@@ -292,7 +292,8 @@ fn each_once<T: Ord>(all: impl Iterator<Item = T>) -> Vec<T> {
 /// but the first label in common, which is `below`, and none of it may be compressed. None: the
 /// name would be longer than one can be.
 fn server(weight: u16, port: u16, host: Option<&Label>, below: &[u8]) -> Option<Vec<u8>> {
-    let mut data = Vec::with_capacity(SERVER + LONGEST);
+    let label = host.map_or(0, |host| 1 + host.len());
+    let mut data = Vec::with_capacity(SERVER + label + below.len());
     for field in [0, weight, port] {
         data.extend(field.to_be_bytes());
     }
