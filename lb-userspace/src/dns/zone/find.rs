@@ -216,10 +216,11 @@ impl Zone {
                     .and_then(|name| name.append_domain(&service)),
                 None => Ok(service.clone()),
             };
-            let addresses = each_once(entry.addresses_of(host)).into_iter();
-            let named = addresses.map(move |it| (target.clone().ok(), it));
-            named
-                .filter_map(|(target, it)| Some(Record::from_rdata(target?, self.ttl_s, rdata(it))))
+            let records = target.map(|target| {
+                let addresses = each_once(entry.addresses_of(host)).into_iter();
+                addresses.map(move |it| Record::from_rdata(target.clone(), self.ttl_s, rdata(it)))
+            });
+            records.into_iter().flatten()
         });
         let glue = glue.collect();
         Found::Data(answers, glue)
